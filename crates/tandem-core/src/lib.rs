@@ -1,0 +1,38 @@
+//! Decides who serves.
+//!
+//! One [`Node`] is the automaton of one module on one node. It is pure: events and the time go in,
+//! effects come out in one ordered queue, and nothing here performs IO, reads a clock, blocks or
+//! fails. The daemon and the simulator are two interpreters of the same [`Effect`]s.
+//!
+//! The rules that it keeps are R1 to R8 of `docs/safety.md`; the transition table is
+//! [`table::transition`].
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod config;
+pub mod contact;
+pub mod effect;
+pub mod event;
+pub mod ids;
+pub mod message;
+pub mod node;
+pub mod record;
+pub mod table;
+pub mod time;
+pub mod view;
+
+pub use config::Config;
+pub use effect::{Answer, Effect, MirrorCommand, ServiceStop};
+pub use event::{Command, Event, MirrorFault, MirrorRole, MirrorStatus, PeerCopy, ServiceFailure};
+pub use ids::{
+    ChannelId, CommandId, ConfigurationDigest, EffectId, Epoch, GenerationId, Incarnation, NodeId,
+    Nonce, Sequence, Version,
+};
+pub use message::{Grant, MirrorReport, PeerMessage};
+pub use node::Node;
+pub use record::{Durable, InSync, Kinship, Lineage, Record};
+pub use table::{Cause, Row, State};
+pub use time::Instant;
+pub use view::{DataState, PeerView, Tone, View};

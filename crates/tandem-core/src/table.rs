@@ -1,0 +1,342 @@
+//! The transition table: one total `match (state, cause)` without a wildcard.
+//!
+//! Its sentences are the log line, the console's *Why* and `docs/states.md`, which is generated
+//! from here. What is not allowed has an arm too, and says why nothing happens.
+
+use core::fmt;
+
+/// The state of a node, as users see it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum State {
+    /// Stopped by an operator, or given up.
+    #[default]
+    Stop,
+    /// Starting, stopping or blocked.
+    Wait,
+    /// Serving, and no usable second copy.
+    Alone,
+    /// Serving, mirrored.
+    Prim,
+    /// Standby.
+    Second,
+}
+
+impl State {
+    /// All states.
+    pub const ALL: [Self; 5] = [
+        Self::Stop,
+        Self::Wait,
+        Self::Alone,
+        Self::Prim,
+        Self::Second,
+    ];
+
+    /// The word that users see, never translated.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "STOP",
+            Self::Wait => "WAIT",
+            Self::Alone => "ALONE",
+            Self::Prim => "PRIM",
+            Self::Second => "SECOND",
+        }
+    }
+
+    /// Whether the application and the address are here.
+    #[must_use]
+    pub const fn serves(self) -> bool {
+        match self {
+            Self::Alone | Self::Prim => true,
+            Self::Stop | Self::Wait | Self::Second => false,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A row of the table of transitions in the handbook, 1 to 18.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Row(pub u8);
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "row {}", self.0)
+    }
+}
+
+macro_rules! causes {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What may move a node from one state to another.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Cause {
+            $($(#[$doc])* $name,)*
+        }
+        impl Cause {
+            /// All causes.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+causes! {
+    /// An operator's start, boot start, or the second half of a stopstart.
+    StartAsked,
+    /// Something that a role needs is missing.
+    Blocked,
+    /// The record proves this copy uptodate, or an operator forced it, and no peer serves.
+    ProvenAlone,
+    /// Started together with an equal peer, and elected.
+    ElectedWithPeer,
+    /// A primary exists.
+    PrimaryExists,
+    /// The peer's resynchronisation ended and both records say in-sync.
+    PeerInSync,
+    /// The record says that the peer is out.
+    PeerRecordedOut,
+    /// The primary handed the service over: it stopped, or gave up its application.
+    PrimaryHandedOver,
+    /// The primary is silent on every channel for the timeout.
+    PrimarySilent,
+    /// A swap: this primary's services ended.
+    SwapLeaves,
+    /// A swap: this standby takes over.
+    SwapTakes,
+    /// A swap: the former primary follows.
+    SwapFollows,
+    /// A swap: the former primary is level.
+    SwapCompletes,
+    /// Services are restarted in place.
+    RestartInPlace,
+    /// An operator's stop, the budget's end with a standby to take over: the way to STOP begins.
+    Stopping,
+    /// Nothing of the module runs here any more.
+    Stopped,
+    /// Stop, and start again.
+    StopStart,
+    /// This standby cannot be used: the primary is lost and the copy is not uptodate, failover is
+    /// off, its volume failed, or its configuration differs.
+    StandbyUnusable,
+    /// The right to serve ended: the permit lapsed, or the volume failed.
+    RightEnded,
+    /// The peer serves a line that contains mine, or a higher epoch by force.
+    PeerServesNewer,
+    /// Both served, and this node's side does not go on.
+    DivergenceLost,
+    /// The stream is lost, or this copy is outdated.
+    StreamLost,
+    /// This copy is equal again.
+    StreamLevel,
+    /// The daemon was restarted and finds its mirror serving, mirrored.
+    FoundServingMirrored,
+    /// The daemon was restarted and finds its mirror serving alone.
+    FoundServingAlone,
+    /// The daemon was restarted and finds its mirror following.
+    FoundFollowing,
+    /// The primary gave up its application: budget spent, unit masked or missing, local disk
+    /// failed.
+    GaveUp,
+}
+
+/// What the table says about one cause in one state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ruling {
+    /// The node changes to `to` (or stays, for an action without a change).
+    Go {
+        /// The row of the handbook.
+        row: Row,
+        /// The new state.
+        to: State,
+        /// Why.
+        because: &'static str,
+    },
+    /// Nothing happens.
+    Stay {
+        /// Why not.
+        because: &'static str,
+    },
+}
+
+const fn go(row: u8, to: State, because: &'static str) -> Ruling {
+    Ruling::Go {
+        row: Row(row),
+        to,
+        because,
+    }
+}
+
+const fn stay(because: &'static str) -> Ruling {
+    Ruling::Stay { because }
+}
+
+/// Rules what happens in `state` upon `cause`.
+#[must_use]
+pub const fn transition(state: State, cause: Cause) -> Ruling {
+    use Cause as C;
+    use State as S;
+    match (state, cause) {
+        // 1: start
+        (S::Stop, C::StartAsked) => go(1, S::Wait, "the module was started"),
+        (S::Wait, C::StartAsked) => stay("already starting"),
+        (S::Alone | S::Prim | S::Second, C::StartAsked) => stay("already running"),
+
+        // 2: blocked
+        (S::Wait, C::Blocked) => go(2, S::Wait, "something that is needed is missing"),
+        (S::Stop, C::Blocked) => stay("a stopped node needs nothing"),
+        (S::Alone | S::Prim, C::Blocked) => stay("a serving node goes on"),
+        (S::Second, C::Blocked) => stay("a standby that misses something becomes unusable"),
+
+        // 3, 4: begin to serve
+        (S::Wait, C::ProvenAlone) => go(
+            3,
+            S::Alone,
+            "this copy is proven uptodate and no other node serves",
+        ),
+        (S::Wait, C::ElectedWithPeer) => go(
+            4,
+            S::Prim,
+            "both copies are equal and this node was elected",
+        ),
+        (S::Stop, C::ProvenAlone | C::ElectedWithPeer) => stay("a stopped node does not serve"),
+        (S::Alone | S::Prim, C::ProvenAlone | C::ElectedWithPeer) => stay("already serving"),
+        (S::Second, C::ProvenAlone | C::ElectedWithPeer) => {
+            stay("a standby serves only when its primary is lost or hands over")
+        }
+
+        // 5: follow
+        (S::Wait, C::PrimaryExists) => go(5, S::Second, "the other node serves"),
+        (S::Stop, C::PrimaryExists) => stay("a stopped node does not follow"),
+        (S::Alone | S::Prim, C::PrimaryExists) => stay("a serving node compares records first"),
+        (S::Second, C::PrimaryExists) => stay("already following"),
+
+        // 6, 7: the peer's copy
+        (S::Alone, C::PeerInSync) => go(
+            6,
+            S::Prim,
+            "the other node is resynchronised and both records say in-sync",
+        ),
+        (S::Prim, C::PeerInSync) => stay("already mirrored"),
+        (S::Stop | S::Wait | S::Second, C::PeerInSync) => stay("this node does not serve"),
+        (S::Prim, C::PeerRecordedOut) => {
+            go(7, S::Alone, "the record says that the other node is out")
+        }
+        (S::Alone, C::PeerRecordedOut) => stay("already alone"),
+        (S::Stop | S::Wait | S::Second, C::PeerRecordedOut) => stay("this node does not serve"),
+
+        // 8, 9: take over
+        (S::Second, C::PrimarySilent) => go(
+            8,
+            S::Alone,
+            "the primary is silent on every channel for the timeout",
+        ),
+        (S::Second, C::PrimaryHandedOver) => go(8, S::Alone, "the primary handed the service over"),
+        (S::Wait, C::PrimaryHandedOver) => {
+            go(3, S::Alone, "the other node handed the service over")
+        }
+        (S::Stop, C::PrimarySilent | C::PrimaryHandedOver) => {
+            stay("a stopped node does not take over")
+        }
+        (S::Wait, C::PrimarySilent) => stay("a waiting node is not a standby"),
+        (S::Alone | S::Prim, C::PrimarySilent | C::PrimaryHandedOver) => stay("already serving"),
+        (S::Prim, C::SwapLeaves) => go(9, S::Wait, "swap: this node hands over"),
+        (S::Second, C::SwapTakes) => go(9, S::Alone, "swap: this node takes over"),
+        (S::Wait, C::SwapTakes) => go(9, S::Alone, "swap: the other node hands the service back"),
+        (S::Wait, C::SwapFollows) => go(9, S::Second, "swap: the other node serves now"),
+        (S::Alone, C::SwapCompletes) => go(9, S::Prim, "swap: the other node follows"),
+        (S::Stop, C::SwapLeaves | C::SwapTakes | C::SwapFollows | C::SwapCompletes) => {
+            stay("a stopped node takes no part in a swap")
+        }
+        (S::Wait, C::SwapLeaves | C::SwapCompletes) => stay("a waiting node does not serve"),
+        (S::Alone, C::SwapLeaves) => stay("there is no uptodate node to hand over to"),
+        (S::Alone | S::Prim, C::SwapTakes | C::SwapFollows) => stay("already serving"),
+        (S::Prim, C::SwapCompletes) => stay("already mirrored"),
+        (S::Second, C::SwapLeaves | C::SwapFollows | C::SwapCompletes) => {
+            stay("a standby does not hand over")
+        }
+
+        // 10: restart in place
+        (S::Prim, C::RestartInPlace) => go(10, S::Prim, "the services are restarted in place"),
+        (S::Alone, C::RestartInPlace) => go(10, S::Alone, "the services are restarted in place"),
+        (S::Stop | S::Wait | S::Second, C::RestartInPlace) => stay("no service runs here"),
+
+        // 11, 12: stop
+        (S::Prim | S::Alone, C::Stopping) => go(11, S::Wait, "stopping: the services ended"),
+        (S::Second, C::Stopping) => go(11, S::Wait, "stopping: this node leaves"),
+        (S::Wait, C::Stopping) => go(11, S::Wait, "stopping"),
+        (S::Stop, C::Stopping) => stay("already stopped"),
+        (S::Wait, C::Stopped) => go(11, S::Stop, "stopped"),
+        (S::Stop, C::Stopped) => stay("already stopped"),
+        (S::Alone | S::Prim | S::Second, C::Stopped) => stay("stopping goes through WAIT"),
+        (S::Prim | S::Alone, C::StopStart) => go(12, S::Wait, "stopstart: the services ended"),
+        (S::Second, C::StopStart) => go(12, S::Wait, "stopstart: this node leaves"),
+        (S::Wait, C::StopStart) => go(12, S::Wait, "stopstart"),
+        (S::Stop, C::StopStart) => stay("a stopped node is started with start"),
+
+        // 13: a standby that cannot be used
+        (S::Second, C::StandbyUnusable) => {
+            go(13, S::Wait, "this standby cannot take over or follow")
+        }
+        (S::Stop | S::Wait, C::StandbyUnusable) => stay("this node is no standby"),
+        (S::Alone | S::Prim, C::StandbyUnusable) => stay("this node serves"),
+
+        // 14, 15: the right to serve ended
+        (S::Alone | S::Prim, C::RightEnded) => {
+            go(14, S::Wait, "the right to serve on this node ended")
+        }
+        (S::Stop | S::Wait | S::Second, C::RightEnded) => stay("this node does not serve"),
+        (S::Alone | S::Prim, C::PeerServesNewer) => go(
+            15,
+            S::Wait,
+            "the other node serves a newer line that contains this one",
+        ),
+        (S::Stop | S::Wait | S::Second, C::PeerServesNewer) => stay("this node does not serve"),
+        (S::Alone | S::Prim, C::DivergenceLost) => {
+            go(15, S::Wait, "both nodes served; the other one goes on")
+        }
+        (S::Second, C::DivergenceLost) => {
+            go(13, S::Wait, "both nodes served; an operator must choose")
+        }
+        (S::Wait, C::DivergenceLost) => {
+            go(2, S::Wait, "both nodes served; an operator must choose")
+        }
+        (S::Stop, C::DivergenceLost) => stay("a stopped node compares when it is started"),
+
+        // 16: the standby's copy
+        (S::Second, C::StreamLost) => go(16, S::Second, "this copy is not uptodate any more"),
+        (S::Second, C::StreamLevel) => go(16, S::Second, "this copy is uptodate"),
+        (S::Stop | S::Wait, C::StreamLost | C::StreamLevel) => stay("this node does not follow"),
+        (S::Alone | S::Prim, C::StreamLost | C::StreamLevel) => {
+            stay("a serving node looks at the record")
+        }
+
+        // 17: the daemon was restarted
+        (S::Stop, C::FoundServingMirrored) => go(
+            17,
+            S::Prim,
+            "the daemon was restarted and its mirror serves, mirrored",
+        ),
+        (S::Stop, C::FoundServingAlone) => go(
+            17,
+            S::Alone,
+            "the daemon was restarted and its mirror serves alone",
+        ),
+        (S::Stop, C::FoundFollowing) => go(
+            17,
+            S::Second,
+            "the daemon was restarted and its mirror follows",
+        ),
+        (
+            S::Wait | S::Alone | S::Prim | S::Second,
+            C::FoundServingMirrored | C::FoundServingAlone | C::FoundFollowing,
+        ) => stay("only a daemon that starts finds its mirror"),
+
+        // 18: given up
+        (S::Prim, C::GaveUp) => go(18, S::Wait, "this node gave up its application"),
+        (S::Alone, C::GaveUp) => stay("without a standby the application is tried again"),
+        (S::Stop | S::Wait | S::Second, C::GaveUp) => stay("no application runs here"),
+    }
+}

@@ -1,0 +1,434 @@
+//! The data stream between two mirrors: one TCP connection inside mutual TLS 1.3, opened by the
+//! mirror that serves, accepted by the one that follows.
+//!
+//! Every frame is a [`FrameHeader`] of 64 bytes, little-endian, followed by `payload_bytes` of
+//! payload. Frames whose kind is numbered ([`FrameKind::is_numbered`]) carry the next number of the
+//! module's one sequence, across all volumes; a gap ends the session. Control payloads and
+//! operations are postcard; the payload of [`FrameKind::Write`] is the data itself.
+//!
+//! Versions: [`VERSION`] is what this release speaks, [`VERSION_MIN`] the oldest that it accepts;
+//! each side sends both in its hello, and the highest common one is used.
+
+use serde::{Deserialize, Serialize};
+use zerocopy::byteorder::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// The version of the stream that this release speaks.
+pub const VERSION: u16 = 1;
+/// The oldest version that this release accepts.
+pub const VERSION_MIN: u16 = 1;
+/// The first four bytes of each frame.
+pub const MAGIC: u32 = 0x4d44_4e54;
+/// The largest payload in bytes.
+pub const PAYLOAD_MAX: u32 = 1 << 20;
+/// The unit in which contents are compared, in bytes.
+pub const COMPARE_BYTES: u32 = 256 << 10;
+
+/// The header of a frame.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct FrameHeader {
+    /// [`MAGIC`]
+    pub magic: U32,
+    /// A [`FrameKind`]
+    pub kind: U16,
+    /// The volume's place in the configuration; 0 where none is meant.
+    pub volume: U16,
+    /// The length of the payload.
+    pub payload_bytes: U32,
+    /// crc32c of this header with this field zero, then of the payload.
+    pub checksum: U32,
+    /// The epoch of the session.
+    pub epoch: U64,
+    /// The number in the stream, or 0 for a frame that is not numbered.
+    pub sequence: U64,
+    /// Write: the object. Others: 0.
+    pub object: U64,
+    /// Write: the offset in bytes.
+    pub offset: U64,
+    /// Write: the modification time afterwards, seconds.
+    pub mtime_seconds: U64,
+    /// Write: nanoseconds of the modification time.
+    pub mtime_nanoseconds: U32,
+    /// Bit 0: a write that must be durable before it is answered (`O_DSYNC`); bit 1: part of a
+    /// resynchronisation.
+    pub flags: U32,
+}
+
+/// Flag: the write is durable before it is answered.
+pub const FLAG_DURABLE: u32 = 1;
+/// Flag: the frame belongs to a resynchronisation.
+pub const FLAG_RESYNC: u32 = 2;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+        /// What a frame is.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u16)]
+        pub enum FrameKind { $($(#[$doc])* $name = $number,)* }
+        impl FrameKind {
+            /// Parses the number of a kind.
+            #[must_use]
+            pub const fn from_number(number: u16) -> Option<Self> {
+                match number { $($number => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// First frame of either side: [`Hello`].
+    Hello = 1,
+    /// The follower accepts: [`Welcome`].
+    Welcome = 2,
+    /// Either side ends the session: [`Refusal`].
+    Refuse = 3,
+    /// Either side: nothing, to be answered by [`Self::Pong`].
+    Ping = 4,
+    /// The answer.
+    Pong = 5,
+    /// Either side: an authenticated message of the daemon's, opaque here.
+    Gossip = 6,
+    /// Follower: [`Progress`].
+    Progress = 7,
+    /// Follower: [`Differs`].
+    Differs = 8,
+    /// Follower: an operation could not be applied: [`ApplyFailed`]; the session ends.
+    ApplyFailed = 9,
+    /// Numbered: an [`Operation`].
+    Operation = 16,
+    /// Numbered: data.
+    Write = 17,
+}
+
+impl FrameKind {
+    /// Whether frames of this kind carry a number of the sequence.
+    #[must_use]
+    pub const fn is_numbered(self) -> bool {
+        matches!(self, Self::Operation | Self::Write)
+    }
+}
+
+/// What each side says first.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// The newest version that the sender speaks.
+    pub version: u16,
+    /// The oldest version that the sender accepts.
+    pub version_min: u16,
+    /// The cluster's identifier.
+    pub cluster: String,
+    /// The module's name.
+    pub module: String,
+    /// The names of the volumes, in order.
+    pub volumes: Vec<String>,
+    /// 1 or 2.
+    pub node: u8,
+    /// The digest of the configuration that must be equal.
+    pub configuration: u64,
+    /// `/proc/sys/kernel/random/boot_id`
+    pub boot_id: String,
+    /// The mirror's process.
+    pub incarnation: u64,
+    /// The epoch in which the sender serves or follows.
+    pub epoch: u64,
+    /// The generation being written (source) or last followed (follower).
+    pub generation: u64,
+    /// The last number received in this session's stream (follower), or given (source).
+    pub received: u64,
+    /// The last number applied.
+    pub applied: u64,
+    /// The last number up to which everything is on disk.
+    pub checkpointed: u64,
+    /// The mirror incarnation of the source whose numbers `received` and `applied` are.
+    pub stream_incarnation: u64,
+    /// From which number on acknowledgements wait for the follower; 0: not yet.
+    pub gate: u64,
+    /// The peer's generation that the sender's debt is counted from; 0: none.
+    pub debt_generation: u64,
+    /// The peer's checkpoint that the sender's debt is counted from.
+    pub debt_checkpoint: u64,
+    /// Fields of later versions: skipped by this one.
+    pub extensions: Vec<(u16, Vec<u8>)>,
+}
+
+/// How the session goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Welcome {
+    /// The follower misses nothing that the source does not hold in its replay buffer: frames
+    /// follow from this number on.
+    Replay {
+        /// The first number wanted.
+        from: u64,
+    },
+    /// The whole content is compared by hash. Numbers go on where the source is.
+    Compare {
+        /// The key of the session's hashes, drawn by the follower.
+        secret: [u8; 32],
+    },
+}
+
+/// Why a session is refused or ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Refusal {
+    /// A sentence for people, naming the field that differs.
+    pub reason: String,
+}
+
+/// How far the follower is. Sent after each batch, and at once for each sync that ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Progress {
+    /// Everything up to here was received.
+    pub received: u64,
+    /// Everything up to here was applied.
+    pub applied: u64,
+    /// A sync, durable write, checkpoint or level operation with this number is on disk; 0: none.
+    pub synced: u64,
+    /// Everything up to here is on disk.
+    pub checkpointed: u64,
+}
+
+/// A compared piece differs: the source ships it again as it is when its turn comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Differs {
+    /// The volume.
+    pub volume: u16,
+    /// The object.
+    pub object: u64,
+    /// Offset in bytes.
+    pub offset: u64,
+    /// Length in bytes.
+    pub bytes: u32,
+}
+
+/// An operation failed at the follower: it leaves insync.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ApplyFailed {
+    /// The operation's number.
+    pub sequence: u64,
+    /// What, as a sentence.
+    pub reason: String,
+}
+
+/// Seconds and nanoseconds since 1970; seconds may be negative.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Timestamp {
+    /// Seconds.
+    pub seconds: i64,
+    /// Nanoseconds, 0 to 999,999,999.
+    pub nanoseconds: u32,
+}
+
+/// What an object is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ObjectKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link and where it points.
+    Symlink(Vec<u8>),
+    /// A named pipe.
+    Fifo,
+    /// A socket's name.
+    Socket,
+    /// A character device and its number.
+    CharacterDevice(u64),
+    /// A block device and its number.
+    BlockDevice(u64),
+}
+
+/// The attributes that both copies have in common.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Attributes {
+    /// Permission bits, 0o7777.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Access time.
+    pub atime: Timestamp,
+    /// Modification time.
+    pub mtime: Timestamp,
+}
+
+/// An object identifier: unique within one session of one source, never used twice.
+/// [`ROOT_OBJECT`] is the volume's top directory.
+pub type ObjectNumber = u64;
+
+/// The volume's top directory.
+pub const ROOT_OBJECT: ObjectNumber = 1;
+
+/// A name in a directory: 1 to 255 bytes, without `/` and NUL, not `.` or `..`. Checked when
+/// decoded, because it comes from another machine.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
+pub struct Name(Vec<u8>);
+
+/// Bytes that are no name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("not a file name: empty, too long, `.`, `..`, or with a slash or NUL in it")]
+pub struct NotAName;
+
+impl Name {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// [`NotAName`]
+    pub fn new(bytes: &[u8]) -> Result<Self, NotAName> {
+        let fits = !bytes.is_empty() && bytes.len() <= 255;
+        let plain = bytes != b"." && bytes != b"..";
+        if fits && plain && !bytes.iter().any(|b| *b == b'/' || *b == 0) {
+            Ok(Self(bytes.to_vec()))
+        } else {
+            Err(NotAName)
+        }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = Vec::<u8>::deserialize(deserializer)?;
+        Self::new(&bytes).map_err(serde::de::Error::custom)
+    }
+}
+
+/// One entry of a listed directory.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: Name,
+    /// The object. Listed twice: a hard link.
+    pub object: ObjectNumber,
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Whether the source's inode has more than one name.
+    pub linked: bool,
+}
+
+/// The effect of one operation that really happened at the source (R6).
+///
+/// `object` of a creating operation introduces the identifier. Times of a parent are those after
+/// the operation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Operation {
+    /// The object that stands at this name is from now on called `object`.
+    Introduce {
+        object: ObjectNumber,
+        parent: ObjectNumber,
+        name: Name,
+    },
+    /// A new object under a name.
+    Create {
+        object: ObjectNumber,
+        parent: ObjectNumber,
+        name: Name,
+        kind: ObjectKind,
+        attributes: Attributes,
+        parent_mtime: Timestamp,
+    },
+    /// A new file without a name (`O_TMPFILE`).
+    CreateUnnamed {
+        object: ObjectNumber,
+        attributes: Attributes,
+    },
+    /// One more name for an object.
+    Link {
+        object: ObjectNumber,
+        parent: ObjectNumber,
+        name: Name,
+        parent_mtime: Timestamp,
+    },
+    /// A name is gone (not a directory's).
+    Unlink {
+        parent: ObjectNumber,
+        name: Name,
+        parent_mtime: Timestamp,
+    },
+    /// An empty directory is gone.
+    RemoveDirectory {
+        parent: ObjectNumber,
+        name: Name,
+        parent_mtime: Timestamp,
+    },
+    /// An object got another name; what stood there is gone, or exchanged.
+    Rename {
+        from_parent: ObjectNumber,
+        from_name: Name,
+        to_parent: ObjectNumber,
+        to_name: Name,
+        exchange: bool,
+        from_parent_mtime: Timestamp,
+        to_parent_mtime: Timestamp,
+    },
+    /// Attributes as they are after the operation.
+    SetAttributes {
+        object: ObjectNumber,
+        attributes: Attributes,
+    },
+    /// The size, with the modification time after it.
+    Truncate {
+        object: ObjectNumber,
+        size: u64,
+        mtime: Timestamp,
+    },
+    /// `fallocate` with its mode bits.
+    Allocate {
+        object: ObjectNumber,
+        mode: u32,
+        offset: u64,
+        bytes: u64,
+        mtime: Timestamp,
+    },
+    /// An extended attribute.
+    SetXattr {
+        object: ObjectNumber,
+        name: Vec<u8>,
+        value: Vec<u8>,
+    },
+    /// An extended attribute is gone.
+    RemoveXattr { object: ObjectNumber, name: Vec<u8> },
+    /// Sync the object; answered by [`Progress::synced`] after everything before it was applied.
+    Sync {
+        object: ObjectNumber,
+        data_only: bool,
+    },
+    /// Sync everything up to here and remember the position; answered by `checkpointed`.
+    Checkpoint,
+    /// The source will not name these any more.
+    Forget { objects: Vec<ObjectNumber> },
+    /// Resynchronisation: the directory has exactly these entries. Large directories come in
+    /// parts; the last one removes what no part named.
+    ListDirectory {
+        object: ObjectNumber,
+        entries: Vec<Entry>,
+        first: bool,
+        last: bool,
+    },
+    /// Resynchronisation: attributes, extended attributes and (files) size of an object.
+    Describe {
+        object: ObjectNumber,
+        attributes: Attributes,
+        size: u64,
+        xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    },
+    /// Resynchronisation: the keyed hash of a piece; answered by [`Differs`] if it is not equal.
+    Compare {
+        object: ObjectNumber,
+        offset: u64,
+        bytes: u32,
+        hash: [u8; 32],
+    },
+    /// Resynchronisation: everything was listed and compared up to here. Answered by
+    /// [`Progress::applied`] after all [`Differs`] before it.
+    CompareEnd,
+    /// Resynchronisation: nothing is open any more; from here on every acknowledgement waits.
+    /// The follower syncs everything and answers by [`Progress::synced`].
+    Level,
+}

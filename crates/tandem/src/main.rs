@@ -1,0 +1,3 @@
+//! Speaks: the one binary, `tandem`.
+
+fn main() {}
