@@ -1,1 +1,75 @@
-//! Skeleton.
+//! Stores: the FUSE mirror, its ordered stream and the standby's applier.
+//!
+//! One process per module. It serves the module's volumes to the application through FUSE and
+//! streams every effect to the peer, or follows the peer's stream; which of the two, its daemon
+//! says over a local socket. Plain threads, no async. It contains no policy: it never asks whether
+//! it is the primary, it carries out commands and holds a permit.
+//!
+//! The serving half:
+//! - [`control`]: the socket of the daemon
+//! - [`roles`]: which role the process has, and the commands that change it
+//! - [`mount`]: what stands over the path of a volume
+//! - [`filesystem`], [`inodes`]: the operations of the application
+//! - [`order`]: apply, then number (R6)
+//! - [`source`]: the replay queue, the acknowledgements, the connection to the follower
+//! - [`resync`]: comparing the whole tree inside the live stream
+//! - [`permit`]: until when mutations are accepted
+//!
+//! The following half: [`transport`], [`backing`], [`follower`], [`applier`].
+
+#[cfg(all(feature = "sabotage", not(debug_assertions)))]
+compile_error!("deliberate defects cannot be built into a release");
+
+pub mod applier;
+pub mod backing;
+pub mod control;
+pub mod filesystem;
+pub mod follower;
+pub mod inodes;
+pub mod mount;
+pub mod order;
+pub mod permit;
+pub mod resync;
+pub mod roles;
+pub mod source;
+pub mod sys;
+pub mod transport;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tandem_core::NodeId;
+
+/// The default of [`MirrorConfig::queue_bytes_max`].
+pub const QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// What a mirror process is told when it starts.
+#[derive(Clone)]
+pub struct MirrorConfig {
+    /// The cluster's identifier.
+    pub cluster: String,
+    /// The module's name.
+    pub module: String,
+    /// Which node this is.
+    pub node: NodeId,
+    /// Name and path of each volume, in the order of the configuration.
+    pub volumes: Vec<(String, PathBuf)>,
+    /// Where the follower listens.
+    pub listen: SocketAddr,
+    /// Where the peer's follower listens.
+    pub peer: SocketAddr,
+    /// The keys of both nodes.
+    pub identity: transport::Identity,
+    /// The Unix socket of the daemon.
+    pub socket: PathBuf,
+    /// Where positions and epochs are kept beside those in the volumes.
+    pub state_dir: PathBuf,
+    /// The digest of the part of the configuration that must be equal on both nodes.
+    pub configuration: u64,
+    /// The silence after which a peer may be taken over.
+    pub takeover_after: Duration,
+    /// How long an acknowledgement may wait for the peer before that is reported.
+    pub stall_limit: Duration,
+    /// The replay buffer of a serving mirror, in bytes of payload.
+    pub queue_bytes_max: usize,
+}

@@ -1,0 +1,1 @@
+//! Applies the peer's operations.

@@ -1,0 +1,1 @@
+//! Apply, then number.

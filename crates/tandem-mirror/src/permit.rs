@@ -1,0 +1,1 @@
+//! Until when mutations are accepted.

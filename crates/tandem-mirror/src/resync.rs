@@ -1,0 +1,1 @@
+//! Comparing the whole tree inside the live stream.

@@ -1,0 +1,1 @@
+//! Which role the process has.
