@@ -432,3 +432,157 @@ pub enum Operation {
     /// The follower syncs everything and answers by [`Progress::synced`].
     Level,
 }
+
+/// Bytes that are no frame of this protocol. Each of them ends the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Something else speaks at the other end, or bytes were lost.
+    #[error("the bytes do not start with a frame")]
+    Magic,
+    /// A kind that this release does not know.
+    #[error("unknown kind of frame {0}")]
+    Kind(u16),
+    /// Longer than [`PAYLOAD_MAX`].
+    #[error("payload of {0} bytes, more than {PAYLOAD_MAX}")]
+    TooLong(u32),
+    /// Header or payload were altered on the way.
+    #[error("checksum of the frame does not match")]
+    Checksum,
+    /// A payload that is not what its kind says.
+    #[error("payload does not decode")]
+    Payload,
+}
+
+impl FrameHeader {
+    /// The length of a header in bytes.
+    pub const BYTES: usize = size_of::<Self>();
+
+    /// A header that is not numbered; length and checksum are filled in by [`Self::sealed`].
+    #[must_use]
+    pub const fn control(kind: FrameKind, epoch: u64) -> Self {
+        Self {
+            magic: U32::new(MAGIC),
+            kind: U16::new(kind as u16),
+            volume: U16::new(0),
+            payload_bytes: U32::new(0),
+            checksum: U32::new(0),
+            epoch: U64::new(epoch),
+            sequence: U64::new(0),
+            object: U64::new(0),
+            offset: U64::new(0),
+            mtime_seconds: U64::new(0),
+            mtime_nanoseconds: U32::new(0),
+            flags: U32::new(0),
+        }
+    }
+
+    /// The header of a numbered [`Operation`].
+    #[must_use]
+    pub const fn operation(epoch: u64, sequence: u64, volume: u16) -> Self {
+        let mut header = Self::control(FrameKind::Operation, epoch);
+        header.sequence = U64::new(sequence);
+        header.volume = U16::new(volume);
+        header
+    }
+
+    /// The header of a numbered write. The caller adds [`FLAG_DURABLE`] and [`FLAG_RESYNC`].
+    #[must_use]
+    pub const fn write(epoch: u64, sequence: u64, volume: u16, place: WritePlace) -> Self {
+        let mut header = Self::control(FrameKind::Write, epoch);
+        header.sequence = U64::new(sequence);
+        header.volume = U16::new(volume);
+        header.object = U64::new(place.object);
+        header.offset = U64::new(place.offset);
+        header.mtime_seconds = U64::new(place.mtime.seconds.cast_unsigned());
+        header.mtime_nanoseconds = U32::new(place.mtime.nanoseconds);
+        header
+    }
+
+    /// The header with magic, length and checksum for this payload.
+    #[must_use]
+    pub fn sealed(mut self, payload: &[u8]) -> Self {
+        self.magic = U32::new(MAGIC);
+        self.payload_bytes = U32::new(payload.len() as u32);
+        self.checksum = U32::new(self.checksum_with(payload));
+        self
+    }
+
+    /// Reads a header from the bytes before a payload, checking all that can be checked without
+    /// the payload, so that a stranger's bytes never make the reader wait for more of them.
+    ///
+    /// # Errors
+    /// [`FrameError`]; never asks for more than [`PAYLOAD_MAX`] bytes.
+    pub fn parse(bytes: &[u8; Self::BYTES]) -> Result<(Self, FrameKind), FrameError> {
+        let header = Self::read_from_bytes(bytes).map_err(|_| FrameError::Magic)?;
+        if header.magic.get() != MAGIC {
+            return Err(FrameError::Magic);
+        }
+        let number = header.kind.get();
+        let kind = FrameKind::from_number(number).ok_or(FrameError::Kind(number))?;
+        let length = header.payload_bytes.get();
+        if length > PAYLOAD_MAX {
+            return Err(FrameError::TooLong(length));
+        }
+        Ok((header, kind))
+    }
+
+    /// Checks header and payload against the checksum.
+    ///
+    /// # Errors
+    /// [`FrameError::Checksum`]
+    pub fn verify(&self, payload: &[u8]) -> Result<(), FrameError> {
+        let same = payload.len() == self.payload_bytes.get() as usize
+            && self.checksum_with(payload) == self.checksum.get();
+        if same { Ok(()) } else { Err(FrameError::Checksum) }
+    }
+
+    /// The kind, where the header was checked.
+    #[must_use]
+    pub fn frame_kind(&self) -> Option<FrameKind> {
+        FrameKind::from_number(self.kind.get())
+    }
+
+    /// The modification time of a write.
+    #[must_use]
+    pub fn mtime(&self) -> Timestamp {
+        Timestamp {
+            seconds: self.mtime_seconds.get().cast_signed(),
+            nanoseconds: self.mtime_nanoseconds.get(),
+        }
+    }
+
+    fn checksum_with(&self, payload: &[u8]) -> u32 {
+        let mut plain = *self;
+        plain.checksum = U32::new(0);
+        crc32c::crc32c_append(crc32c::crc32c(plain.as_bytes()), payload)
+    }
+}
+
+/// Where a write goes, and the modification time after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WritePlace {
+    /// The object.
+    pub object: ObjectNumber,
+    /// The offset in bytes.
+    pub offset: u64,
+    /// The modification time afterwards.
+    pub mtime: Timestamp,
+}
+
+/// Encodes a control payload or an [`Operation`].
+#[must_use]
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("the types of this module always encode into memory")
+}
+
+/// Decodes a control payload or an [`Operation`]. Bytes that are left over are an error: what
+/// later versions add stands in [`Hello::extensions`] or behind a higher [`VERSION`].
+///
+/// # Errors
+/// [`FrameError::Payload`]
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, FrameError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) | Err(_) => Err(FrameError::Payload),
+    }
+}
