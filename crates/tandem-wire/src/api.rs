@@ -1,1 +1,424 @@
-//! To be filled.
+//! The JSON of the HTTP API, of `tandem status --json`, and of the status that the two daemons send
+//! each other.
+//!
+//! Scripts and the other release read this: fields are added, never renamed and never reused. On
+//! reading nothing is refused: unknown fields are skipped and missing ones take their default, so
+//! that two neighbouring releases understand each other during an upgrade.
+
+use serde::{Deserialize, Serialize};
+use tandem_core::{Command, DataState, State, Tone};
+
+/// How many events a client may have missed and still get by their number.
+pub const EVENTS_KEPT_MAX: usize = 1024;
+/// How many entries of the history a status carries, newest last.
+pub const HISTORY_SHOWN_MAX: usize = 32;
+/// The largest request in bytes.
+pub const REQUEST_MAX: usize = 1 << 20;
+
+/// `GET /api/v1/status`: both nodes, as the one that answers knows them.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterStatus {
+    /// The cluster's name.
+    pub cluster: String,
+    /// 1 or 2: the node that answers.
+    pub answered_by: u8,
+    /// `takeover-after` in milliseconds.
+    pub takeover_after_ms: u64,
+    /// The first field that differs between the configurations of the nodes, as a sentence.
+    pub configuration_differs: Option<String>,
+    /// node1, node2.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// One node.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeStatus {
+    /// 1 or 2.
+    pub node: u8,
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its address in the configuration.
+    pub address: String,
+    /// Its release.
+    pub version: String,
+    /// Whether its daemon answers.
+    pub answers: bool,
+    /// Since when it does not answer, in milliseconds. What stands beside it is that old.
+    pub silent_ms: Option<u64>,
+    /// Its modules, in the order of the configuration.
+    pub modules: Vec<ModuleStatus>,
+}
+
+/// One module on one node.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModuleStatus {
+    /// Its name.
+    pub name: String,
+    /// `STOP`, `WAIT`, `ALONE`, `PRIM`, `SECOND`, or `unknown`.
+    pub state: String,
+    /// `ready`, `transient`, `not ready`.
+    pub tone: String,
+    /// `green`, `magenta`, `red`.
+    pub colour: String,
+    /// `uptodate`, `not uptodate`, `resyncing 42 %`, `inconsistent`, `diverged`.
+    pub data: String,
+    /// The percentage of a resynchronisation.
+    pub resync_percent: Option<u8>,
+    /// Why it is in this state, or what it waits for.
+    pub reason: String,
+    /// What the operator may do, if anything is needed.
+    pub advice: Option<String>,
+    /// A promise that does not hold at present.
+    pub warning: Option<String>,
+    /// How long it has been in this state.
+    pub state_age_ms: u64,
+    /// The in-sync record on this node's disk.
+    pub record: Option<RecordStatus>,
+    /// `none`, `until` (see `permit_left_ms`) or `without end`.
+    pub permit: String,
+    /// What is left of the permit.
+    pub permit_left_ms: Option<u64>,
+    /// The mirror.
+    pub mirror: MirrorSummary,
+    /// The virtual addresses.
+    pub addresses: Vec<AddressStatus>,
+    /// The services, in start order.
+    pub services: Vec<ResourceStatus>,
+    /// The checkers.
+    pub checkers: Vec<ResourceStatus>,
+    /// The ways to the peer.
+    pub channels: Vec<ChannelStatus>,
+    /// What was decided last, newest last.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// The in-sync record.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordStatus {
+    /// Its version.
+    pub version: u64,
+    /// The term of service.
+    pub epoch: u64,
+    /// 1 or 2: who serves, or served last.
+    pub holder: u8,
+    /// Who is in sync: `[1]`, `[2]` or `[1, 2]`.
+    pub insync: Vec<u8>,
+    /// The generation, sixteen hexadecimal digits.
+    pub generation: String,
+    /// Whether a second voter has it.
+    pub confirmed: bool,
+    /// Whether the last term of service ended with both copies level.
+    pub clean: bool,
+    /// Whether an operator forced it.
+    pub forced: bool,
+}
+
+/// What the mirror reports.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MirrorSummary {
+    /// Whether its process answers.
+    pub running: bool,
+    /// `idle`, `following`, `sealed`, `serving`.
+    pub role: String,
+    /// Serving: `absent`, `comparing`, `level`.
+    pub peer: String,
+    /// Whether acknowledgements wait for the peer.
+    pub gated: bool,
+    /// Whether the peer is overdue.
+    pub stalled: bool,
+    /// Whether the permit ended and writes are parked.
+    pub parked: bool,
+    /// What is broken.
+    pub fault: Option<String>,
+    /// The last number of the stream: given (serving) or applied (following).
+    pub position: u64,
+    /// The last number that the peer applied (serving), or that was received (following).
+    pub acknowledged: u64,
+    /// Acknowledged writes that exist only here.
+    pub exposure_bytes: u64,
+    /// The age of the oldest of them.
+    pub exposure_ms: u64,
+    /// Resynchronisation: bytes compared.
+    pub resync_done_bytes: Option<u64>,
+    /// Resynchronisation: bytes to compare.
+    pub resync_total_bytes: Option<u64>,
+    /// The size of the volumes.
+    pub data_bytes: u64,
+}
+
+/// A virtual address.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AddressStatus {
+    /// Address and prefix.
+    pub address: String,
+    /// The interface on this node.
+    pub interface: String,
+    /// Whether it is on this node.
+    pub held: bool,
+}
+
+/// A service or a checker.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResourceStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Services: `stopped`, `starting`, `running`, `stopping`, `failed`. Checkers: `up`, `down`,
+    /// `paused`.
+    pub state: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// One way to the peer.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChannelStatus {
+    /// `network 0`, `control link`, `data stream`.
+    pub name: String,
+    /// The time since the last authentic message.
+    pub heard_ms: Option<u64>,
+    /// Authentic messages.
+    pub received: u64,
+    /// Messages that were refused: wrong size, version, cluster or authentication code.
+    pub refused: u64,
+    /// Messages that could not be sent.
+    pub unsent: u64,
+}
+
+/// Something that was decided, or that somebody must look at.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistoryEntry {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// `decision` or `alarm`.
+    pub kind: String,
+    /// The row of the table of transitions.
+    pub row: Option<u8>,
+    /// The reason as one sentence.
+    pub because: String,
+    /// What came in and made the node decide.
+    pub inputs: String,
+}
+
+/// What `GET /api/v1/events` sends, as the data of a server-sent event. Its id can be given back in
+/// `Last-Event-ID` (or `?after=`).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ApiEvent {
+    /// The whole status. Sent at the beginning and after each change; not kept.
+    Status(Box<ClusterStatus>),
+    /// An entry of the history.
+    History {
+        /// 1 or 2.
+        node: u8,
+        /// The module.
+        module: String,
+        /// The entry.
+        entry: HistoryEntry,
+    },
+    /// A command got on.
+    Job(Job),
+    /// Events were missed: read the status anew.
+    Missed,
+    /// Of a later release.
+    #[serde(other)]
+    Unknown,
+}
+
+/// `POST /api/v1/command`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CommandRequest {
+    /// 1 or 2; default: the node that answers.
+    #[serde(default)]
+    pub node: Option<u8>,
+    /// The module; default: the only one.
+    #[serde(default)]
+    pub module: Option<String>,
+    /// What.
+    pub command: CommandName,
+    /// For `prim`.
+    #[serde(default)]
+    pub force: bool,
+    /// Whether the answer waits for the end (bounded), or only names the job.
+    #[serde(default)]
+    pub wait: bool,
+}
+
+/// The commands of spec.md §3 that this release knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommandName {
+    /// Picks the role by itself.
+    Start,
+    /// Stops the node.
+    Stop,
+    /// Services in place.
+    Restart,
+    /// Stop, then start.
+    StopStart,
+    /// Exchanges the roles.
+    Swap,
+    /// Serve.
+    Prim,
+    /// Be the standby.
+    Second,
+}
+
+impl CommandName {
+    /// What the core is told, or `None` where `force` makes no sense.
+    #[must_use]
+    pub const fn command(self, force: bool) -> Option<Command> {
+        match (self, force) {
+            (Self::Start, false) => Some(Command::Start),
+            (Self::Stop, false) => Some(Command::Stop),
+            (Self::Restart, false) => Some(Command::Restart),
+            (Self::StopStart, false) => Some(Command::StopStart),
+            (Self::Swap, false) => Some(Command::Swap),
+            (Self::Prim, false) => Some(Command::Prim),
+            (Self::Prim, true) => Some(Command::PrimForce),
+            (Self::Second, false) => Some(Command::Second),
+            (
+                Self::Start
+                | Self::Stop
+                | Self::Restart
+                | Self::StopStart
+                | Self::Swap
+                | Self::Second,
+                true,
+            ) => None,
+        }
+    }
+}
+
+/// How a command is getting on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// Names it.
+    pub job: String,
+    /// 1 or 2: where it is carried out.
+    pub node: u8,
+    /// The module.
+    #[serde(default)]
+    pub module: String,
+    /// What was asked.
+    pub command: CommandName,
+    /// How it stands.
+    pub state: JobState,
+    /// The last thing to say about it.
+    #[serde(default)]
+    pub message: String,
+    /// Everything said so far, oldest first; at most [`PROGRESS_MAX`] lines.
+    #[serde(default)]
+    pub progress: Vec<String>,
+}
+
+/// How many lines of progress a job keeps.
+pub const PROGRESS_MAX: usize = 100;
+
+/// How a command stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Under way.
+    Running,
+    /// Done.
+    Done,
+    /// Not done; nothing was changed.
+    Refused,
+    /// Begun and failed.
+    Failed,
+    /// The node that should carry it out does not answer.
+    Unreachable,
+    /// Nobody knows: the node stopped answering while it was under way.
+    Lost,
+}
+
+impl JobState {
+    /// Whether nothing more will be said.
+    #[must_use]
+    pub const fn ended(self) -> bool {
+        match self {
+            Self::Running => false,
+            Self::Done | Self::Refused | Self::Failed | Self::Unreachable | Self::Lost => true,
+        }
+    }
+}
+
+/// An answer that is an error.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ApiError {
+    /// What is wrong.
+    pub error: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// The word of a colour's meaning.
+#[must_use]
+pub const fn tone_word(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Ready => "ready",
+        Tone::Transient => "transient",
+        Tone::NotReady => "not ready",
+    }
+}
+
+/// The colour. `STOP` is red whatever else is said.
+#[must_use]
+pub const fn colour_word(state: State, tone: Tone) -> &'static str {
+    match (state, tone) {
+        (State::Stop, _) | (_, Tone::NotReady) => "red",
+        (_, Tone::Transient) => "magenta",
+        (_, Tone::Ready) => "green",
+    }
+}
+
+/// The data column.
+#[must_use]
+pub fn data_words(data: DataState) -> String {
+    match data {
+        DataState::Uptodate => "uptodate".into(),
+        DataState::NotUptodate => "not uptodate".into(),
+        DataState::Resyncing(percent) => format!("resyncing {percent} %"),
+        DataState::Inconsistent => "inconsistent".into(),
+        DataState::Diverged => "diverged".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_of_another_release_is_read_as_far_as_it_is_known() {
+        let text = r#"{"cluster":"c","new":1,"nodes":[{"node":1,"modules":[{"state":"PRIM"}]}]}"#;
+        let status: ClusterStatus = serde_json::from_str(text).expect("nothing is refused");
+        assert_eq!(status.nodes[0].modules[0].state, "PRIM");
+        assert_eq!(status.nodes[0].modules[0].mirror, MirrorSummary::default());
+    }
+
+    #[test]
+    fn an_event_of_a_later_release_is_known_as_unknown() {
+        let event: ApiEvent =
+            serde_json::from_str(r#"{"kind":"weather"}"#).expect("nothing is refused");
+        assert_eq!(event, ApiEvent::Unknown);
+    }
+
+    #[test]
+    fn a_command_needs_no_more_than_its_name() {
+        let request: CommandRequest =
+            serde_json::from_str(r#"{"command":"stopstart"}"#).expect("all else has a default");
+        assert_eq!(request.command, CommandName::StopStart);
+        assert_eq!(request.command.command(true), None);
+        assert_eq!(CommandName::Prim.command(true), Some(Command::PrimForce));
+    }
+}

@@ -4,12 +4,17 @@
 //! - [`stream`]: mirror to mirror, the one ordered stream of a module
 //! - [`local`]: daemon to mirror on one node
 //! - [`peer`]: core to core, on every channel
+//! - [`control`]: daemon to daemon, the frames of the control link
 //! - [`durable`]: the state file
 //! - [`api`]: the JSON of the HTTP API and of `tandem status --json`
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod control;
 pub mod durable;
 pub mod local;
 pub mod peer;
+mod record;
 pub mod stream;
+
+pub use record::Impossible;
