@@ -29,6 +29,7 @@ pub mod inodes;
 pub mod mount;
 pub mod order;
 pub mod permit;
+mod pinning;
 pub mod resync;
 pub mod roles;
 pub mod source;

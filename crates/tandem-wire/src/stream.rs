@@ -533,7 +533,17 @@ impl FrameHeader {
     pub fn verify(&self, payload: &[u8]) -> Result<(), FrameError> {
         let same = payload.len() == self.payload_bytes.get() as usize
             && self.checksum_with(payload) == self.checksum.get();
-        if same { Ok(()) } else { Err(FrameError::Checksum) }
+        if same {
+            Ok(())
+        } else {
+            Err(FrameError::Checksum)
+        }
+    }
+
+    /// The header as it travels.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.as_bytes()
     }
 
     /// The kind, where the header was checked.
