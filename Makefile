@@ -1,0 +1,33 @@
+# The front doors. Each one installs what it needs by itself, once, and says what.
+
+.PHONY: demo test bench clean-lab build-tools lab-tools
+
+# Steps follow each other: the machine has few cores, and their output is read by people.
+.NOTPARALLEL:
+
+LAB := target/debug/tandem-lab
+
+# For the C parts of two dependencies (SQLite, cryptography).
+build-tools:
+	@scripts/need gcc libc6-dev
+
+# For the test hosts.
+lab-tools:
+	@scripts/need systemd-container mmdebstrap iproute2 iputils-arping nftables procps e2fsprogs
+
+demo: build-tools
+	@scripts/need iproute2 e2fsprogs sqlite3
+	cargo build -q -p tandem
+	target/debug/tandem demo
+
+test: build-tools lab-tools
+	@scripts/need sqlite3
+	scripts/test
+
+bench: build-tools lab-tools
+	cargo build -q --release -p tandem -p tandem-lab
+	TANDEM_BIN=target/release/tandem target/release/tandem-lab bench
+
+clean-lab: build-tools
+	@if [ -x $(LAB) ]; then $(LAB) clean; fi
+	rm -rf --one-file-system target/lab target/lab-root target/lab-root.*

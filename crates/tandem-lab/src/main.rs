@@ -1,0 +1,159 @@
+//! `tandem-lab`: the test hosts by hand, the end-to-end tests and the benchmarks.
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use tandem_lab::client::{Order, write_rows};
+use tandem_lab::lab::Lab;
+use tandem_lab::switch::Cable;
+use tandem_lab::{compare, e2e};
+
+#[derive(Parser)]
+#[command(
+    about = "Two test hosts and a client on one machine",
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make switch, client and two hosts with empty disks
+    Up,
+    /// Boot a host and wait until its systemd is up
+    Boot { host: u8 },
+    /// Pull a host's power cord
+    Power { host: u8 },
+    /// Shut a host down in good order
+    Shutdown { host: u8 },
+    /// Let a host hang as a whole
+    Freeze { host: u8 },
+    /// Let a frozen host go on
+    Thaw { host: u8 },
+    /// Pull or plug a host's cables
+    Cable {
+        host: u8,
+        #[arg(value_parser = ["pull", "plug"])]
+        what: String,
+        /// Only this network's: 0 or 1
+        network: Option<u8>,
+    },
+    /// Run a command on a host (a shell without one)
+    Sh {
+        host: u8,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Run a command on the client
+    Client {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Compare the plain directories of both hosts
+    Compare { path: String },
+    /// Run the end-to-end tests whose names contain one of these words (all without any)
+    E2e { names: Vec<String> },
+    /// End everything
+    Down,
+    /// End everything and remove the disks
+    Clean,
+    /// (inside the lab) The first half of a host's boot
+    #[command(hide = true)]
+    Supervise { host: u8 },
+    /// (inside the lab) The client
+    #[command(hide = true)]
+    WriteRows {
+        target: String,
+        file: PathBuf,
+        #[arg(long, default_value_t = 4)]
+        workers: u64,
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().verb) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tandem-lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<ExitCode> {
+    let lab = Lab::here()?;
+    match verb {
+        Verb::Up => lab.up()?,
+        Verb::Boot { host } => lab.host(host).boot()?,
+        Verb::Power { host } => lab.host(host).power_off()?,
+        Verb::Shutdown { host } => lab.host(host).shut_down()?,
+        Verb::Freeze { host } => lab.host(host).freeze()?,
+        Verb::Thaw { host } => lab.host(host).thaw()?,
+        Verb::Cable {
+            host,
+            what,
+            network,
+        } => {
+            let cables = match network {
+                None => &Cable::BOTH[..],
+                Some(0) => &Cable::BOTH[..1],
+                Some(_) => &Cable::BOTH[1..],
+            };
+            for cable in cables {
+                match what.as_str() {
+                    "pull" => lab.switch.pull(host, *cable)?,
+                    _ => lab.switch.plug(host, *cable)?,
+                }
+            }
+        }
+        Verb::Sh { host, words } => return hand_over(lab.host(host).enter()?, words),
+        Verb::Client { words } => return hand_over(lab.on_client(), words),
+        Verb::Compare { path } => {
+            let (left, right) = (lab.host(1).plain(&path)?, lab.host(2).plain(&path)?);
+            let found = compare::differences(&left, &right)?;
+            found.iter().for_each(|difference| println!("{difference}"));
+            if !found.is_empty() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Verb::E2e { names } => {
+            if !e2e::run(lab, &names)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Verb::Down => lab.down()?,
+        Verb::Clean => lab.remove()?,
+        Verb::Supervise { host } => lab.host(host).supervise()?,
+        Verb::WriteRows {
+            target,
+            file,
+            workers,
+            first,
+        } => write_rows(&Order {
+            target,
+            file,
+            workers,
+            first,
+        })?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the words of a person with the person's own terminal.
+fn hand_over(mut prefix: Vec<String>, mut words: Vec<String>) -> Result<ExitCode> {
+    if words.is_empty() {
+        words.push("bash".to_owned());
+    }
+    prefix.append(&mut words);
+    let status = Command::new(&prefix[0])
+        .args(&prefix[1..])
+        .status()
+        .with_context(|| prefix.join(" "))?;
+    let code = status.code().and_then(|c| u8::try_from(c).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}

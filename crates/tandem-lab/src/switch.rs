@@ -1,0 +1,159 @@
+//! The network: a switch with two networks, and a network stack for each host and for the client.
+//!
+//! Host N has `eth0` 10.99.0.N on the first network and `eth1` 10.99.1.N on the second. Its cables
+//! end in the switch as ports `pN` and `qN`: pulling one there takes the carrier from the host
+//! without telling its TCP anything.
+
+use crate::shell::{run, try_run};
+use anyhow::Result;
+
+/// A pair of cables is pulled, or only one of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cable {
+    /// The first network's.
+    First,
+    /// The second network's.
+    Second,
+}
+
+impl Cable {
+    /// Both cables of a host.
+    pub const BOTH: [Self; 2] = [Self::First, Self::Second];
+
+    const fn letter(self) -> char {
+        match self {
+            Self::First => 'p',
+            Self::Second => 'q',
+        }
+    }
+}
+
+/// The switch and the stacks on it, all named with one prefix.
+#[derive(Clone, Debug)]
+pub struct Switch {
+    prefix: String,
+}
+
+impl Switch {
+    /// The switch of the lab with this prefix; nothing is made yet.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    /// What all names of this lab begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn name(&self) -> String {
+        format!("{}-sw", self.prefix)
+    }
+
+    /// The name of host `n`'s network namespace. The client is host 9.
+    #[must_use]
+    pub fn stack(&self, n: u8) -> String {
+        format!("{}-h{n}", self.prefix)
+    }
+
+    /// Makes the switch with its two networks.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn up(&self) -> Result<()> {
+        let switch = self.name();
+        run(&format!("ip netns add {switch}"))?;
+        run(&format!("ip -n {switch} link set lo up"))?;
+        for bridge in ["br0", "br1"] {
+            run(&format!(
+                "ip -n {switch} link add {bridge} type bridge stp_state 0 forward_delay 0 \
+                 mcast_snooping 0"
+            ))?;
+            run(&format!("ip -n {switch} link set {bridge} up"))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the network stack of host `n` and plugs its cables in.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn attach(&self, n: u8) -> Result<()> {
+        let (switch, stack) = (self.name(), self.stack(n));
+        run(&format!("ip netns add {stack}"))?;
+        run(&format!("ip -n {stack} link set lo up"))?;
+        for (network, letter, bridge) in [(0, 'p', "br0"), (1, 'q', "br1")] {
+            run(&format!(
+                "ip -n {switch} link add {letter}{n} type veth peer name eth{network} netns {stack}"
+            ))?;
+            run(&format!(
+                "ip -n {stack} link set eth{network} address 02:99:00:00:0{network}:0{n}"
+            ))?;
+            run(&format!(
+                "ip -n {switch} link set {letter}{n} master {bridge} up"
+            ))?;
+            run(&format!(
+                "ip -n {stack} addr add 10.99.{network}.{n}/24 dev eth{network}"
+            ))?;
+            run(&format!("ip -n {stack} link set eth{network} up"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether host `n` has a network stack.
+    #[must_use]
+    pub fn attached(&self, n: u8) -> bool {
+        std::path::Path::new("/run/netns")
+            .join(self.stack(n))
+            .exists()
+    }
+
+    /// Ends the network stack of host `n`: from now on not even its kernel answers.
+    pub fn detach(&self, n: u8) {
+        let switch = self.name();
+        if self.attached(n) {
+            try_run(&format!("ip netns del {}", self.stack(n)));
+        }
+        for letter in ['p', 'q'] {
+            try_run(&format!("ip -n {switch} link del {letter}{n}"));
+        }
+    }
+
+    /// Pulls one cable of host `n`.
+    ///
+    /// # Errors
+    /// There is no such cable.
+    pub fn pull(&self, n: u8, cable: Cable) -> Result<()> {
+        self.set(n, cable, "down")
+    }
+
+    /// Plugs one cable of host `n` in again.
+    ///
+    /// # Errors
+    /// There is no such cable.
+    pub fn plug(&self, n: u8, cable: Cable) -> Result<()> {
+        self.set(n, cable, "up")
+    }
+
+    fn set(&self, n: u8, cable: Cable, state: &str) -> Result<()> {
+        let (switch, letter) = (self.name(), cable.letter());
+        run(&format!("ip -n {switch} link set {letter}{n} {state}")).map(drop)
+    }
+
+    /// Removes everything, made by this run or an earlier one.
+    pub fn down(&self) {
+        let Ok(names) = std::fs::read_dir("/run/netns") else {
+            return;
+        };
+        let own = format!("{}-", self.prefix);
+        for name in names.flatten() {
+            let name = name.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&own) {
+                try_run(&format!("ip netns del {name}"));
+            }
+        }
+    }
+}
