@@ -15,7 +15,12 @@
 //! - [`resync`]: comparing the whole tree inside the live stream
 //! - [`permit`]: until when mutations are accepted
 //!
-//! The following half: [`transport`], [`backing`], [`follower`], [`applier`].
+//! Both halves:
+//! - [`transport`]: frames over mutual TLS
+//! - [`backing`], [`holders`], [`mountinfo`]: the plain directory beneath the mounts
+//! - [`epochs`]: the highest epoch, on disk
+//!
+//! The following half: [`follower`], [`applier`].
 
 #[cfg(all(feature = "sabotage", not(debug_assertions)))]
 compile_error!("deliberate defects cannot be built into a release");
@@ -23,10 +28,14 @@ compile_error!("deliberate defects cannot be built into a release");
 pub mod applier;
 pub mod backing;
 pub mod control;
+pub mod epochs;
 pub mod filesystem;
 pub mod follower;
+pub mod holders;
 pub mod inodes;
+mod linux;
 pub mod mount;
+pub mod mountinfo;
 pub mod order;
 pub mod permit;
 mod pinning;

@@ -6,6 +6,7 @@
 //! - [`peer`]: core to core, on every channel
 //! - [`control`]: daemon to daemon, the frames of the control link
 //! - [`durable`]: the state file
+//! - [`position`]: the small files of a mirror
 //! - [`api`]: the JSON of the HTTP API and of `tandem status --json`
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod control;
 pub mod durable;
 pub mod local;
 pub mod peer;
+pub mod position;
 mod record;
 pub mod stream;
 
