@@ -97,8 +97,11 @@ pub struct ServiceFailure {
 pub enum Command {
     /// `start`: picks the role by itself.
     Start,
-    /// `stop`
+    /// `stop`: this node.
     Stop,
+    /// `stop` of the whole module: both copies are brought level and recorded as equal, then both
+    /// nodes stop.
+    StopModule,
     /// `restart`: services in place.
     Restart,
     /// `stopstart`

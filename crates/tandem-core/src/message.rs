@@ -66,6 +66,8 @@ pub struct PeerMessage {
     pub state_write_age: Duration,
     /// The time since the sender's mirror last finished something, while something is waiting.
     pub mirror_age: Duration,
-    /// Free room and content of the sender's copy in bytes, for the question at the first start.
+    /// The content of the sender's copy in bytes, for the question at the first start.
     pub data_bytes: u64,
+    /// How far the receiver's resynchronisation is, as the sender, its source, knows it.
+    pub resync_percent: Option<u8>,
 }

@@ -1,0 +1,224 @@
+//! What a node is in the middle of: a list of steps, of which one waits for an outcome.
+
+use super::Node;
+use crate::event::ServiceFailure;
+use crate::ids::{EffectId, Sequence};
+use crate::table::Cause;
+use crate::time::Instant;
+use alloc::string::String;
+
+/// An activity in progress.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Activity {
+    /// Nothing.
+    Idle,
+    /// On the way to serve.
+    Promote(Promote),
+    /// On the way to not serve.
+    Demote(Demote),
+    /// Serving again after the services or the mirror broke, in place.
+    Restart(Restart),
+}
+
+/// A promotion.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Promote {
+    /// Why, for the table.
+    pub cause: Cause,
+    /// The reason's detail.
+    pub detail: String,
+    /// Where it is.
+    pub step: PromoteStep,
+}
+
+/// The steps of a promotion, in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum PromoteStep {
+    /// Nobody else may answer for the address, before anything durable.
+    Probe(EffectId),
+    /// Another machine answers: probe again then.
+    ProbeAgain(Instant),
+    /// The record names this node as the holder.
+    Record,
+    /// Everything received is applied and synced.
+    Seal(EffectId),
+    /// The session of this epoch is mounted.
+    Serve(EffectId),
+    /// The mirror refused: try again then.
+    ServeAgain(Instant),
+    /// The address is here.
+    Hold(EffectId),
+    /// The services run.
+    Services(EffectId),
+    /// The services did not start: try again then.
+    ServicesAgain(Instant),
+}
+
+/// Where a demotion leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Goal {
+    /// STOP on this node.
+    Stop,
+    /// STOP on both, copies equal.
+    StopModule,
+    /// WAIT, then whatever role is found.
+    Rejoin,
+    /// SECOND, the other one serves.
+    Swap,
+    /// STOP, because the application cannot run here.
+    GiveUp,
+    /// WAIT at once: the right to serve is gone.
+    Fence,
+    /// WAIT: only proves that nothing runs here (start).
+    Prove,
+    /// STOP: the same without touching the services.
+    ProveStopped,
+}
+
+/// A demotion.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Demote {
+    /// Where it leads.
+    pub goal: Goal,
+    /// Why.
+    pub detail: String,
+    /// The last number that both have, once drained.
+    pub level_at: Option<Sequence>,
+    /// Where it is.
+    pub step: DemoteStep,
+}
+
+/// The steps of a demotion. Fencing drops the address first; otherwise it goes after the mount.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum DemoteStep {
+    /// Fencing: the address goes first.
+    AddressFirst(EffectId),
+    /// The services end.
+    Services(EffectId),
+    /// They did not: by force.
+    Force(EffectId),
+    /// The peer applies and syncs everything.
+    Drain(EffectId),
+    /// The session ends.
+    Close(EffectId),
+    /// The mirror could not: again then.
+    CloseAgain(Instant),
+    /// The address goes.
+    Address(EffectId),
+    /// The record names the peer, or says that both are equal.
+    Handover(Instant),
+    /// The peer serves, or is lost, or this moment passed.
+    PeerServes(Instant),
+}
+
+/// A restart in place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Restart {
+    /// Why.
+    pub detail: String,
+    /// Where it is.
+    pub step: RestartStep,
+}
+
+/// The steps of a restart in place. With a running mirror only the services are touched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum RestartStep {
+    /// The services end.
+    Stop(EffectId),
+    /// The mirror was lost: the record says that the peer is out, because its copy has to be
+    /// compared with what a new session holds (R8).
+    Record,
+    /// The mirror mounts again.
+    Serve(EffectId),
+    /// It did not, or no mirror is there: again then.
+    ServeAgain(Instant),
+    /// The services start.
+    Start(EffectId),
+    /// They did not: again then.
+    StartAgain(Instant),
+}
+
+/// What came back of an effect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Outcome {
+    Ok,
+    Free,
+    Taken(String),
+    Done(Sequence),
+    Refused(String),
+    Failed(ServiceFailure),
+}
+
+impl Activity {
+    /// Not shown as transient: it is cleaning up, or trying again after a failure.
+    pub(super) fn is_quiet(&self) -> bool {
+        match self {
+            Self::Idle => true,
+            Self::Promote(p) => matches!(
+                p.step,
+                PromoteStep::ProbeAgain(_)
+                    | PromoteStep::ServeAgain(_)
+                    | PromoteStep::ServicesAgain(_)
+            ),
+            Self::Demote(d) => d.goal == Goal::ProveStopped,
+            Self::Restart(r) => matches!(r.step, RestartStep::StartAgain(_)),
+        }
+    }
+
+    /// On the way to leave the service to the peer: shown as `not uptodate`.
+    pub(super) fn leaves(&self) -> bool {
+        match self {
+            Self::Demote(d) => matches!(d.goal, Goal::Stop | Goal::GiveUp | Goal::Fence),
+            Self::Idle | Self::Promote(_) | Self::Restart(_) => false,
+        }
+    }
+
+    /// The permit must not be renewed any more.
+    pub(super) fn leaves_at_once(&self) -> bool {
+        matches!(
+            self,
+            Self::Demote(Demote {
+                goal: Goal::Fence,
+                ..
+            })
+        )
+    }
+}
+
+impl Node {
+    /// Hands an outcome to the step that waits for it. An outcome that nobody waits for belongs to
+    /// something that was given up meanwhile.
+    pub(super) fn outcome(&mut self, id: EffectId, outcome: Outcome) {
+        if self.follow_sent.is_some_and(|(sent, _)| sent == id) {
+            if let Outcome::Refused(reason) = outcome {
+                self.follow_sent = None;
+                self.refused_again = Some(self.now.after(self.config.heartbeat_interval()));
+                self.note(alloc::format!("the mirror does not follow: {reason}"));
+            }
+            return;
+        }
+        if self.released == Some(id) {
+            self.released = None;
+            if let Outcome::Done(_) = outcome {
+                self.last_released = self.record().map(|r| r.lineage.current);
+            }
+            return;
+        }
+        match self.activity.clone() {
+            Activity::Idle => {}
+            Activity::Promote(promote) => self.promote_outcome(promote, id, outcome),
+            Activity::Demote(demote) => self.demote_outcome(demote, id, outcome),
+            Activity::Restart(restart) => self.restart_outcome(restart, id, outcome),
+        }
+    }
+
+    /// Does the next step of the activity that waits for a fact or a moment.
+    pub(super) fn step(&mut self) {
+        match self.activity.clone() {
+            Activity::Idle => {}
+            Activity::Promote(promote) => self.promote_step(promote),
+            Activity::Demote(demote) => self.demote_step(demote),
+            Activity::Restart(restart) => self.restart_step(restart),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Promotion: probe the address, record, apply and sync what was received, mount, address,
+//! services.
+//!
+//! What a crash loses at each step: before `Record` nothing changed. After it the record says that
+//! this node holds, with nothing mounted: a restart goes on from WAIT as a sole member, or elects.
+//! After `Serve` everything acknowledged went through the session of this epoch.
+
+use super::Node;
+use super::activity::{Activity, Outcome, Promote, PromoteStep};
+use super::records::Change;
+use crate::effect::{Effect, MirrorCommand};
+use crate::event::{MirrorRole, ServiceFailure};
+use crate::ids::EffectId;
+use crate::record::InSync;
+use crate::table::Cause;
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::time::Duration;
+
+/// The longest pause between two attempts to start what does not start.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+
+impl Node {
+    /// Begins with the probe of the address.
+    pub(super) fn promote(&mut self, cause: Cause, detail: String) {
+        let id = self.effect_id();
+        self.effects.push_back(Effect::ProbeAddress(id));
+        self.activity = Activity::Promote(Promote {
+            cause,
+            detail,
+            step: PromoteStep::Probe(id),
+        });
+    }
+
+    /// Begins after the record, which already names this node as the holder: the former holder
+    /// gave it away after it had dropped the address.
+    pub(super) fn promote_given(&mut self, cause: Cause, detail: String) {
+        let promote = Promote {
+            cause,
+            detail,
+            step: PromoteStep::Record,
+        };
+        self.recorded(promote);
+    }
+
+    /// Goes on with a session that is mounted already (the daemon was restarted).
+    pub(super) fn promote_found(&mut self) {
+        let id = self.effect_id();
+        self.effects.push_back(Effect::HoldAddress(id));
+        self.services_ready = true;
+        self.activity = Activity::Promote(Promote {
+            cause: Cause::FoundServingAlone,
+            detail: String::new(),
+            step: PromoteStep::Hold(id),
+        });
+    }
+
+    fn at(&mut self, promote: Promote, step: PromoteStep) {
+        self.activity = Activity::Promote(Promote { step, ..promote });
+    }
+
+    pub(super) fn promote_outcome(&mut self, promote: Promote, id: EffectId, outcome: Outcome) {
+        match (promote.step, outcome) {
+            (PromoteStep::Probe(waiting), Outcome::Free) if waiting == id => {
+                self.at(promote, PromoteStep::Record);
+            }
+            (PromoteStep::Probe(waiting), Outcome::Taken(by)) if waiting == id => {
+                self.reason = format!("another machine ({by}) answers for the virtual address");
+                self.note(self.reason.clone());
+                let again = self.now.after(self.config.heartbeat_interval());
+                self.at(promote, PromoteStep::ProbeAgain(again));
+            }
+            (PromoteStep::Seal(waiting), Outcome::Done(_)) if waiting == id => {
+                self.serve(promote);
+            }
+            (PromoteStep::Serve(waiting), Outcome::Done(_)) if waiting == id => {
+                let id = self.effect_id();
+                self.effects.push_back(Effect::HoldAddress(id));
+                self.at(promote, PromoteStep::Hold(id));
+            }
+            (
+                PromoteStep::Seal(waiting) | PromoteStep::Serve(waiting),
+                Outcome::Refused(reason),
+            ) if waiting == id => {
+                self.reason = format!("the mirror cannot serve: {reason}");
+                self.note(self.reason.clone());
+                let again = self.pause();
+                self.at(promote, PromoteStep::ServeAgain(again));
+            }
+            (PromoteStep::Hold(waiting), Outcome::Ok) if waiting == id => {
+                let id = self.effect_id();
+                self.effects.push_back(Effect::StartServices(id));
+                self.at(promote, PromoteStep::Services(id));
+            }
+            (PromoteStep::Hold(waiting), Outcome::Failed(failure)) if waiting == id => {
+                self.start_failed(promote, &failure);
+            }
+            (PromoteStep::Services(waiting), Outcome::Ok) if waiting == id => {
+                self.failures = 0;
+                self.services_ready = true;
+                self.activity = Activity::Idle;
+                self.send_now = true;
+                self.note("the services run".to_string());
+            }
+            (PromoteStep::Services(waiting), Outcome::Failed(failure)) if waiting == id => {
+                self.start_failed(promote, &failure);
+            }
+            _ => {}
+        }
+    }
+
+    fn start_failed(&mut self, promote: Promote, failure: &ServiceFailure) {
+        self.services_ready = false;
+        self.reason = format!("{} does not start: {}", failure.name, failure.reason);
+        self.note(self.reason.clone());
+        let peer_can = self.peer_level() && self.record().is_some_and(|r| r.insync == InSync::Both);
+        if promote.cause == Cause::SwapTakes && peer_can {
+            self.swap_back(self.reason.clone());
+            return;
+        }
+        self.effects.push_back(Effect::Alarm(self.reason.clone()));
+        let again = self.pause();
+        self.at(promote, PromoteStep::ServicesAgain(again));
+    }
+
+    /// When to try again: 1 s, doubled with each failure, at most five minutes.
+    pub(super) fn pause(&mut self) -> crate::time::Instant {
+        let pause = Duration::from_secs(1u64 << self.failures.min(9)).min(PAUSE_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.now.after(pause)
+    }
+
+    pub(super) fn promote_step(&mut self, promote: Promote) {
+        if self.promotion_ended(&promote) {
+            return;
+        }
+        match promote.step {
+            PromoteStep::ProbeAgain(at) if self.deadline_passed(at) => {
+                let id = self.effect_id();
+                self.effects.push_back(Effect::ProbeAddress(id));
+                self.at(promote, PromoteStep::Probe(id));
+            }
+            PromoteStep::Record => self.record_step(promote),
+            PromoteStep::ServeAgain(at) if self.deadline_passed(at) => self.serve(promote),
+            PromoteStep::ServicesAgain(at) if self.deadline_passed(at) => {
+                let id = self.effect_id();
+                self.effects.push_back(Effect::StartServices(id));
+                self.at(promote, PromoteStep::Services(id));
+            }
+            PromoteStep::Hold(_) | PromoteStep::Services(_) | PromoteStep::ServicesAgain(_) => {
+                if self.promotion_lost_right() {
+                    return;
+                }
+                if !self.mirror_serves() {
+                    self.restart_mirror_lost();
+                }
+            }
+            PromoteStep::Probe(_)
+            | PromoteStep::ProbeAgain(_)
+            | PromoteStep::Seal(_)
+            | PromoteStep::Serve(_)
+            | PromoteStep::ServeAgain(_) => {}
+        }
+    }
+
+    fn promotion_lost_right(&mut self) -> bool {
+        let lost = self.right_ended();
+        if let Some((cause, detail)) = lost {
+            self.fence(cause, detail);
+            return true;
+        }
+        false
+    }
+
+    /// A promotion that is not recorded yet ends when its reason does.
+    fn promotion_ended(&mut self, promote: &Promote) -> bool {
+        let unrecorded = matches!(
+            promote.step,
+            PromoteStep::Probe(_) | PromoteStep::ProbeAgain(_) | PromoteStep::Record
+        );
+        if !unrecorded {
+            return false;
+        }
+        let heard_again = promote.cause == Cause::PrimarySilent && !self.peer_silent();
+        let peer_serves = !self.i_hold()
+            && !self.peer_silent()
+            && self.contact.latest().is_some_and(|m| m.state.serves());
+        let diverged = self.divergence.is_some() && !self.divergence_won();
+        let stopped = self.durable.wanted == crate::record::Wanted::Stopped;
+        if self.settled() && (heard_again || peer_serves || diverged || stopped) {
+            // Nobody acted on the proposal; if the other one accepted it, its record says so.
+            self.durable.proposal = None;
+            self.proposed = None;
+            self.activity = Activity::Idle;
+            self.note("the promotion ended: the other node is there".to_string());
+            return true;
+        }
+        false
+    }
+
+    fn record_step(&mut self, promote: Promote) {
+        if !self.settled() {
+            return;
+        }
+        let fresh = match promote.cause {
+            // The epoch must be this promotion's own, not one that an earlier mirror served in.
+            Cause::PrimarySilent => self.i_hold(),
+            _ => self.i_hold() && !self.epoch_used(),
+        };
+        if fresh && !self.proposal_open() {
+            self.recorded(promote);
+            return;
+        }
+        if self.disk.record.is_none() {
+            self.propose_first();
+            return;
+        }
+        let keep_both = promote.cause == Cause::ElectedWithPeer;
+        self.want(Change::Take { keep_both });
+    }
+
+    /// Whether a session of the record's epoch may have been open already: every session has an
+    /// epoch of its own (R8).
+    fn epoch_used(&self) -> bool {
+        self.used_epoch
+            .is_some_and(|used| self.record().is_some_and(|r| r.epoch <= used))
+    }
+
+    fn recorded(&mut self, promote: Promote) {
+        self.go(promote.cause, &promote.detail);
+        self.prefer_me = false;
+        self.swap_wanted = None;
+        self.services_ready = false;
+        self.failures = 0;
+        self.permit_expected = Some(self.now.after(self.config.takeover_after));
+        let following = matches!(
+            self.mirror.as_ref().map(|m| m.role),
+            Some(MirrorRole::Following { .. })
+        );
+        if following {
+            let id = self.command_mirror(MirrorCommand::Seal);
+            self.at(promote, PromoteStep::Seal(id));
+        } else {
+            self.serve(promote);
+        }
+    }
+
+    fn serve(&mut self, promote: Promote) {
+        let Some(record) = self.record().cloned() else {
+            return;
+        };
+        self.follow_sent = None;
+        self.released = None;
+        self.used_epoch = Some(record.epoch);
+        let gated = record.insync == InSync::Both;
+        if !gated {
+            self.last_released = Some(record.lineage.current);
+        }
+        let id = self.command_mirror(MirrorCommand::Serve {
+            epoch: record.epoch,
+            generation: record.lineage.current,
+            gated,
+        });
+        self.at(promote, PromoteStep::Serve(id));
+    }
+}

@@ -1,0 +1,490 @@
+//! Keeping the in-sync record: adopting, voting, proposing (R1 to R3).
+//!
+//! A proposal is on its proposer's disk before it is sent, so the other node, by storing it as its
+//! record, makes it count; the proposer learns that from the other's messages. Losing, repeating
+//! or reordering messages changes nothing, because each carries the whole record and proposal.
+
+use super::{Divergence, Node};
+use crate::event::MirrorRole;
+use crate::ids::{Epoch, Sequence, Version};
+use crate::record::{InSync, Kinship, Lineage, Record};
+use crate::time::Instant;
+use alloc::format;
+use alloc::string::ToString;
+
+/// A change of the record that this node wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    /// The peer is out; this node goes on (R3: a new generation).
+    PeerOut,
+    /// The peer is in.
+    PeerIn,
+    /// This node begins to serve; a peer that may differ is out.
+    Take {
+        /// Whether both copies are known to be equal, so that the peer stays in.
+        keep_both: bool,
+    },
+    /// The peer serves from now on, once it has applied `level_at`.
+    GiveTo {
+        /// The last number of the drained stream; `None` if nothing was drained.
+        level_at: Option<Sequence>,
+        /// Whether this node stays in sync (swap).
+        stay: bool,
+    },
+    /// Both copies are equal and nobody serves.
+    Clean {
+        /// The last number of the drained stream.
+        level_at: Option<Sequence>,
+    },
+}
+
+impl Node {
+    /// The record after `change`, from `base`.
+    pub(super) fn changed(&mut self, base: &Record, change: Change) -> Record {
+        let me = self.config.node;
+        let mut new = base.clone();
+        new.version = base.version.next();
+        new.confirmed = true;
+        new.clean = false;
+        new.forced = false;
+        new.level_at = None;
+        match change {
+            Change::PeerOut => new.insync = InSync::Only(me),
+            Change::PeerIn => new.insync = InSync::Both,
+            Change::Take { keep_both } => {
+                new.epoch = self.next_epoch(base);
+                new.holder = me;
+                if !keep_both {
+                    new.insync = InSync::Only(me);
+                }
+            }
+            Change::GiveTo { level_at, stay } => {
+                new.epoch = self.next_epoch(base);
+                new.holder = me.peer();
+                new.level_at = level_at;
+                if !stay {
+                    new.insync = InSync::Only(me.peer());
+                }
+            }
+            Change::Clean { level_at } => {
+                new.clean = true;
+                new.level_at = level_at;
+            }
+        }
+        // R3: a new generation exactly when insync shrinks to one node.
+        if base.insync == InSync::Both && new.insync != InSync::Both {
+            let id = self.draw_generation();
+            new.lineage = base.lineage.grow(id, base.holder);
+        }
+        new
+    }
+
+    fn next_epoch(&self, base: &Record) -> Epoch {
+        base.epoch.max(self.durable.highest_epoch).next()
+    }
+
+    fn store_record(&mut self, record: Record) {
+        self.durable.highest_epoch = self.durable.highest_epoch.max(record.epoch);
+        if self
+            .durable
+            .proposal
+            .as_ref()
+            .is_some_and(|p| p.version <= record.version)
+        {
+            self.durable.proposal = None;
+            self.proposed = None;
+        }
+        self.durable.record = Some(record);
+    }
+
+    /// Wants `change`: to be called again until the record on disk has it.
+    ///
+    /// A sole member needs no vote: nobody else may propose or be promoted (R4).
+    pub(super) fn want(&mut self, change: Change) {
+        if !self.settled() {
+            return;
+        }
+        let Some(base) = self.disk.record.clone() else {
+            return;
+        };
+        if let Some(open) = self.disk.proposal.clone()
+            && open.version > base.version
+        {
+            let adds_peer = open.holder == self.config.node && open.insync == InSync::Both;
+            if change == Change::PeerOut && adds_peer && base.insync != InSync::Both {
+                // The peer may have accepted to be in: going on from there is the safe reading
+                // (R2), and it accepts to be out from either.
+                self.durable.proposal = Some(self.changed(&open, change));
+                self.proposed = Some(self.now);
+            } else {
+                self.settle_proposal_without_vote(change);
+            }
+            return;
+        }
+        let mut new = self.changed(&base, change);
+        let sole = base.insync == InSync::Only(self.config.node);
+        if sole && matches!(new.insync, InSync::Only(node) if node == self.config.node) {
+            new.confirmed = base.confirmed;
+            self.store_record(new);
+            return;
+        }
+        self.durable.highest_epoch = self.durable.highest_epoch.max(new.epoch);
+        self.durable.proposal = Some(new);
+        self.proposed = Some(self.now);
+    }
+
+    /// An own proposal is open and the peer has not voted. What may be done without its vote:
+    /// shrink to this node, when every channel is silent, unconfirmed.
+    fn settle_proposal_without_vote(&mut self, change: Change) {
+        let Some(proposal) = self.disk.proposal.clone() else {
+            return;
+        };
+        let since = *self.proposed.get_or_insert(self.now);
+        let lone = proposal.insync == InSync::Only(self.config.node)
+            && proposal.holder == self.config.node
+            && matches!(change, Change::PeerOut | Change::Take { keep_both: false });
+        if !lone {
+            return;
+        }
+        let waited = self.now.since(since) >= self.config.vote_wait();
+        if !waited || !self.peer_mute() {
+            return;
+        }
+        let allowed = if self.state.serves() {
+            // R5: whoever was paused for longer than a permit goes through WAIT instead.
+            self.permit_valid()
+        } else {
+            self.peer_silent() && self.may_take_over_alone()
+        };
+        if allowed {
+            let mut lone = proposal;
+            lone.confirmed = false;
+            self.note(
+                "every channel is silent: the record is changed without a vote, \
+                       unconfirmed"
+                    .to_string(),
+            );
+            self.store_record(lone);
+        }
+    }
+
+    /// A standby may shrink the record to itself without a vote only as a member whose process is
+    /// old enough to have heard the other one.
+    pub(super) fn may_take_over_alone(&self) -> bool {
+        let member = self
+            .record()
+            .is_some_and(|r| r.insync.contains(self.config.node) && !r.clean);
+        member && self.config.failover && self.now.since(self.started) >= self.config.takeover_after
+    }
+
+    /// Looks at what the peer shows, and at the own proposal.
+    pub(super) fn look_at_records(&mut self) {
+        if !self.settled() {
+            return;
+        }
+        let Some(message) = self.contact.latest() else {
+            return;
+        };
+        // What it said before it fell silent was looked at when it came.
+        if self
+            .contact
+            .silent_for(self.now, self.config.takeover_after)
+        {
+            return;
+        }
+        let theirs = message.record.clone();
+        let proposal = message.proposal.clone();
+        if let Some(theirs) = theirs {
+            self.look_at_record(theirs);
+        }
+        if self.settled()
+            && let Some(proposal) = proposal
+        {
+            self.look_at_proposal(proposal);
+        }
+    }
+
+    fn look_at_record(&mut self, theirs: Record) {
+        let me = self.config.node;
+        let Some(mine) = self.disk.record.clone() else {
+            // Where the record names this node as in sync, this node has lost its state since:
+            // the other one will find its copy not level, and record it out.
+            if !theirs.insync.contains(me) {
+                self.store_record(Record {
+                    confirmed: true,
+                    ..theirs
+                });
+            }
+            return;
+        };
+        if let Some(own) = self.disk.proposal.clone()
+            && theirs.same_decision(&own)
+        {
+            self.note(format!(
+                "both nodes have the record of version {}",
+                own.version
+            ));
+            self.store_record(Record {
+                confirmed: true,
+                ..own
+            });
+            return;
+        }
+        match mine.lineage.kinship(&theirs.lineage) {
+            Kinship::Equal | Kinship::Behind if self.would_be_added(&mine, &theirs) => {}
+            Kinship::Equal if theirs.version > mine.version => {
+                self.divergence = None;
+                self.store_record(Record {
+                    confirmed: true,
+                    ..theirs
+                });
+            }
+            Kinship::Equal => {
+                self.divergence = None;
+                if theirs.same_decision(&mine) && !mine.confirmed {
+                    self.store_record(Record {
+                        confirmed: true,
+                        ..mine
+                    });
+                }
+            }
+            Kinship::Behind => {
+                self.divergence = None;
+                self.store_record(Record {
+                    confirmed: true,
+                    ..theirs
+                });
+            }
+            Kinship::Ahead => self.divergence = None,
+            Kinship::Diverged(common) => self.diverged(Some(common), &mine, &theirs),
+            Kinship::Unrelated => self.diverged(None, &mine, &theirs),
+        }
+    }
+
+    /// A record that would make this node a member although its copy is not level: its own state
+    /// went back in time. Not adopted.
+    fn would_be_added(&self, mine: &Record, theirs: &Record) -> bool {
+        let me = self.config.node;
+        theirs.insync.contains(me) && !mine.insync.contains(me) && !self.copy_is_level()
+    }
+
+    fn diverged(
+        &mut self,
+        common: Option<crate::record::Ancestor>,
+        mine: &Record,
+        theirs: &Record,
+    ) {
+        let peer_forced = theirs.forced && theirs.epoch > mine.epoch;
+        let divergence = Divergence {
+            common,
+            peer_forced,
+        };
+        if self.divergence != Some(divergence) {
+            self.divergence = Some(divergence);
+            self.note(
+                "both nodes have data that the other one lacks; nothing is overwritten until an \
+                 operator chooses"
+                    .to_string(),
+            );
+        }
+        if self.divergence_won() && theirs.epoch >= mine.epoch && self.settled() {
+            // The winner goes on with the highest epoch + 1 (R8).
+            let mut new = mine.clone();
+            new.version = Version(mine.version.0.max(theirs.version.0)).next();
+            new.epoch = theirs
+                .epoch
+                .max(mine.epoch)
+                .max(self.durable.highest_epoch)
+                .next();
+            if new.insync == InSync::Only(self.config.node) && self.state.serves() {
+                self.store_record(new);
+            }
+        }
+    }
+
+    /// Whether this node is the side of a divergence that goes on: it served in the last common
+    /// record, or was forced.
+    pub(super) fn divergence_won(&self) -> bool {
+        let Some(divergence) = self.divergence else {
+            return false;
+        };
+        if divergence.peer_forced {
+            return false;
+        }
+        let forced = self.record().is_some_and(|r| r.forced);
+        let served = divergence
+            .common
+            .is_some_and(|common| common.holder == self.config.node);
+        forced || served
+    }
+
+    fn look_at_proposal(&mut self, proposal: Record) {
+        let me = self.config.node;
+        let Some(mine) = self.disk.record.clone() else {
+            // The first record: the operator chose the other node. Or this node lost its state,
+            // and is recorded out.
+            if !proposal.insync.contains(me) {
+                self.note("the other node holds the data to keep".to_string());
+                self.store_record(Record {
+                    confirmed: true,
+                    ..proposal
+                });
+            }
+            return;
+        };
+        let next = proposal.version == mine.version.next();
+        // A sole member decides alone; this node may have missed some of its decisions.
+        let from_sole = mine.insync == InSync::Only(me.peer()) && proposal.version > mine.version;
+        let grows = matches!(
+            mine.lineage.kinship(&proposal.lineage),
+            Kinship::Equal | Kinship::Behind
+        );
+        let fits = mine.insync.contains(me.peer()) && grows && (next || from_sole);
+        if !fits || self.divergence.is_some() {
+            return;
+        }
+        if self.state.serves() && proposal.holder != me {
+            // A node that serves gives the service away itself.
+            return;
+        }
+        if self
+            .disk
+            .proposal
+            .as_ref()
+            .is_some_and(|own| own.version == proposal.version)
+            && mine.holder == me
+        {
+            // Of two proposals that do not count, the holder's stands.
+            return;
+        }
+        if proposal.insync.contains(me) && !mine.insync.contains(me) && !self.copy_is_level() {
+            return;
+        }
+        if proposal.holder == me && mine.holder != me && !self.ready_to_be_given(&proposal) {
+            return;
+        }
+        self.note(format!(
+            "accepted the other node's record of version {}: {}",
+            proposal.version,
+            describe(&proposal)
+        ));
+        self.store_record(Record {
+            confirmed: true,
+            ..proposal
+        });
+    }
+
+    /// This copy's disk has everything from the gate on (R2).
+    fn copy_is_level(&self) -> bool {
+        self.mirror.as_ref().is_some_and(|m| {
+            m.level && m.fault.is_none() && matches!(m.role, MirrorRole::Following { .. })
+        })
+    }
+
+    fn ready_to_be_given(&self, proposal: &Record) -> bool {
+        let Some(mirror) = &self.mirror else {
+            return false;
+        };
+        let following = matches!(mirror.role, MirrorRole::Following { .. });
+        let applied = proposal
+            .level_at
+            .is_none_or(|level| mirror.position >= level);
+        let wanted = self.durable.wanted == crate::record::Wanted::Running;
+        mirror.fault.is_none() && following && applied && wanted && self.leaving.is_none()
+    }
+
+    /// The first record of the module, made by the operator's answer to the first start.
+    pub(super) fn propose_first(&mut self) {
+        if self.settled() && self.disk.record.is_none() && self.disk.proposal.is_none() {
+            let id = self.draw_generation();
+            self.durable.proposal = Some(Record {
+                version: Version(1),
+                epoch: self.durable.highest_epoch.next(),
+                holder: self.config.node,
+                insync: InSync::Only(self.config.node),
+                lineage: Lineage::first(id),
+                clean: false,
+                confirmed: true,
+                forced: false,
+                level_at: None,
+            });
+            self.proposed = Some(self.now);
+        }
+    }
+
+    /// The record that an operator's force makes: durable at once, without a vote.
+    pub(super) fn force_record(&mut self) {
+        let theirs = self.contact.latest().and_then(|m| m.record.clone());
+        let id = self.draw_generation();
+        let base = self.durable.record.clone();
+        let version = base
+            .iter()
+            .chain(theirs.iter())
+            .chain(self.durable.proposal.iter())
+            .map(|r| r.version)
+            .max()
+            .unwrap_or_default();
+        let epoch = base
+            .iter()
+            .chain(theirs.iter())
+            .map(|r| r.epoch)
+            .max()
+            .unwrap_or_default()
+            .max(self.durable.highest_epoch);
+        let lineage = match &base {
+            Some(record) => record.lineage.grow(id, record.holder),
+            None => Lineage::first(id),
+        };
+        self.durable.proposal = None;
+        self.proposed = None;
+        self.store_record(Record {
+            version: version.next(),
+            epoch: epoch.next(),
+            holder: self.config.node,
+            insync: InSync::Only(self.config.node),
+            lineage,
+            clean: false,
+            confirmed: false,
+            forced: true,
+            level_at: None,
+        });
+    }
+
+    /// Gives up this node's side of a divergence: the other's record is adopted whole.
+    pub(super) fn give_up_line(&mut self) -> bool {
+        let Some(theirs) = self.contact.latest().and_then(|m| m.record.clone()) else {
+            return false;
+        };
+        if theirs.holder == self.config.node {
+            return false;
+        }
+        self.divergence = None;
+        self.durable.proposal = None;
+        self.store_record(Record {
+            confirmed: true,
+            ..theirs
+        });
+        true
+    }
+
+    /// Drops an own proposal that nobody needs any more, unless the peer may have accepted it.
+    pub(super) fn proposal_open(&self) -> bool {
+        let base = self.disk.record.as_ref().map_or(Version(0), |r| r.version);
+        self.disk
+            .proposal
+            .as_ref()
+            .is_some_and(|p| p.version > base)
+    }
+
+    pub(super) fn deadline_passed(&self, at: Instant) -> bool {
+        self.now >= at
+    }
+}
+
+fn describe(record: &Record) -> alloc::string::String {
+    let insync = match record.insync {
+        InSync::Both => "both nodes are in sync".to_string(),
+        InSync::Only(node) => format!("only {node} is in sync"),
+    };
+    format!("{} holds epoch {}, {insync}", record.holder, record.epoch)
+}

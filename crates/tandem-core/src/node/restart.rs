@@ -1,0 +1,203 @@
+//! Serving again in place: the services broke, or the mirror's process was lost.
+
+use super::Node;
+use super::activity::{Activity, Goal, Outcome, Restart, RestartStep};
+use super::records::Change;
+use crate::effect::{Effect, MirrorCommand, ServiceStop};
+use crate::event::{MirrorRole, ServiceFailure};
+use crate::ids::EffectId;
+use crate::record::InSync;
+use crate::table::{Cause, State};
+use alloc::format;
+use alloc::string::{String, ToString};
+
+impl Node {
+    /// Stops and starts the services; the mirror stays.
+    pub(super) fn restart_in_place(&mut self, detail: String) {
+        self.go(Cause::RestartInPlace, &detail);
+        self.stop_then(detail, ServiceStop::Orderly);
+    }
+
+    /// The mirror was lost: its session is dead, and what it had queued for the peer is gone.
+    pub(super) fn restart_mirror_lost(&mut self) {
+        let detail = "the mirror's process was lost".to_string();
+        self.go(Cause::RestartInPlace, &detail);
+        self.stop_then(detail, ServiceStop::Force);
+    }
+
+    fn stop_then(&mut self, detail: String, how: ServiceStop) {
+        self.services_ready = false;
+        let id = self.effect_id();
+        self.effects.push_back(Effect::StopServices { id, how });
+        self.activity = Activity::Restart(Restart {
+            detail,
+            step: RestartStep::Stop(id),
+        });
+    }
+
+    fn on(&mut self, restart: Restart, step: RestartStep) {
+        self.activity = Activity::Restart(Restart { step, ..restart });
+    }
+
+    pub(super) fn restart_outcome(&mut self, restart: Restart, id: EffectId, outcome: Outcome) {
+        match (restart.step, outcome) {
+            (RestartStep::Stop(waiting), Outcome::Failed(failure)) if waiting == id => {
+                self.note(format!(
+                    "{} does not stop: {}",
+                    failure.name, failure.reason
+                ));
+                let id = self.effect_id();
+                self.effects.push_back(Effect::StopServices {
+                    id,
+                    how: ServiceStop::Force,
+                });
+                self.on(restart, RestartStep::Stop(id));
+            }
+            (RestartStep::Stop(waiting), _) if waiting == id => {
+                if self.mirror_serves() {
+                    self.start(restart);
+                } else {
+                    self.on(restart, RestartStep::Record);
+                }
+            }
+            (RestartStep::Serve(waiting), Outcome::Done(_)) if waiting == id => {
+                self.start(restart);
+            }
+            (RestartStep::Serve(waiting), Outcome::Refused(reason)) if waiting == id => {
+                self.reason = format!("the mirror cannot serve: {reason}");
+                self.note(self.reason.clone());
+                let again = self.pause();
+                self.on(restart, RestartStep::ServeAgain(again));
+            }
+            (RestartStep::Start(waiting), Outcome::Failed(failure)) if waiting == id => {
+                self.restart_failed(restart, &failure);
+            }
+            (RestartStep::Start(waiting), _) if waiting == id => {
+                self.activity = Activity::Idle;
+                self.services_ready = true;
+                self.failures = 0;
+                self.send_now = true;
+                self.note("the services run again".to_string());
+            }
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, restart: Restart) {
+        // The address may have left with the mirror's permit; holding it twice is harmless.
+        let hold = self.effect_id();
+        self.effects.push_back(Effect::HoldAddress(hold));
+        let id = self.effect_id();
+        self.effects.push_back(Effect::StartServices(id));
+        self.on(restart, RestartStep::Start(id));
+    }
+
+    fn restart_failed(&mut self, restart: Restart, failure: &ServiceFailure) {
+        self.reason = format!("{} does not start: {}", failure.name, failure.reason);
+        self.note(self.reason.clone());
+        if self.give_up_or_go_on(failure) {
+            return;
+        }
+        let again = self.pause();
+        self.on(restart, RestartStep::StartAgain(again));
+    }
+
+    pub(super) fn restart_step(&mut self, restart: Restart) {
+        if let Some((cause, detail)) = self.right_ended() {
+            self.fence(cause, detail);
+            return;
+        }
+        match restart.step {
+            RestartStep::Record => self.restart_record(restart),
+            RestartStep::ServeAgain(at) if self.deadline_passed(at) => {
+                self.on(restart, RestartStep::Record);
+            }
+            RestartStep::StartAgain(at) if self.deadline_passed(at) => self.start(restart),
+            RestartStep::Start(_) | RestartStep::StartAgain(_) if !self.mirror_serves() => {
+                self.on(restart, RestartStep::Record);
+            }
+            _ => {}
+        }
+    }
+
+    /// Before the new session is open nothing is acknowledged, and the peer's copy is not known to
+    /// equal what the dead session left here: it is recorded out first, then compared (R8).
+    fn restart_record(&mut self, restart: Restart) {
+        if !self.settled() {
+            return;
+        }
+        let Some(record) = self.record().cloned() else {
+            return;
+        };
+        if record.insync == InSync::Both || self.proposal_open() {
+            self.want(Change::PeerOut);
+            return;
+        }
+        if self.used_epoch.is_some_and(|used| record.epoch <= used) {
+            self.want(Change::Take { keep_both: false });
+            return;
+        }
+        let Some(mirror) = &self.mirror else { return };
+        if !matches!(mirror.role, MirrorRole::Idle) || mirror.fault.is_some() {
+            return;
+        }
+        if self.state == State::Prim {
+            self.go(Cause::PeerRecordedOut, &restart.detail);
+        }
+        self.released = None;
+        self.last_released = Some(record.lineage.current);
+        self.used_epoch = Some(record.epoch);
+        let id = self.command_mirror(MirrorCommand::Serve {
+            epoch: record.epoch,
+            generation: record.lineage.current,
+            gated: false,
+        });
+        self.on(restart, RestartStep::Serve(id));
+    }
+
+    /// A service is down by itself.
+    pub(super) fn service_down(&mut self, failure: &ServiceFailure) {
+        let serving = self.state.serves();
+        if !serving || self.activity != Activity::Idle || !self.services_ready {
+            return;
+        }
+        self.note(format!("{} is down: {}", failure.name, failure.reason));
+        if self.give_up_or_go_on(failure) {
+            return;
+        }
+        self.restarts.push(self.now);
+        self.restart_in_place(format!("{} is down: {}", failure.name, failure.reason));
+    }
+
+    /// Gives the application up to the peer if it cannot be kept here and the peer can take it.
+    fn give_up_or_go_on(&mut self, failure: &ServiceFailure) -> bool {
+        let window = self.config.restart_window;
+        let now = self.now;
+        self.restarts.retain(|at| now.since(*at) < window);
+        let spent = self.restarts.len() >= usize::from(self.config.restart_budget);
+        if !failure.hopeless && !spent {
+            return false;
+        }
+        let peer_can = self.state == State::Prim
+            && self.peer_level()
+            && !self.peer_silent()
+            && self.config.failover;
+        if !peer_can {
+            self.effects.push_back(Effect::Alarm(format!(
+                "{} does not run ({}) and no other node can take over; it is tried again",
+                failure.name, failure.reason
+            )));
+            return false;
+        }
+        let why = if failure.hopeless {
+            "cannot run"
+        } else {
+            "failed too often"
+        };
+        self.demote(
+            Goal::GiveUp,
+            format!("{} {why} on this node: {}", failure.name, failure.reason),
+        );
+        true
+    }
+}

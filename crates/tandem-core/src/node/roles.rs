@@ -1,0 +1,661 @@
+//! What each state does when nothing is in progress: look at the facts and begin the next thing.
+
+use super::Node;
+use super::activity::{Activity, DemoteStep, Goal};
+use super::promote_causes;
+use super::records::Change;
+use crate::effect::MirrorCommand;
+use crate::event::{MirrorFault, MirrorRole};
+use crate::ids::NodeId;
+use crate::message::PeerMessage;
+use crate::record::{InSync, Wanted};
+use crate::table::{Cause, State};
+use crate::time::Instant;
+use alloc::string::{String, ToString};
+
+/// The primary's decisive facts about a peer that can be heard.
+fn fault_text(fault: &MirrorFault) -> String {
+    match fault {
+        MirrorFault::LocalDisk(text) | MirrorFault::Apply(text) | MirrorFault::Volume(text) => {
+            text.clone()
+        }
+    }
+}
+
+impl Node {
+    /// Finds out, once, what a starting daemon finds: its mirror serving or following, or nothing.
+    pub(super) fn begin(&mut self) {
+        let Some(boot) = self.boot.take() else { return };
+        if boot.machine_booted && !self.config.boot_start {
+            self.durable.wanted = Wanted::Stopped;
+        }
+        let record = self.disk.record.clone();
+        let role = boot.mirror.as_ref().map(|m| m.role).unwrap_or_default();
+        let lapsed = boot
+            .mirror
+            .as_ref()
+            .is_some_and(|m| m.lapsed || m.permit_until <= self.now);
+        match (role, record) {
+            (MirrorRole::Serving { epoch, .. }, Some(record))
+                if record.epoch == epoch && record.holder == self.config.node && !lapsed =>
+            {
+                let until = boot.mirror.map_or(Instant::FAR, |m| m.permit_until);
+                self.permit_sent = Some((epoch, until));
+                let both = record.insync == InSync::Both;
+                let cause = if both {
+                    Cause::FoundServingMirrored
+                } else {
+                    Cause::FoundServingAlone
+                };
+                self.go(cause, "");
+                self.promote_found();
+            }
+            (MirrorRole::Serving { .. }, _) => {
+                self.demote(
+                    Goal::Fence,
+                    "the daemon was restarted and its mirror's right to serve has ended"
+                        .to_string(),
+                );
+            }
+            (MirrorRole::Following { epoch }, Some(record))
+                if record.epoch == epoch
+                    && record.holder != self.config.node
+                    && self.durable.wanted == Wanted::Running =>
+            {
+                self.go(Cause::FoundFollowing, "");
+            }
+            _ if self.durable.wanted == Wanted::Running => {
+                self.go(Cause::StartAsked, "the node was running before");
+                self.demote(Goal::Prove, String::new());
+            }
+            _ => self.demote(Goal::ProveStopped, String::new()),
+        }
+    }
+
+    /// Begins the next thing.
+    pub(super) fn decide(&mut self) {
+        if self.interrupted() {
+            return;
+        }
+        match self.state {
+            State::Stop => self.decide_stop(),
+            State::Wait => self.decide_wait(),
+            State::Alone | State::Prim => self.decide_serving(),
+            State::Second => self.decide_second(),
+        }
+    }
+
+    fn heard(&self) -> Option<&PeerMessage> {
+        if self.peer_silent() {
+            None
+        } else {
+            self.contact.latest()
+        }
+    }
+
+    /// What must interrupt an activity: the end of the right to serve, or the operator's stop.
+    fn interrupted(&mut self) -> bool {
+        let before_close = match &self.activity {
+            Activity::Demote(d) => {
+                d.goal != Goal::Fence
+                    && matches!(
+                        d.step,
+                        DemoteStep::Services(_) | DemoteStep::Force(_) | DemoteStep::Drain(_)
+                    )
+            }
+            Activity::Idle | Activity::Promote(_) | Activity::Restart(_) => true,
+        };
+        if before_close
+            && self.state.serves()
+            && let Some((cause, detail)) = self.right_ended()
+        {
+            self.fence(cause, detail);
+            return true;
+        }
+        let stop = self.durable.wanted == Wanted::Stopped || self.shutting_down;
+        let serving_activity = matches!(self.activity, Activity::Promote(_) | Activity::Restart(_));
+        if stop && self.state.serves() && serving_activity {
+            self.demote(Goal::Stop, self.stop_reason());
+            return true;
+        }
+        false
+    }
+
+    fn stop_reason(&self) -> String {
+        if self.shutting_down {
+            "the machine shuts down".to_string()
+        } else {
+            "an operator stopped this node".to_string()
+        }
+    }
+
+    /// Why this node must stop serving at once, if it must.
+    pub(super) fn right_ended(&self) -> Option<(Cause, String)> {
+        let record = self.record()?;
+        if self.divergence.is_some() && !self.divergence_won() {
+            return Some((Cause::DivergenceLost, String::new()));
+        }
+        if record.holder != self.config.node {
+            return Some((Cause::PeerServesNewer, String::new()));
+        }
+        let lapsed_there = self.mirror_serves() && self.mirror.as_ref().is_some_and(|m| m.lapsed);
+        let lapsed_here = self.needs_permit()
+            && match self.permit_sent {
+                Some((epoch, until)) if epoch == record.epoch => self.now >= until,
+                _ => self.permit_expected.is_some_and(|at| self.now >= at),
+            };
+        if lapsed_there || lapsed_here {
+            return Some((
+                Cause::RightEnded,
+                "the other node did not renew the permit in time".to_string(),
+            ));
+        }
+        let fault = self.mirror.as_ref().and_then(|m| m.fault.as_ref());
+        if let Some(fault) = fault
+            && !(self.state == State::Prim && self.peer_level())
+        {
+            return Some((Cause::RightEnded, fault_text(fault)));
+        }
+        None
+    }
+
+    fn decide_stop(&mut self) {
+        if self.activity == Activity::Idle
+            && self.durable.wanted == Wanted::Running
+            && !self.shutting_down
+        {
+            self.go(Cause::StartAsked, "");
+            self.demote(Goal::Prove, String::new());
+        }
+    }
+
+    // --- WAIT ----------------------------------------------------------------------------------
+
+    fn decide_wait(&mut self) {
+        if self.activity != Activity::Idle {
+            return;
+        }
+        if self.durable.wanted == Wanted::Stopped || self.shutting_down {
+            let reason = self.stop_reason();
+            self.go(Cause::Stopping, &reason);
+            self.demote(Goal::Stop, reason);
+            return;
+        }
+        if !self.settled() {
+            return;
+        }
+        if let Some((what, advice)) = self.missing() {
+            self.block(&what, advice);
+            return;
+        }
+        match (self.record().cloned(), self.heard().cloned()) {
+            (None, peer) => self.first_start(peer),
+            (Some(_), Some(peer)) => self.wait_with_peer(&peer),
+            (Some(record), None) => self.wait_in_silence(record.insync),
+        }
+    }
+
+    /// What every role needs.
+    fn missing(&self) -> Option<(String, &'static str)> {
+        let Some(mirror) = &self.mirror else {
+            return Some((
+                "the mirror process does not answer".to_string(),
+                "look at the mirror's log; it is started by itself",
+            ));
+        };
+        if let Some(fault) = &mirror.fault {
+            return Some((
+                fault_text(fault),
+                "repair the volume, then stop and start this node",
+            ));
+        }
+        if let Some(peer) = self.heard()
+            && peer.configuration != self.config.digest
+        {
+            return Some((
+                "the configurations of the two nodes differ".to_string(),
+                "make tandem.toml equal on both nodes, then restart the daemon",
+            ));
+        }
+        if self.divergence.is_some() && !self.divergence_won() {
+            return Some((
+                "both nodes have data that the other one lacks".to_string(),
+                "choose: second on the node whose newer data may be given up, or prim --force \
+                 on the node whose data is to be kept",
+            ));
+        }
+        None
+    }
+
+    fn first_start(&mut self, peer: Option<PeerMessage>) {
+        match peer {
+            None => self.block(
+                "first start: the other node is not heard yet",
+                "start Tandem on the other node too",
+            ),
+            Some(peer) if peer.record.is_none() && peer.proposal.is_none() => {
+                if self.prefer_me {
+                    self.promote(
+                        Cause::ProvenAlone,
+                        "an operator chose this node's data".to_string(),
+                    );
+                } else {
+                    self.block(
+                        "first start: neither copy is known to be good",
+                        "choose the node that holds the data to keep: prim on that node",
+                    );
+                }
+            }
+            Some(_) => self.block(
+                "the other node has a record that names this node, which has none",
+                "wait until the other node has recorded this one out",
+            ),
+        }
+    }
+
+    fn wait_with_peer(&mut self, peer: &PeerMessage) {
+        let Some(record) = self.record().cloned() else {
+            return;
+        };
+        if record.holder != self.config.node && peer.state.serves() {
+            self.go(Cause::PrimaryExists, "");
+            self.follow();
+            return;
+        }
+        if peer.state.serves() {
+            // It has not seen this node's record yet, or is being told to stop serving.
+            self.waits_a_moment("the other node still serves");
+            return;
+        }
+        if self.candidate(record.insync, record.holder, peer) != Some(self.config.node) {
+            let (what, advice) = match record.insync {
+                InSync::Only(node) if node != self.config.node => (
+                    "this copy is not uptodate; the other node has the data",
+                    "start the other node",
+                ),
+                InSync::Both | InSync::Only(_) => (
+                    "the other node is to serve",
+                    "start the other node, or prim on this one",
+                ),
+            };
+            if peer.state == State::Stop {
+                self.block(what, advice);
+            } else {
+                self.waits_a_moment(what);
+            }
+            return;
+        }
+        let equal = record.clean && record.insync == InSync::Both && peer.state == State::Wait;
+        let (cause, detail) = promote_causes::waiting(equal, self.prefer_me);
+        self.promote(cause, detail);
+    }
+
+    fn waits_a_moment(&mut self, what: &str) {
+        if self.reason != what {
+            self.reason = what.to_string();
+            self.advice = None;
+            self.note(what.to_string());
+        }
+    }
+
+    /// Who begins to serve when both can be heard and nobody serves.
+    fn candidate(&self, insync: InSync, holder: NodeId, peer: &PeerMessage) -> Option<NodeId> {
+        let me = self.config.node;
+        match insync {
+            InSync::Only(node) => Some(node),
+            InSync::Both => {
+                let peer_out = peer.state == State::Stop || !peer.mirror.usable;
+                if self.prefer_me || peer_out {
+                    Some(me)
+                } else {
+                    Some(holder)
+                }
+            }
+        }
+    }
+
+    fn wait_in_silence(&mut self, insync: InSync) {
+        if self.now.since(self.started) < self.config.takeover_after {
+            self.waits_a_moment("listening for the other node");
+            return;
+        }
+        match insync {
+            InSync::Only(node) if node == self.config.node => {
+                self.promote(
+                    Cause::ProvenAlone,
+                    "the record says that only this copy is uptodate".to_string(),
+                );
+            }
+            InSync::Both => self.block(
+                "the other node is silent and may have gone on alone",
+                "start the other node; or prim --force here, if it is off and its newer writes \
+                 may be lost",
+            ),
+            InSync::Only(_) => self.block(
+                "this copy is not uptodate and the other node is silent",
+                "start the other node; or prim --force here, if its newer writes may be lost",
+            ),
+        }
+    }
+
+    // --- ALONE, PRIM ---------------------------------------------------------------------------
+
+    fn decide_serving(&mut self) {
+        if matches!(self.activity, Activity::Demote(_)) {
+            return;
+        }
+        if self.activity == Activity::Idle {
+            if self.durable.wanted == Wanted::Stopped || self.shutting_down {
+                let reason = self.stop_reason();
+                let whole = self.stop_whole && self.durable.wanted == Wanted::Stopped;
+                self.demote(if whole { Goal::StopModule } else { Goal::Stop }, reason);
+                return;
+            }
+            if self.mirror.as_ref().is_some_and(|m| m.fault.is_some()) {
+                let text = self
+                    .mirror
+                    .as_ref()
+                    .and_then(|m| m.fault.as_ref())
+                    .map(fault_text);
+                self.demote(Goal::GiveUp, text.unwrap_or_default());
+                return;
+            }
+            if !self.mirror_serves() {
+                self.restart_mirror_lost();
+                return;
+            }
+            if self.swap_asked_by_peer() {
+                self.demote(Goal::Swap, "the other node asked for a swap".to_string());
+                return;
+            }
+        }
+        if !self.settled() || !self.i_hold() {
+            return;
+        }
+        match self.record().map(|r| r.insync) {
+            Some(InSync::Both) => self.keep_both(),
+            Some(InSync::Only(_)) => self.go_on_alone(),
+            None => {}
+        }
+    }
+
+    pub(super) fn can_swap(&self) -> Result<(), String> {
+        let both = self.record().is_some_and(|r| r.insync == InSync::Both);
+        let second = self.heard().is_some_and(|m| m.state == State::Second);
+        if self.state != State::Prim || !both {
+            return Err("there is no uptodate node to swap with".to_string());
+        }
+        if !second || !self.peer_level() {
+            return Err("the other node does not follow at the moment".to_string());
+        }
+        if self.activity != Activity::Idle {
+            return Err("this node is in the middle of something else".to_string());
+        }
+        Ok(())
+    }
+
+    fn swap_asked_by_peer(&self) -> bool {
+        self.heard().is_some_and(|m| m.swap_wanted) && self.can_swap().is_ok()
+    }
+
+    fn keep_both(&mut self) {
+        let peer_leaves = self
+            .heard()
+            .is_some_and(|m| m.leaving || matches!(m.state, State::Stop | State::Wait));
+        let stalled = self.mirror_serves() && self.mirror.as_ref().is_some_and(|m| m.stalled);
+        if stalled || (peer_leaves && self.activity == Activity::Idle) {
+            self.want(Change::PeerOut);
+            return;
+        }
+        if self.state == State::Alone && self.peer_level() {
+            let swapped = self.taken_by_swap;
+            self.taken_by_swap = false;
+            let cause = if swapped {
+                Cause::SwapCompletes
+            } else {
+                Cause::PeerInSync
+            };
+            self.go(cause, "");
+        }
+    }
+
+    fn go_on_alone(&mut self) {
+        if self.state == State::Prim {
+            self.taken_by_swap = false;
+            self.go(Cause::PeerRecordedOut, "");
+        }
+        if !self.mirror_serves() {
+            return;
+        }
+        let Some(mirror) = self.mirror.clone() else {
+            return;
+        };
+        let gated = matches!(mirror.role, MirrorRole::Serving { gated: true, .. });
+        let level = self.peer_level();
+        if self.proposal_open() {
+            // The peer may have accepted to be in. If it is gone, it is recorded out again before
+            // anything is answered without it.
+            let gone = !level || self.peer_mute() || self.heard().is_some_and(|m| m.leaving);
+            let lone = self
+                .disk
+                .proposal
+                .as_ref()
+                .is_some_and(|p| p.insync != InSync::Both);
+            if gone || lone {
+                self.want(Change::PeerOut);
+            }
+            return;
+        }
+        let Some(record) = self.record().cloned() else {
+            return;
+        };
+        let generation = record.lineage.current;
+        let due = self.last_released != Some(generation) || mirror.stalled;
+        if gated && due && self.released.is_none() {
+            let id = self.command_mirror(MirrorCommand::ReleasePeer {
+                epoch: record.epoch,
+                generation,
+            });
+            self.released = Some(id);
+            return;
+        }
+        let peer_follows = self.heard().is_some_and(|m| {
+            m.state == State::Second
+                && !m.leaving
+                && m.mirror.following
+                && m.configuration == self.config.digest
+                && m.record
+                    .as_ref()
+                    .is_some_and(|r| r.version == record.version)
+        });
+        let permitted = self
+            .contact
+            .granted_since(record.epoch)
+            .is_some_and(|since| self.now < since.after(self.config.permit_length() / 2));
+        if level && gated && peer_follows && permitted && self.activity == Activity::Idle {
+            self.want(Change::PeerIn);
+        }
+    }
+
+    // --- SECOND --------------------------------------------------------------------------------
+
+    /// Tells the mirror to follow the holder of the record.
+    pub(super) fn follow(&mut self) {
+        let Some(record) = self.record().cloned() else {
+            return;
+        };
+        if self.refused_again.is_some_and(|at| self.now < at) {
+            return;
+        }
+        self.refused_again = None;
+        let id = self.command_mirror(MirrorCommand::Follow {
+            epoch: record.epoch,
+            generation: record.lineage.current,
+        });
+        self.follow_sent = Some((id, record.epoch));
+    }
+
+    fn decide_second(&mut self) {
+        if self.activity != Activity::Idle {
+            return;
+        }
+        if self.i_hold() && self.settled() {
+            let both = self.record().is_some_and(|r| r.insync == InSync::Both);
+            self.taken_by_swap = both;
+            let cause = if both {
+                Cause::SwapTakes
+            } else {
+                Cause::PrimaryHandedOver
+            };
+            self.promote_given(cause, String::new());
+            return;
+        }
+        if self.durable.wanted == Wanted::Stopped || self.shutting_down {
+            self.leave();
+            return;
+        }
+        if let Some((what, _)) = self.unusable() {
+            self.standby_ready = false;
+            self.go(Cause::StandbyUnusable, &what);
+            self.demote(Goal::Rejoin, what);
+            return;
+        }
+        if self.divergence.is_some() && !self.divergence_won() {
+            self.standby_ready = false;
+            self.go(Cause::DivergenceLost, "");
+            self.demote(Goal::Rejoin, "both nodes served".to_string());
+            return;
+        }
+        self.keep_following();
+        self.notice_readiness();
+        if self.settled() {
+            self.watch_primary();
+        }
+    }
+
+    fn unusable(&self) -> Option<(String, &'static str)> {
+        // A mirror that is not there is started again by itself.
+        self.mirror.as_ref()?;
+        let (what, advice) = self.missing()?;
+        (self.divergence.is_none()).then_some((what, advice))
+    }
+
+    /// Asks to be recorded out, then stops.
+    fn leave(&mut self) {
+        let since = *self.leaving.get_or_insert(self.now);
+        if since == self.now {
+            self.send_now = true;
+        }
+        let out = self
+            .record()
+            .is_some_and(|r| !r.insync.contains(self.config.node));
+        let alone = self.peer_silent() || self.heard().is_some_and(|m| !m.state.serves());
+        let waited = self.now.since(since) >= self.config.takeover_after;
+        if out || alone || waited {
+            let reason = self.stop_reason();
+            self.standby_ready = false;
+            self.go(Cause::Stopping, &reason);
+            self.demote(Goal::Stop, reason);
+        }
+    }
+
+    fn keep_following(&mut self) {
+        let Some(epoch) = self.record().map(|r| r.epoch) else {
+            return;
+        };
+        let role = self.mirror.as_ref().map(|m| m.role);
+        let follows = role == Some(MirrorRole::Following { epoch });
+        let asked = self.follow_sent.is_some_and(|(_, sent)| sent == epoch);
+        if follows {
+            return;
+        }
+        // Asked before, and the mirror was restarted since.
+        let forgotten = asked && role == Some(MirrorRole::Idle) && self.follow_lost();
+        if role.is_some() && (!asked || forgotten) {
+            self.follow();
+        }
+    }
+
+    /// The mirror reports for longer than a heartbeat that it is idle although it was told to
+    /// follow: it was restarted.
+    fn follow_lost(&mut self) -> bool {
+        let limit = self.config.heartbeat_interval();
+        let since = *self.idle_since.get_or_insert(self.now);
+        let lost = self.now.since(since) >= limit;
+        if lost {
+            self.idle_since = None;
+        }
+        lost
+    }
+
+    fn notice_readiness(&mut self) {
+        let member = self
+            .record()
+            .is_some_and(|r| r.insync.contains(self.config.node));
+        let ready = member
+            && self.mirror.as_ref().is_some_and(|m| {
+                m.level && !m.stalled && matches!(m.role, MirrorRole::Following { .. })
+            });
+        if ready != self.standby_ready {
+            self.standby_ready = ready;
+            let cause = if ready {
+                Cause::StreamLevel
+            } else {
+                Cause::StreamLost
+            };
+            self.go(cause, "");
+        }
+    }
+
+    fn watch_primary(&mut self) {
+        let member = self
+            .record()
+            .is_some_and(|r| r.insync.contains(self.config.node));
+        let level = self.mirror.as_ref().is_some_and(|m| {
+            m.level && m.fault.is_none() && matches!(m.role, MirrorRole::Following { .. })
+        });
+        let usable = member && level;
+        let peer = self.heard().cloned();
+        match peer {
+            None if self.contact.heard().is_none()
+                && self.now.since(self.started) < self.config.takeover_after => {}
+            None if usable && self.config.failover => {
+                if self.now.since(self.started) >= self.config.takeover_after {
+                    self.promote(Cause::PrimarySilent, String::new());
+                }
+            }
+            None => {
+                let why = if usable {
+                    "the primary is silent and failover is off"
+                } else {
+                    "the primary is silent and this copy is not uptodate"
+                };
+                self.standby_ready = false;
+                self.go(Cause::StandbyUnusable, why);
+                self.demote(Goal::Rejoin, why.to_string());
+            }
+            Some(peer) => {
+                let given_up =
+                    peer.state == State::Stop || (peer.state == State::Wait && !peer.mirror.usable);
+                let offered = peer.proposal.is_some();
+                if !given_up || offered {
+                    return;
+                }
+                let clean = self.record().is_some_and(|r| r.clean);
+                if clean {
+                    self.durable.wanted = Wanted::Stopped;
+                } else if usable && self.config.failover {
+                    self.promote(
+                        Cause::PrimaryHandedOver,
+                        "the other node does not serve any more".to_string(),
+                    );
+                } else {
+                    let why = "the primary stopped and this copy is not uptodate";
+                    self.standby_ready = false;
+                    self.go(Cause::StandbyUnusable, why);
+                    self.demote(Goal::Rejoin, why.to_string());
+                }
+            }
+        }
+    }
+}
