@@ -119,6 +119,7 @@ struct Body {
     state_write_age_ms: u64,
     mirror_age_ms: u64,
     data_bytes: u64,
+    resync_percent: Option<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -227,6 +228,7 @@ fn body_of(message: &PeerMessage) -> Body {
         state_write_age_ms: milliseconds(message.state_write_age),
         mirror_age_ms: milliseconds(message.mirror_age),
         data_bytes: message.data_bytes,
+        resync_percent: message.resync_percent,
     }
 }
 
@@ -276,6 +278,7 @@ fn message_of(body: Body) -> Result<PeerMessage, Impossible> {
         state_write_age: Duration::from_millis(body.state_write_age_ms),
         mirror_age: Duration::from_millis(body.mirror_age_ms),
         data_bytes: body.data_bytes,
+        resync_percent: body.resync_percent,
     })
 }
 
@@ -330,6 +333,7 @@ mod tests {
             state_write_age: Duration::from_millis(5),
             mirror_age: Duration::ZERO,
             data_bytes: 1 << 40,
+            resync_percent: Some(42),
         }
     }
 
