@@ -1,11 +1,15 @@
 //! The end-to-end tests: runs cases one after the other, a line for each, and closes with
 //! `N passed, N failed`.
 
+pub mod failures;
 pub mod hosts;
+pub mod operation;
+pub mod stage;
+pub mod trial;
 
 use crate::lab::Lab;
 use anyhow::{Result, bail};
-use std::fs;
+use stage::Stage;
 use std::time::Instant;
 
 /// What a case leaves behind for its line: outage, number of rows.
@@ -19,22 +23,26 @@ pub struct Case {
     pub run: fn(&mut Stage) -> Result<Told>,
 }
 
-/// What the cases share, so that the hosts are made and booted only where needed.
-pub struct Stage {
-    /// The lab.
-    pub lab: Lab,
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::from(hosts::CASES);
+    cases.extend(failures::CASES);
+    cases.extend(operation::CASES);
+    cases
 }
 
-fn cases() -> Vec<Case> {
-    hosts::CASES.into_iter().collect()
+/// Prints the names of all cases.
+pub fn list() {
+    for case in cases() {
+        println!("{}", case.name);
+    }
 }
 
 /// Runs the cases whose names contain one of `wanted` (all without any) and gives whether all
-/// passed.
+/// passed. With `keep` the hosts run on afterwards.
 ///
 /// # Errors
 /// They cannot be run at all.
-pub fn run(lab: Lab, wanted: &[String]) -> Result<bool> {
+pub fn run(lab: Lab, wanted: &[String], keep: bool) -> Result<bool> {
     if !rustix::process::geteuid().is_root() {
         if std::env::var_os("CI").is_some() {
             bail!("the end-to-end tests need root");
@@ -49,9 +57,7 @@ pub fn run(lab: Lab, wanted: &[String]) -> Result<bool> {
     if cases.is_empty() {
         bail!("no case has such a name");
     }
-    let failures = lab.directory.join("failed");
-    let _ = fs::remove_dir_all(&failures);
-    let mut stage = Stage { lab };
+    let mut stage = Stage::new(lab);
     let (mut passed, mut failed) = (0, 0);
     for case in cases {
         let begin = Instant::now();
@@ -66,10 +72,14 @@ pub fn run(lab: Lab, wanted: &[String]) -> Result<bool> {
             Err(error) => {
                 failed += 1;
                 println!("FAIL {} ({seconds:.1} s)\n     {error:#}", case.name);
+                let kept = stage.keep_evidence(case.name)?;
+                println!("     logs: {}", kept.display());
             }
         }
     }
-    stage.lab.down()?;
+    if !keep {
+        stage.lab.down()?;
+    }
     println!("\n{passed} passed, {failed} failed");
     Ok(failed == 0)
 }

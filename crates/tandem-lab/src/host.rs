@@ -423,16 +423,26 @@ impl<'a> Host<'a> {
     /// The host does not run.
     pub fn enter(&self) -> Result<Vec<String>> {
         let leader = self.leader().context("the host does not run")?;
-        let inside = cgroup_roots()[0]
-            .join(self.lab.switch.stack(self.number))
-            .join("sh");
-        fs::create_dir_all(&inside)?;
+        let inside = self.cgroup_for_guests()?;
         let script = format!(
             "echo $$ >{}/cgroup.procs; exec nsenter -t {leader} -m -u -i -n -p -C -r -w env -i \
              PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \"$@\"",
             inside.display()
         );
         Ok(["sh", "-c", &script, "sh"].map(str::to_owned).to_vec())
+    }
+
+    /// A cgroup of the host for processes that are started from outside, so that they freeze and
+    /// die with it.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn cgroup_for_guests(&self) -> Result<PathBuf> {
+        let inside = cgroup_roots()[0]
+            .join(self.lab.switch.stack(self.number))
+            .join("sh");
+        fs::create_dir_all(&inside)?;
+        Ok(inside)
     }
 
     /// Runs a program inside.

@@ -12,6 +12,8 @@ pub mod host;
 pub mod lab;
 pub mod linux;
 pub mod postgres;
+pub mod product;
 pub mod shell;
 pub mod switch;
 pub mod wait;
+pub mod watch;

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use tandem_lab::client::{Order, write_rows};
 use tandem_lab::lab::Lab;
 use tandem_lab::switch::Cable;
-use tandem_lab::{compare, e2e};
+use tandem_lab::{compare, e2e, product, watch};
 
 #[derive(Parser)]
 #[command(
@@ -54,8 +54,18 @@ enum Verb {
     },
     /// Compare the plain directories of both hosts
     Compare { path: String },
+    /// Make, boot and pair both hosts with the product
+    Pair,
     /// Run the end-to-end tests whose names contain one of these words (all without any)
-    E2e { names: Vec<String> },
+    E2e {
+        names: Vec<String>,
+        /// Leave the hosts running
+        #[arg(long)]
+        keep: bool,
+        /// Only print the names of the cases
+        #[arg(long)]
+        list: bool,
+    },
     /// End everything
     Down,
     /// End everything and remove the disks
@@ -63,6 +73,13 @@ enum Verb {
     /// (inside the lab) The first half of a host's boot
     #[command(hide = true)]
     Supervise { host: u8 },
+    /// (inside the lab) Notes what a node says of itself
+    #[command(hide = true)]
+    Watch {
+        node: u8,
+        token: String,
+        file: PathBuf,
+    },
     /// (inside the lab) The client
     #[command(hide = true)]
     WriteRows {
@@ -121,14 +138,24 @@ fn run(verb: Verb) -> Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Verb::E2e { names } => {
-            if !e2e::run(lab, &names)? {
+        Verb::Pair => {
+            lab.up()?;
+            product::install(&lab)?;
+            for number in [1, 2] {
+                lab.host(number).boot()?;
+            }
+            product::set_up(&lab)?;
+        }
+        Verb::E2e { list: true, .. } => e2e::list(),
+        Verb::E2e { names, keep, .. } => {
+            if !e2e::run(lab, &names, keep)? {
                 return Ok(ExitCode::FAILURE);
             }
         }
         Verb::Down => lab.down()?,
         Verb::Clean => lab.remove()?,
         Verb::Supervise { host } => lab.host(host).supervise()?,
+        Verb::Watch { node, token, file } => watch::watch(node, &token, &file)?,
         Verb::WriteRows {
             target,
             file,

@@ -1,6 +1,7 @@
 //! The hosts, the client and the database without the product: what the other cases stand on.
 
-use super::{Case, Stage, Told};
+use super::stage::Stage;
+use super::{Case, Told};
 use crate::client::Client;
 use crate::postgres;
 use anyhow::{Result, ensure};
@@ -13,12 +14,13 @@ pub const CASES: [Case; 1] = [Case {
 }];
 
 fn power_cut(stage: &mut Stage) -> Result<Told> {
+    stage.clear();
     stage.lab.up()?;
     let host = stage.lab.host(1);
     host.boot()?;
     host.must(&format!("systemctl start {}", postgres::UNIT))?;
     postgres::query(&host, postgres::CREATE_TABLE)?;
-    let client = Client::start(&stage.lab, "10.99.0.1:5432", 1)?;
+    let client = Client::start(stage.lab, "10.99.0.1:5432", 1)?;
     client.wait_for_rows(500, Duration::from_secs(20))?;
     host.power_off()?;
     host.boot()?;

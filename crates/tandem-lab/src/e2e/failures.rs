@@ -1,0 +1,199 @@
+//! Power cuts and dead processes.
+
+use super::stage::Stage;
+use super::trial::Trial;
+use super::{Case, Told};
+use crate::postgres;
+use crate::product::{MODULE, Node, STALL_LIMIT, TAKEOVER_LIMIT};
+use crate::shell::run;
+use crate::wait::wait_for;
+use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+
+/// The cases.
+pub const CASES: [Case; 7] = [
+    Case {
+        name: "the primary loses power",
+        run: primary_loses_power,
+    },
+    Case {
+        name: "the standby loses power",
+        run: standby_loses_power,
+    },
+    Case {
+        name: "both lose power at once",
+        run: both_lose_power,
+    },
+    Case {
+        name: "the primary's daemon is killed",
+        run: daemon_killed,
+    },
+    Case {
+        name: "the standby's daemon is killed",
+        run: standby_daemon_killed,
+    },
+    Case {
+        name: "the primary's mirror is killed and then the primary loses power",
+        run: mirror_killed,
+    },
+    Case {
+        name: "the primary's daemon is stopped and never continued",
+        run: daemon_stopped,
+    },
+];
+
+/// Boots a host that lost power and starts its node.
+fn bring_back(node: &Node<'_>) -> Result<()> {
+    node.host.boot()?;
+    wait_for("the daemon to answer", TAKEOVER_LIMIT, || {
+        Ok(node.module().ok())
+    })?;
+    node.command("start --no-wait").map(drop)
+}
+
+fn primary_loses_power(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    trial.primary.host.power_off()?;
+    let served = trial.standby.wait_until_it_serves(TAKEOVER_LIMIT)?;
+    ensure!(served.state == "ALONE", "it is {}", served.state);
+    trial.rows_flow()?;
+    bring_back(&trial.primary)?;
+    trial.finish()
+}
+
+fn standby_loses_power(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    trial.standby.host.power_off()?;
+    let primary = &trial.primary;
+    primary.wait_until("the primary to be ALONE", TAKEOVER_LIMIT, |m| {
+        m.state == "ALONE" && m.data == "uptodate"
+    })?;
+    trial.rows_flow()?;
+    let outage = trial.client.journal()?.outage();
+    ensure!(
+        outage <= STALL_LIMIT + Duration::from_millis(500),
+        "an outage of {:.2} s, above the stall limit and 0.5 s",
+        outage.as_secs_f64()
+    );
+    bring_back(&trial.standby)?;
+    trial.finish()
+}
+
+fn both_lose_power(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    let (one, two) = (trial.primary.host.clone(), trial.standby.host.clone());
+    let other = std::thread::spawn(move || two.power_off());
+    one.power_off()?;
+    other.join().expect("pulling a cord does not panic")?;
+    one.boot()?;
+    trial.standby.host.boot()?;
+    for node in [&trial.primary, &trial.standby] {
+        wait_for("the daemon to answer", TAKEOVER_LIMIT, || {
+            Ok(node.module().ok())
+        })?;
+        node.command("start --no-wait")?;
+    }
+    trial.finish()
+}
+
+/// Kills the main process of a unit on `node`, in a way that nobody can prevent.
+fn kill(node: &Node<'_>, unit: &str, signal: &str) -> Result<u32> {
+    let pid = node.host.main_process(unit)?;
+    let pid = pid.with_context(|| format!("{unit} does not run on h{}", node.number()))?;
+    run(&format!("kill -{signal} {pid}"))?;
+    Ok(pid)
+}
+
+fn postmaster(node: &Node<'_>) -> Result<u32> {
+    let pid = node.host.main_process(postgres::UNIT)?;
+    pid.with_context(|| format!("the database does not run on h{}", node.number()))
+}
+
+fn daemon_killed(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    let before = postmaster(&trial.primary)?;
+    kill(&trial.primary, "tandem.service", "KILL")?;
+    daemon_comes_back(&trial, before)?;
+    trial.finish()
+}
+
+fn standby_daemon_killed(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    let before = postmaster(&trial.primary)?;
+    kill(&trial.standby, "tandem.service", "KILL")?;
+    daemon_comes_back(&trial, before)?;
+    trial.finish()
+}
+
+/// The application must not notice: same process, no outage that a person would see.
+fn daemon_comes_back(trial: &Trial<'_>, postmaster_before: u32) -> Result<()> {
+    trial
+        .primary
+        .wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
+    trial
+        .standby
+        .wait_for_face(["SECOND", "green", "uptodate"], TAKEOVER_LIMIT)?;
+    trial.rows_flow()?;
+    let after = postmaster(&trial.primary)?;
+    ensure!(
+        after == postmaster_before,
+        "the database was restarted: {postmaster_before} -> {after}"
+    );
+    let outage = trial.client.journal()?.outage();
+    ensure!(
+        outage <= Duration::from_millis(500),
+        "the client noticed: {:.2} s",
+        outage.as_secs_f64()
+    );
+    Ok(())
+}
+
+fn mirror_killed(stage: &mut Stage) -> Result<Told> {
+    let mut trial = Trial::begin(stage)?;
+    // A mirror that dies under its application is for a person to look at.
+    trial.expect_error("mirror");
+    let before = postmaster(&trial.primary)?;
+    let unit = format!("tandem-mirror@{MODULE}.service");
+    kill(&trial.primary, &unit, "KILL")?;
+    trial.rows_flow().context("after the mirror was killed")?;
+    let outage = trial.client.journal()?.outage();
+    trial
+        .told
+        .push(format!("{:.2} s without the mirror", outage.as_secs_f64()));
+    if trial.primary.module()?.state != "SECOND" {
+        let after = postmaster(&trial.primary)?;
+        ensure!(after != before, "the database was not restarted");
+    }
+    trial.primary.host.power_off()?;
+    // The standby takes over if the record says that it is in sync. Otherwise nobody serves until
+    // the primary is back; either way nothing acknowledged is missing.
+    let taken = trial.standby.wait_until_it_serves(Duration::from_secs(15));
+    trial.told.push(match taken {
+        Ok(_) => "the standby took over".to_owned(),
+        Err(_) => "the standby was not uptodate and waited".to_owned(),
+    });
+    bring_back(&trial.primary)?;
+    trial.finish()
+}
+
+fn daemon_stopped(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    kill(&trial.primary, "tandem.service", "STOP")?;
+    trial.standby.wait_until_it_serves(TAKEOVER_LIMIT)?;
+    // From here on the old primary must not complete a write, whoever asks.
+    let probe = format!(
+        "rm -f /run/probe; (echo x >{data}/probe && sync {data}/probe && echo written >/run/probe) \
+         >/dev/null 2>&1 </dev/null & sleep 2; cat /run/probe 2>/dev/null",
+        data = postgres::DATA
+    );
+    let said = trial.primary.host.sh(&probe)?.stdout;
+    ensure!(said.is_empty(), "the old primary accepted a write");
+    let insert = "insert into events (id, payload) values (-1, 'late')";
+    let insert = format!("timeout 2 runuser -u postgres -- psql -qX -c \"{insert}\"");
+    let late = trial.primary.host.sh(&insert)?;
+    ensure!(late.code != Some(0), "the old primary accepted a row");
+    trial.rows_flow()?;
+    trial.primary.host.power_off()?;
+    bring_back(&trial.primary)?;
+    trial.finish()
+}

@@ -1,0 +1,247 @@
+//! What operators do, and what the product does about a failed application.
+
+use super::stage::Stage;
+use super::trial::Trial;
+use super::{Case, Told};
+use crate::postgres;
+use crate::product::{RESYNCHRONISATION_LIMIT, TAKEOVER_LIMIT};
+use crate::shell::run;
+use crate::watch::{Seen, Watcher};
+use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+
+/// The cases.
+pub const CASES: [Case; 4] = [
+    Case {
+        name: "the database is killed and restarted in place",
+        run: database_killed,
+    },
+    Case {
+        name: "the database is stopped and masked: failover at once",
+        run: database_masked,
+    },
+    Case {
+        name: "stop and start show the exact sequence",
+        run: stop_and_start,
+    },
+    Case {
+        name: "ten swaps under load",
+        run: swaps,
+    },
+];
+
+fn database_killed(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    let host = &trial.primary.host;
+    let before = host.main_process(postgres::UNIT)?.context("it runs")?;
+    run(&format!("kill -KILL {before}"))?;
+    trial.rows_flow()?;
+    let after = host.main_process(postgres::UNIT)?;
+    ensure!(after.is_some_and(|pid| pid != before), "not restarted here");
+    trial
+        .primary
+        .wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
+    trial.finish()
+}
+
+fn database_masked(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    let unit = postgres::UNIT;
+    let host = &trial.primary.host;
+    host.must(&format!("systemctl mask {unit} && systemctl stop {unit}"))?;
+    trial.standby.wait_until_it_serves(TAKEOVER_LIMIT)?;
+    let stopped = trial
+        .primary
+        .wait_until("the node to be in STOP", TAKEOVER_LIMIT, |m| {
+            m.state == "STOP"
+        })?;
+    let reason = stopped.reason.to_lowercase();
+    ensure!(
+        reason.contains("mask") || reason.contains("gave up") || reason.contains("given up"),
+        "the reason for STOP does not say it: {}",
+        stopped.reason
+    );
+    trial.rows_flow()?;
+    host.must(&format!("systemctl unmask {unit}"))?;
+    trial.primary.command("start")?;
+    trial.finish()
+}
+
+/// The table of spec.md, section 3: what the stopped node shows, and the other one, step by step.
+const SEQUENCE: [(&str, &str); 7] = [
+    ("PRIM green uptodate", "SECOND green uptodate"),
+    ("PRIM magenta not uptodate", "SECOND green uptodate"),
+    ("WAIT magenta not uptodate", "ALONE magenta uptodate"),
+    ("STOP red not uptodate", "ALONE green uptodate"),
+    ("WAIT magenta not uptodate", "ALONE green uptodate"),
+    ("SECOND magenta not uptodate", "ALONE green uptodate"),
+    ("SECOND green uptodate", "PRIM green uptodate"),
+];
+
+fn stop_and_start(stage: &mut Stage) -> Result<Told> {
+    let lab = stage.lab;
+    let trial = Trial::begin(stage)?;
+    let watchers = [
+        Watcher::start(lab, &trial.primary.host)?,
+        Watcher::start(lab, &trial.standby.host)?,
+    ];
+    for watcher in &watchers {
+        crate::wait::wait_for("the watcher to see something", TAKEOVER_LIMIT, || {
+            Ok((!watcher.seen()?.is_empty()).then_some(()))
+        })?;
+    }
+    trial.primary.command("stop")?;
+    trial
+        .primary
+        .wait_until("STOP", TAKEOVER_LIMIT, |m| m.state == "STOP")?;
+    trial.standby.wait_until_it_serves(TAKEOVER_LIMIT)?;
+    trial.rows_flow()?;
+    trial.primary.command("start")?;
+    trial
+        .primary
+        .wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
+    trial
+        .standby
+        .wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
+    let seen = [watchers[0].seen()?, watchers[1].seen()?];
+    drop(watchers);
+    follows_the_table(&seen[0], &seen[1])?;
+    trial.finish()
+}
+
+/// The face of a node as the table writes it: the percentage of a resynchronisation stands beside
+/// `not uptodate` there.
+fn words(seen: &Seen) -> String {
+    let (state, colour, data) = &seen.face;
+    let data = match data.starts_with("resyncing") {
+        true => "not uptodate",
+        false => data,
+    };
+    format!("{state} {colour} {data}")
+}
+
+fn deduplicated(faces: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut all = faces.into_iter().collect::<Vec<_>>();
+    all.dedup();
+    all
+}
+
+/// Each node alone shows exactly its column. Both together show every row of the table; between
+/// two rows only one of the nodes may already have taken its step.
+fn follows_the_table(stopped: &[Seen], other: &[Seen]) -> Result<()> {
+    let columns = [
+        deduplicated(SEQUENCE.map(|row| row.0.to_owned())),
+        deduplicated(SEQUENCE.map(|row| row.1.to_owned())),
+    ];
+    let shown = [
+        deduplicated(stopped.iter().map(words)),
+        deduplicated(other.iter().map(words)),
+    ];
+    for (who, (shown, column)) in ["the stopped node", "the other node"]
+        .iter()
+        .zip(shown.iter().zip(&columns))
+    {
+        ensure!(
+            shown == column,
+            "{who} showed\n       {}\n     instead of\n       {}",
+            shown.join("\n       "),
+            column.join("\n       ")
+        );
+    }
+    let rows = SEQUENCE.map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let pairs = merged(stopped, other);
+    let mut open = rows.iter().peekable();
+    for pair in &pairs {
+        if open.peek() == Some(&pair) {
+            open.next();
+        }
+    }
+    ensure!(
+        open.peek().is_none(),
+        "together they never showed {:?}, but {pairs:?}",
+        open.peek()
+    );
+    Ok(())
+}
+
+/// What both showed at each change of one of them.
+fn merged(one: &[Seen], two: &[Seen]) -> Vec<(String, String)> {
+    let mut changes = one.iter().map(|s| (s.at, 0, words(s))).collect::<Vec<_>>();
+    changes.extend(two.iter().map(|s| (s.at, 1, words(s))));
+    changes.sort();
+    let mut now = [None, None];
+    let mut pairs = Vec::new();
+    for (_, which, face) in changes {
+        now[which] = Some(face);
+        if let [Some(a), Some(b)] = &now {
+            pairs.push((a.clone(), b.clone()));
+        }
+    }
+    pairs.dedup();
+    pairs
+}
+
+fn swaps(stage: &mut Stage) -> Result<Told> {
+    const SWAPS: usize = 10;
+    let mut trial = Trial::begin(stage)?;
+    let (mut primary, mut standby) = (trial.primary.clone(), trial.standby.clone());
+    let mut longest = Duration::ZERO;
+    for turn in 0..SWAPS {
+        // The command is understood on either node.
+        let asked = if turn % 2 == 0 { &primary } else { &standby };
+        let begin = std::time::Instant::now();
+        asked.command("swap")?;
+        standby.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
+        primary.wait_for_face(["SECOND", "green", "uptodate"], TAKEOVER_LIMIT)?;
+        longest = longest.max(begin.elapsed());
+        trial
+            .rows_flow()
+            .with_context(|| format!("after swap {}", turn + 1))?;
+        std::mem::swap(&mut primary, &mut standby);
+    }
+    trial.told.push(format!(
+        "{SWAPS} swaps, the longest took {:.2} s",
+        longest.as_secs_f64()
+    ));
+    trial.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(at: u64, words: &str) -> Seen {
+        let mut words = words.splitn(3, ' ').map(str::to_owned);
+        let mut next = || words.next().expect("three words");
+        Seen {
+            at,
+            face: (next(), next(), next()),
+        }
+    }
+
+    fn table() -> (Vec<Seen>, Vec<Seen>) {
+        let mut columns = (Vec::new(), Vec::new());
+        for (at, (one, two)) in (0..).step_by(10).zip(SEQUENCE) {
+            columns.0.push(seen(at, one));
+            columns.1.push(seen(at + 1, two));
+        }
+        columns
+    }
+
+    #[test]
+    fn the_table_itself_follows_the_table() {
+        let (one, two) = table();
+        follows_the_table(&one, &two).expect("it does");
+    }
+
+    #[test]
+    fn a_face_too_many_or_a_step_too_early_does_not_follow_the_table() {
+        let (one, mut two) = table();
+        two.insert(2, seen(15, "WAIT magenta uptodate"));
+        assert!(follows_the_table(&one, &two).is_err());
+        let (one, mut two) = table();
+        // The other node is mirrored again before the stopped one is a standby.
+        two[6].at = 32;
+        assert!(follows_the_table(&one, &two).is_err());
+    }
+}

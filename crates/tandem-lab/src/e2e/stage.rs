@@ -1,0 +1,112 @@
+//! What the cases share: one pair of hosts, made and booted only where needed.
+
+use crate::lab::Lab;
+use crate::product::{self, Node};
+use crate::shell::run;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::PathBuf;
+
+/// The stage on which the cases are played.
+pub struct Stage {
+    /// The lab. There is one in a process, so it stays until the end.
+    pub lab: &'static Lab,
+    /// Rows that were acknowledged in earlier cases of this pair.
+    pub acknowledged: Vec<u64>,
+    /// How many trials this pair has seen; their row numbers follow each other.
+    pub trials: u64,
+    /// Whether the pair stands and works.
+    paired: bool,
+}
+
+impl Stage {
+    /// A stage with nothing on it.
+    #[must_use]
+    pub fn new(lab: Lab) -> Self {
+        let _ = fs::remove_dir_all(lab.directory.join("failed"));
+        Self {
+            lab: Box::leak(Box::new(lab)),
+            acknowledged: Vec::new(),
+            trials: 0,
+            paired: false,
+        }
+    }
+
+    /// The product on host `number`.
+    #[must_use]
+    pub fn node(&self, number: u8) -> Node<'static> {
+        Node::new(self.lab, number)
+    }
+
+    /// Says that the hosts are used otherwise from now on: the next case that wants a pair gets a
+    /// new one.
+    pub fn clear(&mut self) {
+        self.paired = false;
+    }
+
+    /// Gives the primary and the standby of a pair that works, made anew if there is none.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn pair(&mut self) -> Result<(Node<'static>, Node<'static>)> {
+        if !self.paired {
+            self.new_pair().context("make the pair")?;
+        }
+        for number in [1, 2] {
+            let (one, other) = (self.node(number), self.node(3 - number));
+            if one.module()?.state == "PRIM" {
+                let standby = other.module()?.state;
+                ensure!(standby == "SECOND", "the other node is {standby}");
+                return Ok((one, other));
+            }
+        }
+        self.paired = false;
+        anyhow::bail!("no node is PRIM")
+    }
+
+    fn new_pair(&mut self) -> Result<()> {
+        self.acknowledged.clear();
+        self.trials = 0;
+        self.lab.up()?;
+        product::install(self.lab)?;
+        for number in [1, 2] {
+            self.lab.host(number).boot()?;
+        }
+        product::set_up(self.lab)?;
+        self.paired = true;
+        Ok(())
+    }
+
+    /// Keeps the logs and the last words of both nodes, and gives the hosts up.
+    ///
+    /// # Errors
+    /// Nothing can be written.
+    pub fn keep_evidence(&mut self, case: &str) -> Result<PathBuf> {
+        self.paired = false;
+        let name = case.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let kept = self.lab.directory.join("failed").join(name);
+        fs::create_dir_all(&kept)?;
+        for number in [1, 2] {
+            let host = self.lab.host(number);
+            let _ = fs::copy(host.console(), kept.join(format!("h{number}-console.log")));
+            let (from, to) = (
+                host.database_log(),
+                kept.join(format!("h{number}-database")),
+            );
+            let _ = run(&format!("cp -a {} {}", from.display(), to.display()));
+            let _ = fs::copy(
+                self.lab.directory.join(format!("seen-{number}")),
+                kept.join(format!("h{number}-seen")),
+            );
+            let words = "timeout 10 tandem status --json; timeout 10 tandem status; \
+                         systemctl --no-pager status 'tandem*' 'postgresql@*'; ip -4 addr; \
+                         cat /proc/1/mountinfo; ps axfo pid,stat,wchan:20,args";
+            if host.is_up()
+                && let Ok(outcome) = host.sh(words)
+            {
+                fs::write(kept.join(format!("h{number}-state")), outcome.said())?;
+            }
+        }
+        Ok(kept)
+    }
+}

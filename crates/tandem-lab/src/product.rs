@@ -1,0 +1,287 @@
+//! The product on the two hosts, used as an operator does: configuration file, units, command line.
+
+use crate::host::Host;
+use crate::lab::{Lab, workspace};
+use crate::postgres;
+use crate::shell::Outcome;
+use crate::wait::wait_for;
+use anyhow::{Context, Result, bail, ensure};
+use std::path::PathBuf;
+use std::time::Duration;
+use tandem_wire::api::{ClusterStatus, ModuleStatus, NodeStatus};
+
+/// The module of the tests.
+pub const MODULE: &str = "videeos";
+/// The virtual address, as the client reaches the database.
+pub const VIRTUAL: &str = "10.99.0.100:5432";
+/// The configuration file on the hosts.
+pub const CONFIGURATION: &str = "/etc/tandem/tandem.toml";
+/// `takeover-after` of the tests: the product's default.
+pub const TAKEOVER_AFTER: Duration = Duration::from_secs(5);
+/// The stall limit that follows from it (spec.md, section 4).
+pub const STALL_LIMIT: Duration = Duration::from_secs(2);
+/// How long a copy may take to be uptodate again, with a comparison by hash of everything.
+pub const RESYNCHRONISATION_LIMIT: Duration = Duration::from_secs(90);
+/// How long a takeover may take, with the database's recovery.
+pub const TAKEOVER_LIMIT: Duration = Duration::from_secs(30);
+
+/// The configuration of the tests.
+#[must_use]
+pub fn configuration() -> String {
+    format!(
+        r#"[cluster]
+name = "cluster1"
+takeover-after = "{takeover}s"
+
+[node1]
+name = "h1"
+address = "10.99.0.1"
+heartbeat = ["10.99.0.1", "10.99.1.1"]
+
+[node2]
+name = "h2"
+address = "10.99.0.2"
+heartbeat = ["10.99.0.2", "10.99.1.2"]
+
+[[module]]
+name = "{MODULE}"
+
+[[module.volume]]
+name = "db"
+path = "{data}"
+
+[[module.address]]
+address = "10.99.0.100/24"
+interface = "eth0"
+
+[[module.service]]
+name = "postgresql"
+unit = "{unit}"
+ready = {{ tcp = "127.0.0.1:5432" }}
+
+[[module.checker]]
+name = "sql"
+tcp = "127.0.0.1:5432"
+action = "restart"
+"#,
+        takeover = TAKEOVER_AFTER.as_secs(),
+        data = postgres::DATA,
+        unit = postgres::UNIT,
+    )
+}
+
+/// The binary under test: `TANDEM_BIN`, or the one that was built beside this program.
+///
+/// # Errors
+/// It was not built.
+pub fn binary() -> Result<PathBuf> {
+    let binary = match std::env::var_os("TANDEM_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => Lab::tool()?.with_file_name("tandem"),
+    };
+    ensure!(binary.exists(), "{} was not built", binary.display());
+    Ok(binary)
+}
+
+/// The product on one host.
+#[derive(Clone, Debug)]
+pub struct Node<'a> {
+    /// Where it runs.
+    pub host: Host<'a>,
+}
+
+/// What a node says of itself: state, colour, data.
+pub type Face = (String, String, String);
+
+impl<'a> Node<'a> {
+    /// The product on host `number`.
+    #[must_use]
+    pub fn new(lab: &'a Lab, number: u8) -> Self {
+        Self {
+            host: lab.host(number),
+        }
+    }
+
+    /// 1 or 2.
+    #[must_use]
+    pub fn number(&self) -> u8 {
+        self.host.number
+    }
+
+    /// The other node's number.
+    #[must_use]
+    pub fn other(&self) -> u8 {
+        3 - self.host.number
+    }
+
+    /// Runs `tandem` with these words.
+    ///
+    /// # Errors
+    /// The host does not run.
+    pub fn tandem(&self, words: &str) -> Result<Outcome> {
+        self.host.sh(&format!("tandem {words}"))
+    }
+
+    /// Runs `tandem` with these words, which has to succeed.
+    ///
+    /// # Errors
+    /// It did not: with all that it said.
+    pub fn command(&self, words: &str) -> Result<String> {
+        self.tandem(words)?
+            .success()
+            .with_context(|| format!("h{}: tandem {words}", self.host.number))
+    }
+
+    /// Writes the configuration file.
+    ///
+    /// # Errors
+    /// The host does not run.
+    pub fn configure(&self, text: &str) -> Result<()> {
+        self.host
+            .must(&format!(
+                "mkdir -p /etc/tandem && cat >{CONFIGURATION} <<'END'\n{text}\nEND"
+            ))
+            .map(drop)
+    }
+
+    /// The status, as this node tells it.
+    ///
+    /// # Errors
+    /// Its daemon does not answer.
+    pub fn status(&self) -> Result<ClusterStatus> {
+        let text = self.command("status --json")?;
+        serde_json::from_str(&text).with_context(|| format!("status of h{}", self.host.number))
+    }
+
+    /// What this node says of itself, in the one module of the tests.
+    ///
+    /// # Errors
+    /// Its daemon does not answer.
+    pub fn module(&self) -> Result<ModuleStatus> {
+        let status = self.status()?;
+        let own = status.nodes.iter().find(|n| n.node == self.host.number);
+        let module = own.and_then(|n: &NodeStatus| n.modules.iter().find(|m| m.name == MODULE));
+        module.cloned().context("a status without the own module")
+    }
+
+    /// Its state, colour and data.
+    ///
+    /// # Errors
+    /// Its daemon does not answer.
+    pub fn face(&self) -> Result<Face> {
+        let module = self.module()?;
+        Ok((module.state, module.colour, module.data))
+    }
+
+    /// Waits until `condition` holds of what the node says of itself.
+    ///
+    /// # Errors
+    /// It did not hold within the limit: what the node said last is told.
+    pub fn wait_until(
+        &self,
+        what: &str,
+        limit: Duration,
+        condition: impl Fn(&ModuleStatus) -> bool,
+    ) -> Result<ModuleStatus> {
+        let mut last = String::from("nothing");
+        let waited = wait_for(what, limit, || {
+            match self.module() {
+                Ok(module) if condition(&module) => return Ok(Some(module)),
+                Ok(m) => {
+                    last = format!("{} {} {}: {}", m.state, m.colour, m.data, m.reason);
+                    if let Some(advice) = m.advice {
+                        last += &format!(" ({advice})");
+                    }
+                }
+                Err(error) => last = format!("{error:#}"),
+            }
+            Ok(None)
+        });
+        waited.with_context(|| format!("h{} says: {last}", self.host.number))
+    }
+
+    /// Waits until this node serves, with the application up.
+    ///
+    /// # Errors
+    /// It did not, within the limit.
+    pub fn wait_until_it_serves(&self, limit: Duration) -> Result<ModuleStatus> {
+        let what = format!("h{} to serve", self.host.number);
+        self.wait_until(&what, limit, |m| {
+            matches!(m.state.as_str(), "ALONE" | "PRIM") && m.colour == "green"
+        })
+    }
+
+    /// Waits until this node shows exactly this.
+    ///
+    /// # Errors
+    /// It did not, within the limit.
+    pub fn wait_for_face(&self, face: [&str; 3], limit: Duration) -> Result<ModuleStatus> {
+        let what = format!("h{} to be {}", self.host.number, face.join(" "));
+        self.wait_until(&what, limit, |m| {
+            [m.state.as_str(), &m.colour, &m.data] == face
+        })
+    }
+}
+
+/// Installs the binary for both hosts.
+///
+/// # Errors
+/// It was not built.
+pub fn install(lab: &Lab) -> Result<()> {
+    lab.install(&binary()?)
+}
+
+/// Installs the units on a running host and starts the daemon, without a configuration of its own.
+///
+/// # Errors
+/// A unit is missing or the daemon does not start.
+pub fn install_units(node: &Node<'_>) -> Result<()> {
+    let packaging = workspace().join("packaging");
+    for name in ["tandem.service", "tandem-mirror@.service"] {
+        let file = packaging.join(name);
+        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        node.host.must(&format!(
+            "cat >/etc/systemd/system/{name} <<'END'\n{text}\nEND"
+        ))?;
+    }
+    node.host
+        .must("systemctl daemon-reload && systemctl enable tandem.service")
+        .map(drop)
+}
+
+/// Makes the pair: configuration, keys, daemons; and the first start with node 1's data.
+///
+/// # Errors
+/// A step did not work.
+pub fn set_up(lab: &Lab) -> Result<()> {
+    let nodes = [Node::new(lab, 1), Node::new(lab, 2)];
+    for node in &nodes {
+        install_units(node)?;
+        node.configure(&configuration())?;
+        node.command("config check")?;
+    }
+    pair(&nodes)?;
+    for node in &nodes {
+        node.host.must("systemctl start tandem.service")?;
+    }
+    first_start(&nodes)
+}
+
+/// Exchanges the keys, as an operator does.
+fn pair(nodes: &[Node<'_>; 2]) -> Result<()> {
+    let said = nodes[0].command("cluster init")?;
+    let Some(line) = said.lines().find(|l| l.contains("cluster join")) else {
+        bail!("`cluster init` does not say how to join: {said}");
+    };
+    let words = line.trim().split_once("cluster join").map_or("", |s| s.1);
+    nodes[1].command(&format!("cluster join {words}")).map(drop)
+}
+
+fn first_start(nodes: &[Node<'_>; 2]) -> Result<()> {
+    let [one, two] = nodes;
+    one.command("prim")?;
+    two.command("second")?;
+    two.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
+    one.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
+    postgres::query(&one.host, postgres::CREATE_TABLE).map(drop)
+}
