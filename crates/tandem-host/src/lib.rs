@@ -10,5 +10,6 @@ pub mod service;
 pub mod state;
 
 mod linux;
+mod probe;
 
 pub use linux::{address, clock, memory, setup, systemd};

@@ -6,15 +6,28 @@
 //! time limit. Between the orders the task watches; while a start or a stop is under way nothing is
 //! reported as down.
 
+mod driver;
+mod orders;
+
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tandem_core::{ServiceFailure, ServiceStop};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+
+use driver::Driver;
+use orders::{Order, Work};
 
 /// Failures that wait to be taken. The first one starts a restart, which makes the others moot.
 const FAILURES_MAX: usize = 64;
+
+/// Orders that wait to be read. The task reads them even while it carries one out.
+const ORDERS_MAX: usize = 16;
 
 /// One service.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,14 +78,47 @@ pub struct ServicesConfig {
     pub services: Vec<ServiceConfig>,
     /// The paths of its volumes.
     pub volumes: Vec<PathBuf>,
-    /// Where the serving flag and the groups of command services are kept.
+    /// Where the serving flag and the notes about command services are kept.
     pub runtime_dir: PathBuf,
 }
 
-/// The services of one module. Clones name the same services.
+impl ServicesConfig {
+    /// The file that exists only while the module may serve on this node. Units refuse to start
+    /// without it: the mount point alone proves nothing, because the read-only directory of a
+    /// standby is a mount point too.
+    #[must_use]
+    pub fn serving_flag(&self) -> PathBuf {
+        self.runtime_dir.join(format!("{}.serving", self.module))
+    }
+
+    /// Raises the serving flag.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn raise_serving_flag(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.runtime_dir)?;
+        fs::write(self.serving_flag(), "")
+    }
+
+    /// Lowers the serving flag.
+    ///
+    /// # Errors
+    /// The file is there and cannot be removed.
+    pub fn lower_serving_flag(&self) -> io::Result<()> {
+        match fs::remove_file(self.serving_flag()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// The services of one module. Clones name the same services. When the last one is dropped, the task
+/// ends and the services run on.
 #[derive(Clone, Debug)]
 pub struct Services {
-    config: ServicesConfig,
+    config: Arc<ServicesConfig>,
+    orders: mpsc::Sender<Order>,
+    frozen: Arc<AtomicBool>,
 }
 
 impl Services {
@@ -82,8 +128,18 @@ impl Services {
     /// itself, once until the next start.
     #[must_use]
     pub fn new(config: ServicesConfig) -> (Self, mpsc::Receiver<ServiceFailure>) {
-        let (_failures, receiver) = mpsc::channel(FAILURES_MAX);
-        (Self { config }, receiver)
+        let (failures, receiver) = mpsc::channel(FAILURES_MAX);
+        let (orders, incoming) = mpsc::channel(ORDERS_MAX);
+        let config = Arc::new(config);
+        let frozen = Arc::new(AtomicBool::new(false));
+        let driver = Driver::new(Arc::clone(&config), Arc::clone(&frozen));
+        tokio::spawn(orders::carry_out(driver, incoming, failures));
+        let services = Self {
+            config,
+            orders,
+            frozen,
+        };
+        (services, receiver)
     }
 
     /// Raises the serving flag, starts all services in order, and waits for each to be ready. What
@@ -93,46 +149,68 @@ impl Services {
     /// The first service that could not be started. Those before it are left running. A stop that
     /// was ordered in the meantime ends the start with a failure too.
     pub async fn start(&self) -> Result<(), ServiceFailure> {
-        Err(self.unavailable())
+        self.order(Work::Start).await
     }
 
     /// Lowers the serving flag and stops all services in reverse order. Returns when no process of
-    /// any is left.
+    /// any is left, except such as were killed and hang in the kernel (they will never run in user
+    /// space again; the end of the mount that they wait for ends them).
     ///
     /// # Errors
     /// A service that could not be ended even by force within its limit again. The others were
     /// stopped all the same.
-    pub async fn stop(&self, _how: ServiceStop) -> Result<(), ServiceFailure> {
-        Err(self.unavailable())
+    pub async fn stop(&self, how: ServiceStop) -> Result<(), ServiceFailure> {
+        self.order(Work::Stop(how)).await
     }
 
-    /// Stops all services in order and starts them again.
+    /// Stops all services in order and starts them again. A stop that is ordered in the meantime
+    /// ends it with a failure, and nothing is started any more.
     ///
     /// # Errors
     /// As [`Self::stop`] and [`Self::start`].
     pub async fn restart(&self) -> Result<(), ServiceFailure> {
-        Err(self.unavailable())
+        self.order(Work::Restart).await
     }
 
     /// Watches services that run already: the daemon was restarted and finds its mirror serving.
-    pub async fn adopt(&self) {}
+    ///
+    /// # Errors
+    /// The serving flag cannot be raised.
+    pub async fn adopt(&self) -> Result<(), ServiceFailure> {
+        self.order(Work::Adopt).await
+    }
 
     /// Whether anything of any service runs.
-    pub async fn is_running(&self) -> bool {
-        false
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub async fn is_running(&self) -> Result<bool, ServiceFailure> {
+        Driver::new(Arc::clone(&self.config), Arc::clone(&self.frozen))
+            .is_running()
+            .await
     }
 
     /// Stops the watching until [`Self::thaw`]: while the mirror stalls, what looks dead only waits.
-    pub fn freeze(&self) {}
+    pub fn freeze(&self) {
+        self.frozen.store(true, Ordering::Relaxed);
+    }
 
     /// Watches again.
-    pub fn thaw(&self) {}
+    pub fn thaw(&self) {
+        self.frozen.store(false, Ordering::Relaxed);
+    }
 
-    fn unavailable(&self) -> ServiceFailure {
-        ServiceFailure {
+    async fn order(&self, work: Work) -> Result<(), ServiceFailure> {
+        let (answer, outcome) = oneshot::channel();
+        let ended = || ServiceFailure {
             name: self.config.module.clone(),
-            reason: "services cannot be driven yet".to_owned(),
+            reason: "the task that owns the services has ended".to_owned(),
             hopeless: false,
-        }
+        };
+        self.orders
+            .send(Order { work, answer })
+            .await
+            .map_err(|_| ended())?;
+        outcome.await.map_err(|_| ended())?
     }
 }

@@ -6,4 +6,10 @@ pub mod memory;
 pub mod setup;
 pub mod systemd;
 
+pub(crate) mod cgroup;
+pub(crate) mod command;
 pub(crate) mod lock;
+pub(crate) mod process;
+pub(crate) mod remains;
+pub(crate) mod shell;
+pub(crate) mod unit;

@@ -1,10 +1,19 @@
 //! What must be so on the machine that a service never runs on the plain directory: its unit does
 //! not start at boot, and refuses to start unless the volume is mounted and the module serves here.
 
+use std::fmt::Write as _;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::service::ServicesConfig;
+use super::systemd::{Systemd, SystemdError};
+use crate::service::{ServiceKind, ServicesConfig};
+
+/// The name of the drop-in in the directory of the unit.
+const DROPIN: &str = "tandem.conf";
+
+/// The unit of the daemon.
+const DAEMON_UNIT: &str = "tandem.service";
 
 /// Something that is not as it must be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +34,18 @@ pub enum Place {
     UntilReboot,
 }
 
+impl Place {
+    const ALL: [Self; 2] = [Self::Persistent, Self::UntilReboot];
+
+    fn directory(self, unit: &str) -> PathBuf {
+        let root = match self {
+            Self::Persistent => "/etc/systemd/system",
+            Self::UntilReboot => "/run/systemd/system",
+        };
+        Path::new(root).join(format!("{unit}.d"))
+    }
+}
+
 /// The set-up could not be changed or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SetUpError {
@@ -39,15 +60,17 @@ pub enum SetUpError {
         #[source]
         source: io::Error,
     },
+    /// A path that cannot be written into a unit file.
+    #[error("the path {} has a line break or is not UTF-8: systemd cannot watch over it", .0.display())]
+    Path(PathBuf),
     /// systemd did not do it.
-    #[error("tell systemd about the drop-ins")]
-    Systemd(#[from] super::systemd::SystemdError),
+    #[error("ask systemd about the units")]
+    Systemd(#[from] SystemdError),
 }
 
 /// The set-up of the units of one module.
 #[derive(Clone, Debug)]
 pub struct SetUp {
-    #[expect(dead_code, reason = "the files follow")]
     config: ServicesConfig,
 }
 
@@ -62,26 +85,183 @@ impl SetUp {
     ///
     /// # Errors
     /// systemd cannot be asked.
-    #[expect(clippy::unused_async, reason = "the calls follow")]
     pub async fn check(&self) -> Result<Vec<Finding>, SetUpError> {
-        Ok(Vec::new())
+        let mut findings = Vec::new();
+        if self.units().next().is_none() {
+            return Ok(findings);
+        }
+        let systemd = Systemd::connect().await?;
+        for unit in self.units() {
+            match systemd.unit(unit).await?.check_loaded() {
+                Ok(()) => findings.extend(boot_start(&systemd, unit).await?),
+                Err(SystemdError::Masked(_)) => findings.push(Finding {
+                    what: format!("the unit {unit} is masked"),
+                    remedy: format!("systemctl unmask {unit}"),
+                }),
+                Err(SystemdError::Missing(_)) => findings.push(Finding {
+                    what: format!("the unit {unit} does not exist"),
+                    remedy: "install the application on this node too, or correct the name of the \
+                             unit in the configuration"
+                        .to_owned(),
+                }),
+                Err(error) => findings.push(Finding {
+                    what: error.to_string(),
+                    remedy: format!("systemd-analyze verify {unit}"),
+                }),
+            }
+        }
+        Ok(findings)
     }
 
-    /// Writes a drop-in for every unit and lets systemd read it.
+    /// Writes a drop-in for every unit and lets systemd read it. Changes nothing that is right
+    /// already.
     ///
     /// # Errors
     /// A file cannot be written, or systemd cannot be asked.
-    #[expect(clippy::unused_async, reason = "the calls follow")]
-    pub async fn install_dropins(&self, _place: Place) -> Result<(), SetUpError> {
-        Ok(())
+    pub async fn install_dropins(&self, place: Place) -> Result<(), SetUpError> {
+        let text = self.dropin()?;
+        let mut changed = false;
+        for unit in self.units() {
+            let dir = place.directory(unit);
+            let path = dir.join(DROPIN);
+            if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+                continue;
+            }
+            fs::create_dir_all(&dir).map_err(failed("create the directory", &dir))?;
+            fs::write(&path, &text).map_err(failed("write", &path))?;
+            changed = true;
+        }
+        self.reload_if(changed).await
     }
 
     /// Removes the drop-ins from both places and lets systemd read that.
     ///
     /// # Errors
     /// A file cannot be removed, or systemd cannot be asked.
-    #[expect(clippy::unused_async, reason = "the calls follow")]
     pub async fn remove_dropins(&self) -> Result<(), SetUpError> {
+        let mut changed = false;
+        for unit in self.units() {
+            for place in Place::ALL {
+                let dir = place.directory(unit);
+                let path = dir.join(DROPIN);
+                match fs::remove_file(&path) {
+                    Ok(()) => changed = true,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(failed("remove", &path)(error)),
+                }
+                // It stays when somebody else has a drop-in in it.
+                let _ = fs::remove_dir(&dir);
+            }
+        }
+        self.reload_if(changed).await
+    }
+
+    fn units(&self) -> impl Iterator<Item = &str> {
+        self.config.services.iter().filter_map(|s| match &s.kind {
+            ServiceKind::Unit(unit) => Some(unit.as_str()),
+            ServiceKind::Commands { .. } => None,
+        })
+    }
+
+    /// The mount point alone proves nothing: the read-only directory of a standby is one too. Hence
+    /// the flag.
+    ///
+    /// `Before=`: at the shutdown of the machine units end in the reverse order, so the daemon hands
+    /// the service over while the application and the network are still there.
+    fn dropin(&self) -> Result<String, SetUpError> {
+        let module = &self.config.module;
+        let mut text = format!(
+            "# Written by Tandem for the module {module}; removed with its configuration.\n\
+             [Unit]\n\
+             Before={DAEMON_UNIT}\n"
+        );
+        let flag = self.config.serving_flag();
+        let mut assert = |directive: &str, path: &Path| {
+            let escaped = escape(path)?;
+            writeln!(text, "{directive}={escaped}").expect("a String can be written to");
+            Ok::<(), SetUpError>(())
+        };
+        assert("AssertPathExists", &flag)?;
+        for volume in &self.config.volumes {
+            assert("AssertPathIsMountPoint", volume)?;
+        }
+        Ok(text)
+    }
+
+    async fn reload_if(&self, changed: bool) -> Result<(), SetUpError> {
+        if changed {
+            Systemd::connect().await?.reload().await?;
+        }
         Ok(())
+    }
+}
+
+/// Doubles the `%`, which systemd expands in paths.
+fn escape(path: &Path) -> Result<String, SetUpError> {
+    match path.to_str() {
+        Some(text) if !text.contains(['\n', '\r']) => Ok(text.replace('%', "%%")),
+        _ => Err(SetUpError::Path(path.to_owned())),
+    }
+}
+
+/// Finds what starts a unit at boot: its own link, or another unit that wants it.
+async fn boot_start(systemd: &Systemd, unit: &str) -> Result<Vec<Finding>, SystemdError> {
+    let mut findings = Vec::new();
+    let file_state: String = systemd.unit_property(unit, "UnitFileState").await?;
+    if matches!(file_state.as_str(), "enabled" | "enabled-runtime") {
+        findings.push(Finding {
+            what: format!("the unit {unit} starts at boot by itself ({file_state})"),
+            remedy: format!("systemctl disable {unit}"),
+        });
+        return Ok(findings);
+    }
+    for relation in ["WantedBy", "RequiredBy", "TriggeredBy"] {
+        let others: Vec<String> = systemd.unit_property(unit, relation).await?;
+        for other in others {
+            findings.push(Finding {
+                what: format!("the unit {unit} is started with {other} ({relation})"),
+                remedy: format!(
+                    "take {unit} out of {other}, or disable {other} (a PostgreSQL cluster of \
+                     Debian: write \"manual\" into its start.conf)"
+                ),
+            });
+        }
+    }
+    Ok(findings)
+}
+
+fn failed<'a>(act: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> SetUpError + 'a {
+    move |source| SetUpError::Io {
+        act,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropin_asks_for_every_volume_and_the_flag() {
+        let setup = SetUp::new(ServicesConfig {
+            module: "videeos".to_owned(),
+            services: Vec::new(),
+            volumes: vec![PathBuf::from("/data/100%"), PathBuf::from("/log files")],
+            runtime_dir: PathBuf::from("/run/tandem"),
+        });
+        let text = setup.dropin().expect("the paths are fine");
+        let expected = "[Unit]\n\
+                        Before=tandem.service\n\
+                        AssertPathExists=/run/tandem/videeos.serving\n\
+                        AssertPathIsMountPoint=/data/100%%\n\
+                        AssertPathIsMountPoint=/log files\n";
+        assert!(text.ends_with(expected), "{text}");
+    }
+
+    #[test]
+    fn a_path_that_would_add_a_line_is_refused() {
+        let path = Path::new("/data\nExecStart=/bin/evil");
+        assert!(matches!(escape(path), Err(SetUpError::Path(_))));
     }
 }
