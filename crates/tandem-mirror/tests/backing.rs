@@ -208,6 +208,7 @@ fn a_position_is_kept_and_a_damaged_one_is_not_believed() {
         stream_incarnation: 1,
         applied: 100,
         checkpointed: 90,
+        clean: false,
     };
     volume.write_position(&position).expect("write");
     volume.write_position(&position).expect("replace");

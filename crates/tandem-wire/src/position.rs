@@ -33,6 +33,11 @@ pub struct Position {
     pub applied: u64,
     /// Everything up to here is on disk.
     pub checkpointed: u64,
+    /// The volume's content is exactly that of `applied`, on disk, and nothing changed since: a
+    /// clean end. Written after everything was synced, and withdrawn, durably, before the first
+    /// change that follows. A peer that recorded the same number of the same generation cleanly
+    /// has the same content.
+    pub clean: bool,
 }
 
 /// A file that does not say what it should.
@@ -114,6 +119,7 @@ mod tests {
             stream_incarnation: 5,
             applied: 7,
             checkpointed: 6,
+            clean: true,
         }
     }
 

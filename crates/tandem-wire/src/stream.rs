@@ -136,8 +136,8 @@ pub struct Hello {
     pub generation: u64,
     /// The last number received in this session's stream (follower), or given (source).
     pub received: u64,
-    /// The last number applied (follower). Source: everything above this number is still in its
-    /// replay buffer; equal to `received` where it holds none or wants the content compared.
+    /// The last number applied (follower). Source: the number before the first one that it can
+    /// replay; `u64::MAX` where it can replay nothing, so that everything has to be compared.
     pub applied: u64,
     /// The last number up to which everything is on disk.
     pub checkpointed: u64,
