@@ -42,6 +42,10 @@ fn main() -> Result<()> {
 mod tests {
     #[test]
     fn generated_pages_are_fresh() {
-        assert_eq!(super::stale(), Vec::<std::path::PathBuf>::new(), "run `cargo xtask docs`");
+        assert_eq!(
+            super::stale(),
+            Vec::<std::path::PathBuf>::new(),
+            "run `cargo xtask docs`"
+        );
     }
 }

@@ -28,7 +28,7 @@ use crate::contact::Contact;
 use crate::effect::{Effect, MirrorCommand};
 use crate::event::{Boot, Event, MirrorRole, MirrorStatus, PeerCopy};
 use crate::ids::{EffectId, Epoch, GenerationId};
-use crate::record::{Ancestor, Durable, InSync, Record, Wanted};
+use crate::record::{Durable, InSync, Record, Wanted};
 use crate::table::{Cause, Ruling, State, transition};
 use crate::time::Instant;
 use crate::view::{DataState, PeerView, Tone, View};
@@ -48,10 +48,8 @@ const ROUNDS_MAX: usize = 32;
 /// Both nodes served, or nothing is known in common.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Divergence {
-    /// The last generation that both have; `None`: unrelated copies.
-    common: Option<Ancestor>,
-    /// The peer's forced record has a higher epoch than this node's.
-    peer_forced: bool,
+    /// Whether this node's side goes on.
+    won: bool,
 }
 
 /// The automaton of one module on one node.

@@ -8,6 +8,7 @@ use super::{Divergence, Node};
 use crate::event::MirrorRole;
 use crate::ids::{Epoch, Sequence, Version};
 use crate::record::{InSync, Kinship, Lineage, Record};
+use crate::table::State;
 use crate::time::Instant;
 use alloc::format;
 use alloc::string::ToString;
@@ -154,7 +155,7 @@ impl Node {
             // R5: whoever was paused for longer than a permit goes through WAIT instead.
             self.permit_valid()
         } else {
-            self.peer_silent() && self.may_take_over_alone()
+            self.state == State::Second && self.peer_silent() && self.may_take_over_alone()
         };
         if allowed {
             let mut lone = proposal;
@@ -274,10 +275,8 @@ impl Node {
         mine: &Record,
         theirs: &Record,
     ) {
-        let peer_forced = theirs.forced && theirs.epoch > mine.epoch;
         let divergence = Divergence {
-            common,
-            peer_forced,
+            won: self.side_goes_on(common, mine, theirs),
         };
         if self.divergence != Some(divergence) {
             self.divergence = Some(divergence);
@@ -302,20 +301,35 @@ impl Node {
         }
     }
 
-    /// Whether this node is the side of a divergence that goes on: it served in the last common
-    /// record, or was forced.
-    pub(super) fn divergence_won(&self) -> bool {
-        let Some(divergence) = self.divergence else {
-            return false;
-        };
-        if divergence.peer_forced {
+    /// Which side of a divergence goes on, judged alike on both nodes: a forced record of a higher
+    /// epoch; else who served in the last common record. Unrelated copies are never settled by
+    /// rule: only, of two that serve, one has to stop.
+    fn side_goes_on(
+        &self,
+        common: Option<crate::record::Ancestor>,
+        mine: &Record,
+        theirs: &Record,
+    ) -> bool {
+        let me = self.config.node;
+        if theirs.forced && theirs.epoch > mine.epoch {
             return false;
         }
-        let forced = self.record().is_some_and(|r| r.forced);
-        let served = divergence
-            .common
-            .is_some_and(|common| common.holder == self.config.node);
-        forced || served
+        if mine.forced && mine.epoch > theirs.epoch {
+            return true;
+        }
+        if let Some(common) = common {
+            return common.holder == me;
+        }
+        let peer_serves = self.contact.latest().is_some_and(|m| m.state.serves());
+        match (self.state.serves(), peer_serves) {
+            (true, true) => (mine.epoch, me.peer()) > (theirs.epoch, me),
+            (serves, _) => serves,
+        }
+    }
+
+    /// Whether this node is the side of a divergence that goes on.
+    pub(super) fn divergence_won(&self) -> bool {
+        self.divergence.is_some_and(|divergence| divergence.won)
     }
 
     fn look_at_proposal(&mut self, proposal: Record) {
