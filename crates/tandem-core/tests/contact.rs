@@ -1,0 +1,116 @@
+//! Freshness and permits.
+
+use core::time::Duration;
+use tandem_core::contact::{Contact, Receipt};
+use tandem_core::{
+    Config, ConfigurationDigest, DataState, Epoch, Grant, Incarnation, Instant, MirrorReport,
+    NodeId, Nonce, PeerMessage, State, Tone,
+};
+
+const LIMIT: Duration = Duration::from_secs(2);
+
+fn contact() -> Contact {
+    Contact::new(&Config::new(NodeId::One, Duration::from_secs(5)), 42)
+}
+
+fn at(milliseconds: u64) -> Instant {
+    Instant(milliseconds * 1_000_000)
+}
+
+fn message(nonce: u64, seen: Option<Nonce>) -> Box<PeerMessage> {
+    Box::new(PeerMessage {
+        from: NodeId::Two,
+        incarnation: Incarnation(7),
+        nonce: Nonce(nonce),
+        seen,
+        grant: None,
+        answer_wanted: false,
+        state: State::Second,
+        tone: Tone::Ready,
+        data: DataState::Uptodate,
+        record: None,
+        proposal: None,
+        leaving: false,
+        swap_wanted: false,
+        mirror: MirrorReport::default(),
+        configuration: ConfigurationDigest(0),
+        state_write_age: Duration::ZERO,
+        mirror_age: Duration::ZERO,
+        data_bytes: 0,
+        resync_percent: None,
+    })
+}
+
+#[test]
+fn a_message_counts_only_if_it_echoes_a_nonce_sent_lately() {
+    let mut contact = contact();
+    let nonce = contact.draw_nonce(at(1000));
+    assert_eq!(contact.receive(at(1001), LIMIT, message(1, None)), Receipt::NotFresh);
+    assert_eq!(contact.receive(at(1002), LIMIT, message(2, Some(Nonce(99)))), Receipt::NotFresh);
+    assert!(contact.silent_for(at(1002), LIMIT));
+    let counted = contact.receive(at(1003), LIMIT, message(3, Some(nonce)));
+    assert_eq!(counted, Receipt::Counted { answer: false });
+    assert!(!contact.silent_for(at(1003), LIMIT));
+}
+
+#[test]
+fn the_backlog_of_a_paused_process_does_not_count() {
+    let mut contact = contact();
+    let nonce = contact.draw_nonce(at(1000));
+    let late = contact.receive(at(6001), LIMIT, message(1, Some(nonce)));
+    assert_eq!(late, Receipt::NotFresh);
+}
+
+#[test]
+fn a_repeated_or_older_message_of_the_same_process_is_ignored() {
+    let mut contact = contact();
+    let nonce = contact.draw_nonce(at(1000));
+    let first = contact.receive(at(1001), LIMIT, message(5, Some(nonce)));
+    assert_eq!(first, Receipt::Counted { answer: false });
+    assert_eq!(contact.receive(at(1002), LIMIT, message(5, Some(nonce))), Receipt::Ignored);
+    assert_eq!(contact.receive(at(1002), LIMIT, message(4, Some(nonce))), Receipt::Ignored);
+}
+
+#[test]
+fn a_message_from_this_node_itself_is_ignored() {
+    let mut contact = contact();
+    let nonce = contact.draw_nonce(at(1000));
+    let mut own = message(5, Some(nonce));
+    own.from = NodeId::One;
+    assert_eq!(contact.receive(at(1001), LIMIT, own), Receipt::Ignored);
+}
+
+#[test]
+fn a_permit_counts_from_the_sending_of_the_nonce_not_from_the_answer() {
+    let mut contact = contact();
+    let nonce = contact.draw_nonce(at(1000));
+    let mut answer = message(1, Some(nonce));
+    answer.grant = Some(Grant { nonce, epoch: Epoch(3) });
+    contact.receive(at(4000), LIMIT, answer);
+    assert_eq!(contact.granted_since(Epoch(3)), Some(at(1000)));
+    assert_eq!(contact.granted_since(Epoch(4)), None);
+}
+
+#[test]
+fn an_older_grant_does_not_replace_a_newer_one() {
+    let mut contact = contact();
+    let old = contact.draw_nonce(at(1000));
+    let new = contact.draw_nonce(at(2000));
+    for (number, nonce) in [(1, new), (2, old)] {
+        let mut answer = message(number, Some(new));
+        answer.grant = Some(Grant { nonce, epoch: Epoch(3) });
+        contact.receive(at(2100), LIMIT, answer);
+    }
+    assert_eq!(contact.granted_since(Epoch(3)), Some(at(2000)));
+}
+
+#[test]
+fn a_node_that_only_heartbeats_is_silent_and_gets_no_permit() {
+    let mut contact = contact();
+    let nonce = contact.draw_nonce(at(1000));
+    let mut hung = message(1, Some(nonce));
+    hung.state_write_age = Duration::from_secs(3);
+    contact.receive(at(1001), LIMIT, hung);
+    assert!(contact.silent_for(at(1001), Duration::from_secs(5)));
+    assert_eq!(contact.grant(Epoch(1)), None);
+}
