@@ -4,6 +4,7 @@
 //! machine; everything that happens to them is done from outside, and everything that is checked
 //! is checked by code that shares nothing with the product. Never shipped.
 
+pub mod bench;
 pub mod client;
 pub mod compare;
 pub mod console;
@@ -12,6 +13,7 @@ pub mod host;
 pub mod lab;
 pub mod linux;
 pub mod postgres;
+pub mod probe;
 pub mod product;
 pub mod shell;
 pub mod switch;

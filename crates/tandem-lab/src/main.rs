@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use tandem_lab::client::{Order, write_rows};
 use tandem_lab::lab::Lab;
 use tandem_lab::switch::Cable;
-use tandem_lab::{compare, e2e, product, watch};
+use tandem_lab::{bench, compare, e2e, probe, product, watch};
 
 #[derive(Parser)]
 #[command(
@@ -66,6 +66,14 @@ enum Verb {
         #[arg(long)]
         list: bool,
     },
+    /// Measure the benchmarks with these numbers (all without any)
+    Bench {
+        ids: Vec<String>,
+        #[arg(long, default_value_t = bench::Options::default().rounds)]
+        rounds: usize,
+        #[arg(long, default_value_t = bench::Options::default().seconds)]
+        seconds: u32,
+    },
     /// End everything
     Down,
     /// End everything and remove the disks
@@ -78,6 +86,12 @@ enum Verb {
     Watch {
         node: u8,
         token: String,
+        file: PathBuf,
+    },
+    /// (inside the lab) The prober
+    #[command(hide = true)]
+    Probe {
+        target: std::net::SocketAddr,
         file: PathBuf,
     },
     /// (inside the lab) The client
@@ -144,7 +158,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             for number in [1, 2] {
                 lab.host(number).boot()?;
             }
-            product::set_up(&lab)?;
+            product::set_up(&lab, &product::Setting::default())?;
         }
         Verb::E2e { list: true, .. } => e2e::list(),
         Verb::E2e { names, keep, .. } => {
@@ -152,10 +166,16 @@ fn run(verb: Verb) -> Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Verb::Bench {
+            ids,
+            rounds,
+            seconds,
+        } => bench::run(&lab, &ids, bench::Options { rounds, seconds })?,
         Verb::Down => lab.down()?,
         Verb::Clean => lab.remove()?,
         Verb::Supervise { host } => lab.host(host).supervise()?,
         Verb::Watch { node, token, file } => watch::watch(node, &token, &file)?,
+        Verb::Probe { target, file } => probe::probe(target, &file)?,
         Verb::WriteRows {
             target,
             file,

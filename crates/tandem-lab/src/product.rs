@@ -25,13 +25,28 @@ pub const RESYNCHRONISATION_LIMIT: Duration = Duration::from_secs(90);
 /// How long a takeover may take, with the database's recovery.
 pub const TAKEOVER_LIMIT: Duration = Duration::from_secs(30);
 
+/// How a pair differs from the usual one.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// `takeover-after`
+    pub takeover_after: Duration,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            takeover_after: TAKEOVER_AFTER,
+        }
+    }
+}
+
 /// The configuration of the tests.
 #[must_use]
-pub fn configuration() -> String {
+pub fn configuration(setting: &Setting) -> String {
     format!(
         r#"[cluster]
 name = "cluster1"
-takeover-after = "{takeover}s"
+takeover-after = "{takeover}ms"
 
 [node1]
 name = "h1"
@@ -64,7 +79,7 @@ name = "sql"
 tcp = "127.0.0.1:5432"
 action = "restart"
 "#,
-        takeover = TAKEOVER_AFTER.as_secs(),
+        takeover = setting.takeover_after.as_millis(),
         data = postgres::DATA,
         unit = postgres::UNIT,
     )
@@ -253,11 +268,11 @@ pub fn install_units(node: &Node<'_>) -> Result<()> {
 ///
 /// # Errors
 /// A step did not work.
-pub fn set_up(lab: &Lab) -> Result<()> {
+pub fn set_up(lab: &Lab, setting: &Setting) -> Result<()> {
     let nodes = [Node::new(lab, 1), Node::new(lab, 2)];
     for node in &nodes {
         install_units(node)?;
-        node.configure(&configuration())?;
+        node.configure(&configuration(setting))?;
         node.command("config check")?;
     }
     pair(&nodes)?;

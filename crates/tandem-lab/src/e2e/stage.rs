@@ -1,7 +1,7 @@
 //! What the cases share: one pair of hosts, made and booted only where needed.
 
 use crate::lab::Lab;
-use crate::product::{self, Node};
+use crate::product::{self, Node, Setting};
 use crate::shell::run;
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -72,7 +72,7 @@ impl Stage {
         for number in [1, 2] {
             self.lab.host(number).boot()?;
         }
-        product::set_up(self.lab)?;
+        product::set_up(self.lab, &Setting::default())?;
         self.paired = true;
         Ok(())
     }
