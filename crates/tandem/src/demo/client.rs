@@ -136,9 +136,7 @@ impl Writer {
         stream.set_write_timeout(Some(self.answer_limit))?;
         let mut stream = BufReader::new(stream);
         let greeting = line(&mut stream)?;
-        let node = greeting
-            .strip_prefix("recorder ")
-            .ok_or(io::ErrorKind::InvalidData)?;
+        let node = recorder::node_of(&greeting).ok_or(io::ErrorKind::InvalidData)?;
         lock(&self.journal).node = Some(node.to_owned());
         Ok(stream)
     }

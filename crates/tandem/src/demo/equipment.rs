@@ -38,7 +38,7 @@ fn boot() -> Result<Node> {
         "mkdir -p {} && exec {} {}",
         directory.display(),
         node::executable(),
-        script::recorder_command("serve", "node1"),
+        script::recorder_command("serve"),
     );
     let node = Node::boot(1, &["sh".to_owned(), "-c".to_owned(), shell])?;
     let words = ["ip", "addr", "add"].map(str::to_owned).into_iter();

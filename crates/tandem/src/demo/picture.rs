@@ -9,24 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::linux;
-use super::status::{NodeStatus, Tone};
+use super::status::Sight;
 
 /// The width of the picture in columns; a narrower terminal gets the plain lines.
 const WIDTH: usize = 78;
 /// The width inside a node's box.
 const BOX_WIDTH: usize = 34;
-
-/// What is to be seen of a node.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub enum Sight {
-    /// It is switched off.
-    #[default]
-    Off,
-    /// It is on and does not answer.
-    Silent,
-    /// What it says of itself.
-    Answering(NodeStatus),
-}
 
 /// What is to be seen of the client.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -92,10 +80,10 @@ impl Scene {
             Sight::Silent => ("–", DIM, "", "no answer"),
             Sight::Answering(status) => (
                 status.state.as_str(),
-                match status.tone {
-                    Tone::Ready => GREEN,
-                    Tone::Transient => MAGENTA,
-                    Tone::NotReady => RED,
+                match status.tone.as_str() {
+                    "ready" => GREEN,
+                    "transient" => MAGENTA,
+                    _ => RED,
                 },
                 status.data.as_str(),
                 status.reason.as_str(),
@@ -289,6 +277,7 @@ fn put(text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::status::NodeStatus;
     use super::*;
 
     fn bare(line: &str) -> String {
@@ -313,7 +302,7 @@ mod tests {
                 Sight::Off,
                 Sight::Answering(NodeStatus {
                     state: "ALONE".to_owned(),
-                    tone: Tone::Ready,
+                    tone: "ready".to_owned(),
                     data: "uptodate".to_owned(),
                     reason: "the primary is silent on every channel for the timeout".to_owned(),
                 }),

@@ -9,12 +9,11 @@
 //! error of the disk ends it.
 
 use rusqlite::{Connection, params};
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,24 +29,20 @@ pub const PORT: u16 = 7700;
 const CONNECTIONS_MAX: usize = 64;
 /// The longest line of a client: a number of 20 digits.
 const LINE_BYTES_MAX: u64 = 32;
-/// How long a start may take: it opens a small database.
-const START_LIMIT: Duration = Duration::from_secs(20);
 /// How long a stop may take before it is enforced: one commit, and the log's way into the database.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How long the check waits for the greeting.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
 
-/// What to do with the recorder: the three commands of a service, and the service itself.
+/// The recorder, and the two commands beside it that make it a service.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum RecorderCommand {
-    /// Starts it in the background and returns when it answers.
-    Start(RecorderOptions),
+    /// Is it: runs until it is ended.
+    Serve(RecorderOptions),
     /// Ends it.
     Stop(RecorderOptions),
     /// Succeeds if it answers.
     Check(RecorderOptions),
-    /// Is it.
-    Serve(RecorderOptions),
 }
 
 /// Where the recorder lives.
@@ -56,15 +51,9 @@ pub struct RecorderOptions {
     /// The directory of the database.
     #[arg(long)]
     directory: PathBuf,
-    /// Says in the greeting on which node it runs.
-    #[arg(long)]
-    node: String,
     /// The file with the number of its process.
     #[arg(long)]
     pid_file: PathBuf,
-    /// The file for its complaints.
-    #[arg(long)]
-    log: PathBuf,
 }
 
 /// Why the recorder cannot go on.
@@ -80,19 +69,18 @@ enum RecorderError {
         attempt: &'static str,
         source: rusqlite::Error,
     },
-    #[error("the recorder does not answer; its complaints are in {}", .0.display())]
-    NoAnswer(PathBuf),
-    #[error("the recorder cannot be ended")]
+    #[error("it greets with {greeting:?}")]
+    Stranger { greeting: String },
+    #[error("it cannot be ended")]
     Immortal,
 }
 
 /// Runs one of the recorder's commands.
 pub fn run(command: &RecorderCommand) -> ExitCode {
     let outcome = match command {
-        RecorderCommand::Start(options) => start(options),
-        RecorderCommand::Stop(options) => stop(options),
-        RecorderCommand::Check(options) => check(options),
         RecorderCommand::Serve(options) => serve(options),
+        RecorderCommand::Stop(options) => stop(options),
+        RecorderCommand::Check(_) => check(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -101,33 +89,6 @@ pub fn run(command: &RecorderCommand) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn start(options: &RecorderOptions) -> Result<(), RecorderError> {
-    if running(options).is_some() {
-        return check(options);
-    }
-    let log = open_log(&options.log)?;
-    let errors = log.try_clone().map_err(io_error("share the log"))?;
-    Command::new("/proc/self/exe")
-        .args(["demo-recorder", "serve"])
-        .arg("--directory")
-        .arg(&options.directory)
-        .args(["--node", &options.node])
-        .arg("--pid-file")
-        .arg(&options.pid_file)
-        .arg("--log")
-        .arg(&options.log)
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors)
-        .current_dir("/")
-        .process_group(0)
-        .spawn()
-        .map_err(io_error("start the recorder"))?;
-    wait_for(START_LIMIT, || check(options).is_ok())
-        .then_some(())
-        .ok_or_else(|| RecorderError::NoAnswer(options.log.clone()))
 }
 
 fn stop(options: &RecorderOptions) -> Result<(), RecorderError> {
@@ -144,25 +105,30 @@ fn stop(options: &RecorderOptions) -> Result<(), RecorderError> {
     Err(RecorderError::Immortal)
 }
 
-fn check(options: &RecorderOptions) -> Result<(), RecorderError> {
+fn check() -> Result<(), RecorderError> {
     let address = SocketAddr::from(([127, 0, 0, 1], PORT));
-    let silent = |_| RecorderError::NoAnswer(options.log.clone());
-    let stream = TcpStream::connect_timeout(&address, CHECK_LIMIT).map_err(silent)?;
-    stream.set_read_timeout(Some(CHECK_LIMIT)).map_err(silent)?;
+    let stream = TcpStream::connect_timeout(&address, CHECK_LIMIT)
+        .and_then(|stream| stream.set_read_timeout(Some(CHECK_LIMIT)).map(|()| stream))
+        .map_err(io_error("connect to the recorder"))?;
     let mut greeting = String::new();
     BufReader::new(stream)
         .read_line(&mut greeting)
-        .map_err(silent)?;
-    if greeting == self::greeting(&options.node) {
-        Ok(())
-    } else {
-        Err(RecorderError::NoAnswer(options.log.clone()))
+        .map_err(io_error("read its greeting"))?;
+    match node_of(&greeting) {
+        Some(_) => Ok(()),
+        None => Err(RecorderError::Stranger { greeting }),
     }
 }
 
-/// The first line of a connection.
-fn greeting(node: &str) -> String {
-    format!("recorder {node}\n")
+/// The first line of a connection: who records, and on which node.
+fn greeting() -> String {
+    let host = rustix::system::uname();
+    format!("recorder {}\n", host.nodename().to_string_lossy())
+}
+
+/// The node that a greeting names.
+pub fn node_of(greeting: &str) -> Option<&str> {
+    greeting.strip_prefix("recorder ").map(str::trim_end)
 }
 
 fn serve(options: &RecorderOptions) -> Result<(), RecorderError> {
@@ -180,8 +146,7 @@ fn serve(options: &RecorderOptions) -> Result<(), RecorderError> {
         .map_err(io_error("write the process file"))?;
 
     let accepting = Arc::clone(&database);
-    let node = options.node.clone();
-    thread::spawn(move || accept(&listener, &accepting, &node));
+    thread::spawn(move || accept(&listener, &accepting));
     end.wait()
         .map_err(io::Error::from)
         .map_err(io_error("wait for SIGTERM"))?;
@@ -214,38 +179,33 @@ fn open_database(path: &Path) -> Result<Connection, RecorderError> {
              PRAGMA synchronous = FULL;
              CREATE TABLE IF NOT EXISTS event (
                  id INTEGER PRIMARY KEY AUTOINCREMENT,
-                 number INTEGER NOT NULL,
-                 recorded_by TEXT NOT NULL
+                 number INTEGER NOT NULL
              );",
         )
         .map_err(failed("prepare the database"))?;
     Ok(database)
 }
 
-fn accept(listener: &TcpListener, database: &Arc<Mutex<Option<Connection>>>, node: &str) {
+fn accept(listener: &TcpListener, database: &Arc<Mutex<Option<Connection>>>) {
     let connections = Arc::new(());
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
         if Arc::strong_count(&connections) > CONNECTIONS_MAX {
             continue;
         }
-        let (database, node) = (Arc::clone(database), node.to_owned());
+        let database = Arc::clone(database);
         let counted = Arc::clone(&connections);
         thread::spawn(move || {
             // A client that goes away is no matter for the recorder.
-            let _ = converse(stream, &database, &node);
+            let _ = converse(stream, &database);
             drop(counted);
         });
     }
 }
 
-fn converse(
-    mut stream: TcpStream,
-    database: &Mutex<Option<Connection>>,
-    node: &str,
-) -> io::Result<()> {
+fn converse(mut stream: TcpStream, database: &Mutex<Option<Connection>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.write_all(greeting(node).as_bytes())?;
+    stream.write_all(greeting().as_bytes())?;
     let mut reader = BufReader::new(stream.try_clone()?);
     loop {
         let mut line = String::new();
@@ -253,7 +213,7 @@ fn converse(
         let Ok(number) = line.trim_end().parse::<i64>() else {
             return Ok(());
         };
-        if !record(database, number, node) {
+        if !record(database, number) {
             return Ok(());
         }
         stream.write_all(format!("ok {number}\n").as_bytes())?;
@@ -261,7 +221,7 @@ fn converse(
 }
 
 /// Inserts and commits; `false` when the recorder is about to end.
-fn record(database: &Mutex<Option<Connection>>, number: i64, node: &str) -> bool {
+fn record(database: &Mutex<Option<Connection>>, number: i64) -> bool {
     let database = database
         .lock()
         .expect("a thread that holds the database ends the process instead of panicking");
@@ -269,8 +229,8 @@ fn record(database: &Mutex<Option<Connection>>, number: i64, node: &str) -> bool
         return false;
     };
     let inserted = connection
-        .prepare_cached("INSERT INTO event (number, recorded_by) VALUES (?1, ?2)")
-        .and_then(|mut insert| insert.execute(params![number, node]));
+        .prepare_cached("INSERT INTO event (number) VALUES (?1)")
+        .and_then(|mut insert| insert.execute(params![number]));
     if let Err(error) = inserted {
         // As a database does: what is on the disk is unknown now, so begin again from there.
         eprintln!("recorder: commit event {number}: {error}");
@@ -300,14 +260,6 @@ fn wait_for(limit: Duration, condition: impl Fn() -> bool) -> bool {
     true
 }
 
-fn open_log(path: &Path) -> Result<File, RecorderError> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(io_error("open the log"))
-}
-
 fn io_error(attempt: &'static str) -> impl Fn(io::Error) -> RecorderError {
     move |source| RecorderError::Io { attempt, source }
 }
@@ -317,17 +269,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_greeting_names_the_node() {
+        assert_eq!(node_of("recorder node2\n"), Some("node2"));
+        assert_eq!(node_of("SSH-2.0\n"), None);
+        assert!(node_of(&greeting()).is_some());
+    }
+
+    #[test]
     fn the_database_keeps_its_log_without_a_shared_index() {
         let directory = std::env::temp_dir().join(format!("recorder-{}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory for the test");
         let database = Mutex::new(Some(
             open_database(&directory.join(DATABASE)).expect("the database opens"),
         ));
-        assert!(record(&database, 7, "node1"));
+        assert!(record(&database, 7));
         assert!(directory.join("events.db-wal").exists());
         assert!(!directory.join("events.db-shm").exists());
         close(&database).expect("the database closes");
-        assert!(!record(&database, 8, "node1"), "closed");
+        assert!(!record(&database, 8), "closed");
         assert!(!directory.join("events.db-wal").exists());
         fs::remove_dir_all(&directory).expect("the test's directory");
     }

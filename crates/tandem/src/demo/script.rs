@@ -145,13 +145,10 @@ pub fn volume_directory() -> PathBuf {
 }
 
 /// The arguments of the recorder's command `word` on a node.
-pub fn recorder_command(word: &str, node: &str) -> String {
+pub fn recorder_command(word: &str) -> String {
     format!(
-        "demo-recorder {word} --directory {} --node {node} --pid-file /run/recorder.pid --log {}",
+        "demo-recorder {word} --directory {} --pid-file /run/recorder.pid",
         volume_directory().display(),
-        stage::log_directory()
-            .join(format!("{node}.recorder.log"))
-            .display(),
     )
 }
 
