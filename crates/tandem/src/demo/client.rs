@@ -5,7 +5,12 @@
 //! sent again, so nothing can be recorded twice by the client's doing: like every commit whose
 //! answer is lost it may be found or not.
 
+use super::count;
+use super::error::Result;
+use super::format::seconds;
+use super::picture::ClientSight;
 use super::recorder;
+use super::wait;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -28,6 +33,11 @@ const ANSWER_LIMIT_MAX: Duration = Duration::from_secs(4);
 /// From a failed attempt to the next one.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long the client may be without an answer before the show is over.
+const SERVED_LIMIT: Duration = Duration::from_secs(30);
+/// How many events must be acknowledged before it counts as served.
+const SERVED_EVENTS: usize = 5;
+
 /// One acknowledged event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
@@ -48,22 +58,61 @@ pub struct Journal {
     pub node: Option<String>,
 }
 
+impl Journal {
+    /// The outage that the client saw of what happened at `moment`.
+    pub fn outage(&self, moment: Instant) -> Duration {
+        count::outage(&self.answers(), moment).unwrap_or_else(|| moment.elapsed())
+    }
+
+    /// For the picture.
+    pub fn sight(&self) -> ClientSight {
+        let recent = self
+            .acknowledged
+            .iter()
+            .rev()
+            .take_while(|event| event.at.elapsed() <= Duration::from_secs(1));
+        ClientSight {
+            acknowledged: self.acknowledged.len(),
+            per_second: recent.count(),
+            silence: self
+                .acknowledged
+                .last()
+                .map_or(Duration::ZERO, |event| event.at.elapsed()),
+            node: self.node.clone(),
+        }
+    }
+
+    fn answers(&self) -> Vec<Instant> {
+        self.acknowledged.iter().map(|event| event.at).collect()
+    }
+}
+
+/// The journal, for all who look at it while the client writes.
+#[derive(Clone, Default)]
+pub struct Shared(Arc<Mutex<Journal>>);
+
+impl Shared {
+    /// What is in it at present.
+    pub fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.0.lock().expect("no holder of the journal panics")
+    }
+}
+
 /// The running client.
 pub struct Client {
-    journal: Arc<Mutex<Journal>>,
+    shared: Shared,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Client {
     /// Starts it in the network namespace of the file `namespace`.
-    pub fn start(namespace: &Path, address: Ipv4Addr) -> io::Result<Self> {
+    pub fn start(namespace: &Path, address: Ipv4Addr, shared: Shared) -> io::Result<Self> {
         let namespace = File::open(namespace)?;
-        let journal = Arc::new(Mutex::new(Journal::default()));
         let ended = Arc::new(AtomicBool::new(false));
         let mut writer = Writer {
             address: SocketAddr::from((address, recorder::PORT)),
-            journal: Arc::clone(&journal),
+            shared: shared.clone(),
             ended: Arc::clone(&ended),
             answer_limit: ANSWER_LIMIT_MIN,
             next: 1,
@@ -76,7 +125,7 @@ impl Client {
                 Ok(())
             })?;
         Ok(Self {
-            journal,
+            shared,
             ended,
             thread: Some(thread),
         })
@@ -84,7 +133,21 @@ impl Client {
 
     /// What it knows at present.
     pub fn journal(&self) -> MutexGuard<'_, Journal> {
-        lock(&self.journal)
+        self.shared.journal()
+    }
+
+    /// Waits until it is served again after `moment`, and gives the outage that it saw so far.
+    pub fn served_after(&self, moment: Instant, what: &str) -> Result<Duration> {
+        let what = format!("the client's events to be acknowledged after {what}");
+        wait::until(&what, SERVED_LIMIT, || {
+            let answers = self.journal().answers();
+            let later = answers.iter().filter(|at| **at > moment).count();
+            if later >= SERVED_EVENTS {
+                return Ok(count::outage(&answers, moment).unwrap_or_default());
+            }
+            let silence = answers.last().unwrap_or(&moment).elapsed();
+            Err(format!("there was no answer for {}", seconds(silence)))
+        })
     }
 
     /// Ends it.
@@ -104,14 +167,9 @@ impl Drop for Client {
     }
 }
 
-/// A thread that panics with the journal has ended the show already.
-fn lock(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
-    journal.lock().expect("no holder of the journal panics")
-}
-
 struct Writer {
     address: SocketAddr,
-    journal: Arc<Mutex<Journal>>,
+    shared: Shared,
     ended: Arc<AtomicBool>,
     answer_limit: Duration,
     next: u64,
@@ -122,7 +180,7 @@ impl Writer {
         while !self.ended.load(Ordering::Relaxed) {
             // Whatever ended a connection, the answer is the next one.
             let _ = self.connect().and_then(|stream| self.converse(stream));
-            lock(&self.journal).node = None;
+            self.shared.journal().node = None;
             if !self.ended.load(Ordering::Relaxed) {
                 thread::sleep(RETRY_PAUSE);
             }
@@ -137,7 +195,7 @@ impl Writer {
         let mut stream = BufReader::new(stream);
         let greeting = line(&mut stream)?;
         let node = recorder::node_of(&greeting).ok_or(io::ErrorKind::InvalidData)?;
-        lock(&self.journal).node = Some(node.to_owned());
+        self.shared.journal().node = Some(node.to_owned());
         Ok(stream)
     }
 
@@ -149,14 +207,14 @@ impl Writer {
             match exchange(&mut stream, number) {
                 Ok(()) => {
                     self.answer_limit = ANSWER_LIMIT_MIN;
-                    lock(&self.journal).acknowledged.push(Acknowledged {
+                    self.shared.journal().acknowledged.push(Acknowledged {
                         number,
                         at: Instant::now(),
                     });
                 }
                 Err(error) => {
                     self.answer_limit = (self.answer_limit * 2).min(ANSWER_LIMIT_MAX);
-                    lock(&self.journal).in_doubt.push(number);
+                    self.shared.journal().in_doubt.push(number);
                     return Err(error);
                 }
             }

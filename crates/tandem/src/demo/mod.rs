@@ -8,45 +8,76 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `script` | the show, step by step |
+//! | `curtain` | before and after the show |
+//! | `script` | the show, step by step; `equipment` is the same without Tandem |
 //! | `stage` | namespaces, cables, disks, and how all of it goes away |
 //! | `node`, `init` | a machine from outside, and its first process inside |
 //! | `recorder`, `client` | the application, and the one who uses it |
-//! | `status`, `picture` | what the nodes say, and how it is shown |
-//! | `count` | the client's list against the database |
+//! | `operator` | configuration, pairing, commands |
+//! | `status`, `painter`, `picture` | what the nodes say, and how it is shown |
+//! | `survivor`, `count`, `report` | the client's list against the database |
+//! | `forward` | the pages for this machine's browser |
 //!
 //! It contains nothing of the product: it starts the product's processes and speaks to them as an
 //! operator does.
 
 mod client;
 mod count;
+mod curtain;
 mod equipment;
 mod error;
 mod format;
+mod forward;
 mod init;
 mod linux;
 mod node;
+mod operator;
+mod painter;
 mod picture;
 mod recorder;
+mod report;
 mod script;
 mod stage;
 mod status;
+mod survivor;
 mod wait;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// `tandem demo`
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoOptions {
     /// Removes what a demonstration left running (`KEEP=1`), and the logs of one that failed.
     #[arg(long)]
-    pub clean: bool,
+    clean: bool,
     /// Shortens the quiet parts of the show.
     #[arg(long)]
-    pub fast: bool,
+    fast: bool,
+    /// Silence of the primary after which the standby takes over, in milliseconds.
+    #[arg(long, default_value = "1000", value_name = "MS", value_parser = milliseconds)]
+    takeover_after: Duration,
     /// Without Tandem: one node, its power cut, its return. Shows what the equipment does alone.
     #[arg(long, hide = true)]
-    pub plain: bool,
+    plain: bool,
+    /// A deliberate defect of the mirrors.
+    #[cfg(feature = "sabotage")]
+    #[arg(long, value_parser = ["early-ack"])]
+    sabotage: Option<String>,
+}
+
+fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_millis)
+}
+
+impl DemoOptions {
+    /// The deliberate defect, in builds that have any.
+    fn sabotage(&self) -> Option<String> {
+        #[cfg(feature = "sabotage")]
+        return self.sabotage.clone();
+        #[cfg(not(feature = "sabotage"))]
+        return None;
+    }
 }
 
 /// Processes of the demonstration that people do not start themselves.
@@ -58,11 +89,14 @@ pub enum DemoPart {
     /// The first process of a node.
     #[command(name = "demo-node", hide = true)]
     Node(init::NodeOptions),
+    /// Brings the pages of the nodes to this machine's browser.
+    #[command(name = "demo-forward", hide = true)]
+    Forward,
 }
 
 /// Gives the show.
 pub fn run(options: DemoOptions) -> ExitCode {
-    script::run(&options)
+    curtain::run(&options)
 }
 
 /// Runs one of its processes.
@@ -70,5 +104,6 @@ pub fn run_part(part: &DemoPart) -> ExitCode {
     match part {
         DemoPart::Recorder(command) => recorder::run(command),
         DemoPart::Node(options) => init::run(options),
+        DemoPart::Forward => forward::run(),
     }
 }

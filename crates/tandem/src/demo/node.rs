@@ -1,7 +1,7 @@
 //! One of the two machines, seen from the show: its power switch, its cables, its shell.
 
 use super::error::{Attempt, DemoError, Result};
-use super::init::{self, Order, Report};
+use super::init::{Order, Report};
 use super::linux;
 use super::stage;
 use super::wait::{self, Program};
@@ -162,11 +162,6 @@ fn begin(reports: &Receiver<Report>, number: u8) -> Result<Pid> {
 /// The log of what runs on a node.
 pub fn log_file(number: u8) -> PathBuf {
     stage::log_directory().join(format!("node{number}.log"))
-}
-
-/// The executable inside a node.
-pub fn executable() -> String {
-    init::EXECUTABLE.to_owned()
 }
 
 fn read_reports(output: ChildStdout) -> Receiver<Report> {

@@ -1,212 +1,314 @@
 //! The show, step by step.
 
 use super::DemoOptions;
-use super::client::{Client, Journal};
-use super::count::{self, Tally};
-use super::equipment;
-use super::error::{Attempt, DemoError, Result};
+use super::client::{self, Client};
+use super::error::{Attempt, Result};
 use super::format::{grouped, seconds};
-use super::linux;
+use super::forward;
+use super::node::Node;
+use super::operator;
+use super::painter::Painter;
 use super::picture::Screen;
-use super::recorder;
-use super::stage::{self, Logs};
-use super::wait::{self, Program};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use super::report::{Outage, Report};
+use super::stage::{self, VIRTUAL_ADDRESS};
+use super::status::{Sight, Watch};
+use super::survivor;
+use super::wait;
 use std::time::{Duration, Instant};
 
-/// The status of a process that Ctrl-C has ended, as shells count it.
-const INTERRUPTED_STATUS: u8 = 130;
-/// How long the client may go without an answer before the show is over.
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// How many events must be acknowledged before service counts as resumed.
-const RESUMED_EVENTS: usize = 5;
-/// How many lines of each log are shown with an error.
-const LOG_LINES: usize = 15;
+/// How long a daemon may take to answer after its node was switched on.
+const DAEMON_LIMIT: Duration = Duration::from_secs(20);
+/// How long a change of roles may take to be complete.
+const ROLES_LIMIT: Duration = Duration::from_secs(30);
+/// How long the disks of the show, which are nearly empty, may take to be equal.
+const RESYNCHRONISATION_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long the quiet parts of the show last.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// A part in which nothing happens but the client's writing.
+/// How the show is given.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How long the parts last in which nothing happens but the client's writing.
     pub quiet: Duration,
+    takeover_after: Duration,
+    sabotage: Option<String>,
 }
 
-impl Pace {
-    fn new(fast: bool) -> Self {
+impl Plan {
+    /// As the options say.
+    pub fn new(options: &DemoOptions) -> Self {
         Self {
-            quiet: Duration::from_secs(if fast { 1 } else { 4 }),
+            quiet: Duration::from_secs(if options.fast { 1 } else { 4 }),
+            takeover_after: options.takeover_after,
+            sabotage: options.sabotage(),
         }
     }
 }
 
-/// Gives the show that the options ask for.
-pub fn run(options: &DemoOptions) -> ExitCode {
-    let screen = Screen::new(stage::VIRTUAL_ADDRESS.to_string());
-    match prepare(&screen).and_then(|lock| perform(options, &screen, lock)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(DemoError::Interrupted) => ExitCode::from(INTERRUPTED_STATUS),
-        Err(error) => {
-            screen.close();
-            eprintln!("tandem demo: {error}");
-            ExitCode::FAILURE
+/// The show: everything that is on stage.
+pub struct Show<'a> {
+    screen: &'a Screen,
+    plan: Plan,
+    begin: Instant,
+    watch: Watch,
+    client: client::Shared,
+    _painter: Painter,
+}
+
+/// The numbers of the node that serves and of the other one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Roles {
+    primary: u8,
+    standby: u8,
+}
+
+impl Roles {
+    fn swapped(self) -> Self {
+        Self {
+            primary: self.standby,
+            standby: self.primary,
         }
     }
 }
 
-/// Makes sure that the machine can give the show, that nobody else gives one, and that nothing of
-/// an earlier one is left.
-fn prepare(screen: &Screen) -> Result<UnixListener> {
-    stage::check_machine()?;
-    linux::catch_interruptions().attempt(|| "catch Ctrl-C".to_owned())?;
-    // The name of a socket that is no file ends with the process that has it.
-    let lock = SocketAddr::from_abstract_name("tandem-demo")
-        .and_then(|name| UnixListener::bind_addr(&name))
-        .map_err(|_| DemoError::Busy)?;
-    if stage::remains() {
-        screen.say("removing what an earlier demonstration left");
-        stage::clear(Logs::Remove)?;
+impl<'a> Show<'a> {
+    /// Builds the stage.
+    pub fn new(screen: &'a Screen, plan: Plan) -> Result<Self> {
+        screen.begin("two nodes, each with its own disk, and a client on one network");
+        stage::build()?;
+        let watch = Watch::start()?;
+        let client = client::Shared::default();
+        let painter = Painter::start(screen.clone(), watch.clone(), client.clone());
+        Ok(Self {
+            screen,
+            plan,
+            begin: Instant::now(),
+            watch,
+            client,
+            _painter: painter,
+        })
     }
-    Ok(lock)
-}
 
-fn perform(options: &DemoOptions, screen: &Screen, _lock: UnixListener) -> Result<bool> {
-    if options.clean {
-        return Ok(true);
+    /// Gives the show, to the end: both nodes are stopped and switched off, and counted.
+    pub fn give(&self) -> Result<Report> {
+        self.install()?;
+        let mut one = self.switch_on(1)?;
+        let two = self.switch_on(2)?;
+        let mut client = self.first_start(&one, &two)?;
+        let roles = Roles {
+            primary: 1,
+            standby: 2,
+        };
+        let mut outages = Vec::new();
+
+        let cut = self.cut_power(one, &client)?;
+        outages.push(self.told("power cut", cut));
+
+        let roles = roles.swapped();
+        one = self.switch_on(1)?;
+        self.come_back(&one, &two, roles)?;
+
+        let swap = self.swap(&two, roles, &client)?;
+        outages.push(self.told("swap", swap));
+
+        let roles = roles.swapped();
+        client.stop().attempt(|| "run the client".to_owned())?;
+        self.wait_until_uptodate(roles, ROLES_LIMIT)?;
+        self.stop(&one, &two)?;
+        self.switch_off(one)?;
+        self.switch_off(two)?;
+        self.screen.begin("counting");
+        let journal = client.journal();
+        let copies = [roles.primary, roles.standby]
+            .map(|number| survivor::count(number, &journal))
+            .into_iter()
+            .collect::<Result<_>>()?;
+        Ok(Report {
+            copies,
+            outages,
+            total: self.begin.elapsed(),
+        })
     }
-    let mut curtain = Curtain { logs: Logs::Remove };
-    let pace = Pace::new(options.fast);
-    let outcome = equipment::show(screen, pace);
-    screen.close();
-    match outcome {
-        Ok(tally) => {
-            tell(screen, &tally);
-            Ok(tally.is_whole())
+
+    /// Configuration and keys, as an operator brings them to both nodes.
+    fn install(&self) -> Result<()> {
+        let idle = ["sleep".to_owned(), "infinity".to_owned()];
+        let one = Node::boot(1, &idle)?;
+        let two = Node::boot(2, &idle)?;
+        for node in [&one, &two] {
+            operator::install(node, self.plan.takeover_after)?;
         }
-        Err(DemoError::Interrupted) => {
-            screen.print("interrupted: removing everything");
-            Err(DemoError::Interrupted)
+        operator::pair(&one, &two)?;
+        one.shut_down()?;
+        two.shut_down()?;
+        self.screen.say("configured and paired");
+        Ok(())
+    }
+
+    fn switch_on(&self, number: u8) -> Result<Node> {
+        let mut program = operator::tandem(&["daemon"]);
+        if let Some(sabotage) = &self.plan.sabotage {
+            let setting = format!("TANDEM_SABOTAGE={sabotage}");
+            program.splice(0..0, ["env".to_owned(), setting]);
         }
-        Err(error) => {
-            curtain.logs = Logs::Keep;
-            show_logs(screen);
-            Err(error)
+        let node = Node::boot(number, &program)?;
+        let file = node.path(&operator::token_file());
+        let token = std::fs::read_to_string(&file)
+            .attempt(|| format!("read the token of node{number}, {}", file.display()))?;
+        self.watch.switched_on(number, token.trim().to_owned());
+        let what = format!("the daemon of node{number} to answer");
+        wait::until(&what, DAEMON_LIMIT, || {
+            let running = node.check();
+            match self.watch.sight(number) {
+                Sight::Answering(_) => Ok(Ok(())),
+                Sight::Off | Sight::Silent if running.is_err() => Ok(running),
+                Sight::Off | Sight::Silent => Err("it is silent".to_owned()),
+            }
+        })??;
+        Ok(node)
+    }
+
+    fn switch_off(&self, node: Node) -> Result<()> {
+        self.watch.switched_off(node.number());
+        node.shut_down()
+    }
+
+    /// The answer to the first start is the operator's: node 1 has the data.
+    fn first_start(&self, one: &Node, two: &Node) -> Result<Client> {
+        self.screen
+            .begin("first start: node1 has the data, node2 is the standby");
+        let started = Instant::now();
+        operator::command(one, &["prim"])?;
+        let client = Client::start(
+            &stage::client_namespace_file(),
+            VIRTUAL_ADDRESS,
+            self.client.clone(),
+        )
+        .attempt(|| "start the client".to_owned())?;
+        client.served_after(started, "the first start")?;
+        self.screen.say(&format!(
+            "the client writes through {VIRTUAL_ADDRESS} while node2 is synchronised"
+        ));
+        operator::command(two, &["second"])?;
+        let roles = Roles {
+            primary: 1,
+            standby: 2,
+        };
+        self.wait_until_uptodate(roles, RESYNCHRONISATION_LIMIT)?;
+        wait::pause(self.plan.quiet)?;
+        Ok(client)
+    }
+
+    /// Cuts the primary's power, and gives the moment.
+    fn cut_power(&self, primary: Node, client: &Client) -> Result<Instant> {
+        let number = primary.number();
+        client.served_after(Instant::now(), "both nodes were uptodate")?;
+        self.screen.begin(&format!(
+            "the power of node{number} is cut, {} events in",
+            grouped(client.journal().acknowledged.len())
+        ));
+        let cut = primary.cut_power()?;
+        self.watch.switched_off(number);
+        let outage = client.served_after(cut, "the power cut")?;
+        let heir = client.journal().node.clone().unwrap_or_default();
+        self.screen.say(&format!(
+            "{heir} has taken over: served again after {}",
+            seconds(outage)
+        ));
+        wait::pause(self.plan.quiet)?;
+        Ok(cut)
+    }
+
+    fn come_back(&self, returned: &Node, serving: &Node, roles: Roles) -> Result<()> {
+        self.screen.begin(&format!(
+            "node{} comes back; node{} goes on serving",
+            returned.number(),
+            serving.number()
+        ));
+        operator::command(returned, &["start"])?;
+        self.wait_until_uptodate(roles, RESYNCHRONISATION_LIMIT)?;
+        wait::pause(self.plan.quiet)
+    }
+
+    /// Swaps the roles, and gives the moment.
+    fn swap(&self, asked: &Node, roles: Roles, client: &Client) -> Result<Instant> {
+        self.screen
+            .begin("swap: the roles are exchanged on purpose");
+        let swap = Instant::now();
+        operator::command(asked, &["swap"])?;
+        let outage = client.served_after(swap, "the swap")?;
+        self.wait_until_uptodate(roles.swapped(), ROLES_LIMIT)?;
+        self.screen.say(&format!(
+            "node{} serves again after {}",
+            roles.standby,
+            seconds(outage)
+        ));
+        wait::pause(self.plan.quiet)?;
+        Ok(swap)
+    }
+
+    fn stop(&self, primary: &Node, standby: &Node) -> Result<()> {
+        self.screen.begin("both nodes are stopped");
+        for node in [standby, primary] {
+            operator::command(node, &["stop"])?;
+            self.wait_for(node.number(), "to be STOP", |sight| sight.is("STOP"))?;
+        }
+        Ok(())
+    }
+
+    fn wait_until_uptodate(&self, roles: Roles, limit: Duration) -> Result<()> {
+        let Roles { primary, standby } = roles;
+        let what = format!("node{primary} to be PRIM and node{standby} SECOND, both uptodate");
+        wait::until(&what, limit, || {
+            let (first, second) = (self.watch.sight(primary), self.watch.sight(standby));
+            if first.is_uptodate("PRIM") && second.is_uptodate("SECOND") {
+                return Ok(());
+            }
+            Err(format!(
+                "node{primary} is {}; node{standby} is {}",
+                first.describe(),
+                second.describe()
+            ))
+        })?;
+        self.screen.say(&format!(
+            "node{primary} is PRIM, node{standby} is SECOND, both uptodate"
+        ));
+        Ok(())
+    }
+
+    fn wait_for(&self, number: u8, what: &str, holds: impl Fn(&Sight) -> bool) -> Result<()> {
+        wait::until(&format!("node{number} {what}"), ROLES_LIMIT, || {
+            let sight = self.watch.sight(number);
+            if holds(&sight) {
+                Ok(())
+            } else {
+                Err(format!("it is {}", sight.describe()))
+            }
+        })
+    }
+
+    /// The outage of an event, now that the part of the show that it began is over.
+    fn told(&self, event: &'static str, moment: Instant) -> Outage {
+        Outage {
+            event,
+            length: self.client.journal().outage(moment),
         }
     }
-}
 
-/// Falls however the show ends, and removes everything.
-struct Curtain {
-    logs: Logs,
-}
-
-impl Drop for Curtain {
-    fn drop(&mut self) {
-        linux::ignore_interruptions();
-        if let Err(error) = stage::clear(self.logs) {
-            eprintln!("tandem demo: {error}; `tandem demo --clean` tries again");
+    /// Starts the pair once more, for people: it runs on after the show. Gives what to say.
+    pub fn run_on(&self) -> Result<String> {
+        self.screen.begin("the pair runs on");
+        let one = self.switch_on(1)?;
+        let two = self.switch_on(2)?;
+        for node in [&one, &two] {
+            operator::command(node, &["start"])?;
         }
+        let roles = Roles {
+            primary: 1,
+            standby: 2,
+        };
+        self.wait_until_uptodate(roles, RESYNCHRONISATION_LIMIT)?;
+        let doors = forward::open([&one, &two])?;
+        one.keep()?;
+        two.keep()?;
+        Ok(doors)
     }
-}
-
-fn tell(screen: &Screen, tally: &Tally) {
-    screen.print(&format!(
-        "\n  events acknowledged  {}\n  found                {}\n  lost                 {}\n  \
-         duplicates           {}\n  in doubt             {} sent without an answer, {} of them found",
-        grouped(tally.acknowledged),
-        grouped(tally.found),
-        grouped(tally.lost.len()),
-        grouped(tally.duplicates.len()),
-        tally.in_doubt,
-        tally.in_doubt_found,
-    ));
-}
-
-/// Shows the ends of the logs, and where they are.
-fn show_logs(screen: &Screen) {
-    let Ok(entries) = std::fs::read_dir(stage::log_directory()) else {
-        return;
-    };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    for file in files {
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let end = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
-        screen.print(&format!("\n── {} ──\n{end}", file.display()));
-    }
-}
-
-/// The mirrored directory: the same path on both nodes, each on its own disk.
-pub fn volume_directory() -> PathBuf {
-    stage::disk_directory().join("recorder")
-}
-
-/// The arguments of the recorder's command `word` on a node.
-pub fn recorder_command(word: &str) -> String {
-    format!(
-        "demo-recorder {word} --directory {} --pid-file /run/recorder.pid",
-        volume_directory().display(),
-    )
-}
-
-/// Waits until the client is served again after `moment`, and gives the outage that it saw.
-pub fn acknowledged_after(client: &Client, moment: Instant, what: &str) -> Result<Duration> {
-    let what = format!("the client's events to be acknowledged after {what}");
-    wait::until(&what, ANSWER_LIMIT, || {
-        let answers = answers(&client.journal());
-        let later = answers.iter().filter(|at| **at > moment).count();
-        if later >= RESUMED_EVENTS {
-            Ok(count::outage(&answers, moment).unwrap_or_default())
-        } else {
-            let silence = answers.last().unwrap_or(&moment).elapsed();
-            Err(format!("there was no answer for {}", seconds(silence)))
-        }
-    })
-}
-
-fn answers(journal: &Journal) -> Vec<Instant> {
-    journal.acknowledged.iter().map(|event| event.at).collect()
-}
-
-/// Ends the client, and gives what it wrote down.
-pub fn close_client(mut client: Client) -> Result<Journal> {
-    client.stop().attempt(|| "run the client".to_owned())?;
-    Ok(std::mem::take(&mut *client.journal()))
-}
-
-/// Mounts the disk of a node that is switched off, and asks Debian's own SQLite what is in the
-/// database.
-pub fn count(number: u8, journal: &Journal) -> Result<Tally> {
-    let directory = stage::disk_directory();
-    Program::new(format!("mount the disk of node{number}"), "mount")
-        .args(["-t", "ext4", "-o", "loop"])
-        .args([&stage::disk_image(number), &directory])
-        .run()?;
-    let database = volume_directory().join(recorder::DATABASE);
-    let answer = select(&database);
-    Program::new(format!("unmount the disk of node{number}"), "umount")
-        .args([&directory])
-        .run()?;
-    stage::release_disk(number)?;
-    let held = count::parse_numbers(&answer?)?;
-    let acknowledged: Vec<u64> = journal
-        .acknowledged
-        .iter()
-        .map(|event| event.number)
-        .collect();
-    Ok(Tally::new(&acknowledged, &journal.in_doubt, &held))
-}
-
-fn select(database: &Path) -> Result<String> {
-    Program::new(
-        format!("open {} with sqlite3", database.display()),
-        "sqlite3",
-    )
-    .args(["-batch", "-bail"])
-    .args([database])
-    .args(["SELECT number FROM event ORDER BY id;"])
-    .run()
 }

@@ -8,9 +8,8 @@ use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 use tandem_wire::api::ClusterStatus;
 
@@ -85,11 +84,12 @@ impl Sight {
     }
 }
 
-/// Asks both nodes again and again.
+/// Asks both nodes again and again. Clones name the same watch, which ends with the last of them.
+#[derive(Clone)]
 pub struct Watch {
     seats: [Arc<Mutex<Seat>>; 2],
-    ended: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    /// Shared with nobody but the clones: the threads see by it whether any is left.
+    wanted: Arc<()>,
 }
 
 /// What is known of one node.
@@ -103,24 +103,23 @@ struct Seat {
 impl Watch {
     /// Starts.
     pub fn start() -> Result<Self> {
-        let mut watch = Self {
+        let watch = Self {
             seats: <[Arc<Mutex<Seat>>; 2]>::default(),
-            ended: Arc::new(AtomicBool::new(false)),
-            threads: Vec::new(),
+            wanted: Arc::new(()),
         };
         for (number, seat) in (1..).zip(&watch.seats) {
             let namespace = File::open(stage::client_namespace_file())
                 .attempt(|| "open the client's namespace".to_owned())?;
-            let (seat, ended) = (Arc::clone(seat), Arc::clone(&watch.ended));
+            let (seat, wanted) = (Arc::clone(seat), Arc::downgrade(&watch.wanted));
             let address = stage::node_address(number, 0);
-            watch.threads.push(thread::spawn(move || {
+            thread::spawn(move || {
                 setns(namespace, CloneFlags::CLONE_NEWNET)?;
-                while !ended.load(Ordering::Relaxed) {
+                while wanted.strong_count() > 0 {
                     look(&seat, address);
                     thread::sleep(PERIOD);
                 }
-                Ok(())
-            }));
+                Ok::<(), io::Error>(())
+            });
         }
         Ok(watch)
     }
@@ -137,23 +136,18 @@ impl Watch {
         *self.seat(number) = Seat::default();
     }
 
-    /// What was seen last.
+    /// What was seen of a node last.
+    pub fn sight(&self, number: u8) -> Sight {
+        self.seat(number).sight.clone()
+    }
+
+    /// What was seen of both last.
     pub fn sights(&self) -> [Sight; 2] {
-        [1, 2].map(|number| self.seat(number).sight.clone())
+        [1, 2].map(|number| self.sight(number))
     }
 
     fn seat(&self, number: u8) -> MutexGuard<'_, Seat> {
         lock(&self.seats[usize::from(number) - 1])
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            // It has nothing to say that the waits have not said.
-            let _ = thread.join();
-        }
     }
 }
 
