@@ -6,6 +6,9 @@ pub mod memory;
 pub mod setup;
 pub mod systemd;
 
+mod arp;
+mod netlink;
+
 pub(crate) mod cgroup;
 pub(crate) mod command;
 pub(crate) mod lock;
