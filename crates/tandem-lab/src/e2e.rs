@@ -1,6 +1,7 @@
 //! The end-to-end tests: runs cases one after the other, a line for each, and closes with
 //! `N passed, N failed`.
 
+pub mod bad_input;
 pub mod failures;
 pub mod hosts;
 pub mod operation;
@@ -27,6 +28,7 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::from(hosts::CASES);
     cases.extend(failures::CASES);
     cases.extend(operation::CASES);
+    cases.extend(bad_input::CASES);
     cases
 }
 

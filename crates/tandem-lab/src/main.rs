@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 use tandem_lab::client::{Order, write_rows};
 use tandem_lab::lab::Lab;
 use tandem_lab::switch::Cable;
-use tandem_lab::{bench, compare, e2e, probe, product, watch};
+use tandem_lab::{bench, compare, e2e, noise, probe, product, watch};
 
 #[derive(Parser)]
 #[command(
@@ -88,6 +89,21 @@ enum Verb {
         token: String,
         file: PathBuf,
     },
+    /// (inside the lab) Sends garbage to every port of an address
+    #[command(hide = true)]
+    Garbage { target: std::net::IpAddr },
+    /// (inside the lab) Sends old datagrams again
+    #[command(hide = true)]
+    Replay {
+        source: std::net::SocketAddr,
+        target: std::net::SocketAddr,
+        file: PathBuf,
+        #[arg(long)]
+        seconds: u64,
+    },
+    /// (inside the lab) Listens where the product wants to
+    #[command(hide = true)]
+    Occupy { address: std::net::SocketAddr },
     /// (inside the lab) The prober
     #[command(hide = true)]
     Probe {
@@ -175,6 +191,14 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Clean => lab.remove()?,
         Verb::Supervise { host } => lab.host(host).supervise()?,
         Verb::Watch { node, token, file } => watch::watch(node, &token, &file)?,
+        Verb::Garbage { target } => println!("{}", noise::garbage(target)?),
+        Verb::Replay {
+            source,
+            target,
+            file,
+            seconds,
+        } => noise::replay(source, target, &file, Duration::from_secs(seconds))?,
+        Verb::Occupy { address } => noise::occupy(address)?,
         Verb::Probe { target, file } => probe::probe(target, &file)?,
         Verb::WriteRows {
             target,

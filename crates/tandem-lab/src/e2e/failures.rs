@@ -43,7 +43,10 @@ pub const CASES: [Case; 7] = [
 ];
 
 /// Boots a host that lost power and starts its node.
-fn bring_back(node: &Node<'_>) -> Result<()> {
+///
+/// # Errors
+/// It does not come back.
+pub fn bring_back(node: &Node<'_>) -> Result<()> {
     node.host.boot()?;
     wait_for("the daemon to answer", TAKEOVER_LIMIT, || {
         Ok(node.module().ok())

@@ -60,7 +60,6 @@ impl Stage {
                 return Ok((one, other));
             }
         }
-        self.paired = false;
         anyhow::bail!("no node is PRIM")
     }
 

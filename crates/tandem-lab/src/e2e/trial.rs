@@ -42,7 +42,21 @@ impl<'s> Trial<'s> {
     /// # Errors
     /// The pair does not work.
     pub fn begin(stage: &'s mut Stage) -> Result<Self> {
-        let (primary, standby) = stage.pair()?;
+        Self::begin_when_ready(stage, Duration::ZERO)
+    }
+
+    /// As [`Trial::begin`], where the pair may take up to `limit` to get there by itself.
+    ///
+    /// # Errors
+    /// The pair does not work.
+    pub fn begin_when_ready(stage: &'s mut Stage, limit: Duration) -> Result<Self> {
+        let (primary, standby) = wait_for("the pair to work", limit, || {
+            Ok(match stage.pair() {
+                Ok(pair) => Some(pair),
+                Err(error) if limit.is_zero() => return Err(error),
+                Err(_) => None,
+            })
+        })?;
         stage.trials += 1;
         let marks = [1, 2].map(|n| Mark::end_of(&stage.lab.host(n).console()));
         let client = Client::start(stage.lab, VIRTUAL, stage.trials * NUMBERS)?;

@@ -1,0 +1,481 @@
+//! Bad input: a clear error, and nothing changes.
+
+use super::stage::Stage;
+use super::trial::Trial;
+use super::{Case, Told};
+use crate::lab::{CLIENT, Lab};
+use crate::noise;
+use crate::postgres;
+use crate::product::{Node, RESYNCHRONISATION_LIMIT, Setting, TAKEOVER_LIMIT, configuration};
+use crate::shell::{outcome, run};
+use crate::wait::wait_for;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The cases.
+pub const CASES: [Case; 9] = [
+    Case {
+        name: "bad configurations are refused with the place",
+        run: configurations,
+    },
+    Case {
+        name: "garbage on every port changes nothing",
+        run: garbage,
+    },
+    Case {
+        name: "old heartbeats sent again do not delay a takeover",
+        run: replayed_heartbeats,
+    },
+    Case {
+        name: "a standby with another configuration waits and names the field",
+        run: other_configuration,
+    },
+    Case {
+        name: "a node with a foreign certificate is refused",
+        run: foreign_certificate,
+    },
+    Case {
+        name: "a directory that cannot be mirrored is refused",
+        run: bad_directories,
+    },
+    Case {
+        name: "a unit that is missing, or starts at boot, is told",
+        run: bad_units,
+    },
+    Case {
+        name: "a port in use is told",
+        run: port_in_use,
+    },
+    Case {
+        name: "an address in use is not taken",
+        run: address_in_use,
+    },
+];
+
+const UPTODATE_STANDBY: [&str; 3] = ["SECOND", "green", "uptodate"];
+const PRIMARY: [&str; 3] = ["PRIM", "green", "uptodate"];
+
+/// What is written instead of what, and what the error has to say.
+const BAD_CONFIGURATIONS: [(&str, &str, &[&str]); 13] = [
+    (
+        "takeover-after",
+        "takover-after",
+        &["takover-after", "takeover-after", ":3:"],
+    ),
+    ("\"5000ms\"", "\"5\"", &["unit"]),
+    ("\"5000ms\"", "\"10ms\"", &["out of range"]),
+    (
+        "address = \"10.99.0.1\"",
+        "address = \"10.99.0.1234\"",
+        &["address"],
+    ),
+    ("\"10.99.0.100/24\"", "\"10.99.0.100\"", &["prefix"]),
+    (
+        "\"10.99.0.100/24\"",
+        "\"10.99.0.1/24\"",
+        &["node's own address"],
+    ),
+    ("name = \"h2\"", "name = \"h1\"", &["same name"]),
+    (
+        "[\"10.99.0.1\", \"10.99.1.1\"]",
+        "[\"10.99.0.1\"]",
+        &["heartbeat"],
+    ),
+    (
+        "\"/var/lib/postgresql/15/main\"",
+        "\"relative/path\"",
+        &["path"],
+    ),
+    (
+        "\"/var/lib/postgresql/15/main\"",
+        "\"/\"",
+        &["root directory"],
+    ),
+    (
+        "[[module.address]]",
+        "[[module.volume]]\nname = \"same\"\npath = \"/var/lib/postgresql/15/main/\"\n[[module.address]]",
+        &["volume `db`"],
+    ),
+    (
+        "[[module.address]]",
+        "[[module.volume]]\nname = \"inner\"\npath = \"/var/lib/postgresql/15/main/base\"\n[[module.address]]",
+        &["inside volume `db`"],
+    ),
+    ("action = \"restart\"", "action = \"reboot\"", &["action"]),
+];
+
+fn configurations(stage: &mut Stage) -> Result<Told> {
+    let (primary, standby) = stage.pair()?;
+    let before = (primary.face()?, standby.face()?);
+    let good = configuration(&Setting::default());
+    for (from, to, phrases) in BAD_CONFIGURATIONS {
+        ensure!(good.contains(from), "the good configuration has no {from}");
+        let bad = good.replacen(from, to, 1);
+        let script = format!(
+            "cat >/tmp/bad.toml <<'END'\n{bad}\nEND\ntandem --config /tmp/bad.toml config check"
+        );
+        let told = primary.host.sh(&script)?;
+        ensure!(told.code != Some(0), "{to} was accepted: {}", told.said());
+        for phrase in phrases {
+            ensure!(
+                told.said().contains(phrase),
+                "{to}: the error does not say {phrase:?}: {}",
+                told.said()
+            );
+        }
+    }
+    let after = (primary.face()?, standby.face()?);
+    ensure!(before == after, "{before:?} became {after:?}");
+    Ok(vec![format!("{} configurations", BAD_CONFIGURATIONS.len())])
+}
+
+/// Runs this program with `words` on the client.
+fn on_client(lab: &Lab, words: &[&str], limit: Duration) -> Result<String> {
+    let mut all = lab.on_client();
+    all.push(Lab::tool()?.display().to_string());
+    all.extend(words.iter().map(|w| (*w).to_owned()));
+    outcome(&all, limit)?
+        .success()
+        .with_context(|| words.join(" "))
+}
+
+fn garbage(stage: &mut Stage) -> Result<Told> {
+    let lab = stage.lab;
+    let trial = Trial::begin(stage)?;
+    let before = trial.primary.host.main_process(postgres::UNIT)?;
+    for target in ["10.99.0.1", "10.99.0.2"] {
+        on_client(lab, &["garbage", target], Duration::from_secs(60))?;
+    }
+    trial.rows_flow()?;
+    let after = trial.primary.host.main_process(postgres::UNIT)?;
+    ensure!(before == after, "the database was restarted");
+    for (node, face) in [
+        (&trial.primary, PRIMARY),
+        (&trial.standby, UPTODATE_STANDBY),
+    ] {
+        node.wait_for_face(face, Duration::from_secs(1))?;
+    }
+    let outage = trial.client.journal()?.outage();
+    ensure!(
+        outage < Duration::from_secs(1),
+        "an outage of {:.2} s",
+        outage.as_secs_f64()
+    );
+    trial.finish()
+}
+
+fn replayed_heartbeats(stage: &mut Stage) -> Result<Told> {
+    let lab = stage.lab;
+    let mut trial = Trial::begin(stage)?;
+    let source = format!("10.99.0.{}", trial.primary.number());
+    let target = format!("10.99.0.{}", trial.standby.number());
+    let digits = trial.standby.host.must(&format!(
+        "timeout 20 tcpdump -q -i eth0 -c 12 -w /tmp/heartbeats 'udp port 9013 and src {source}' \
+         >/dev/null 2>&1; od -An -v -tx1 /tmp/heartbeats"
+    ))?;
+    let capture = (digits.split_whitespace())
+        .map(|d| u8::from_str_radix(d, 16).context("od's digits"))
+        .collect::<Result<Vec<_>>>()?;
+    let datagrams = noise::datagrams_of(&capture)?;
+    ensure!(datagrams.len() >= 10, "{} heartbeats", datagrams.len());
+    let file = lab.directory.join("heartbeats");
+    fs::write(&file, datagrams.join("\n"))?;
+
+    trial.primary.host.power_off()?;
+    let client = lab.switch.stack(CLIENT);
+    run(&format!("ip -n {client} addr add {source}/32 dev eth0"))?;
+    let mut words = lab.on_client();
+    words.push(Lab::tool()?.display().to_string());
+    let mut replayer = Command::new(&words[0])
+        .args(&words[1..])
+        .args([
+            "replay",
+            &format!("{source}:9013"),
+            &format!("{target}:9013"),
+        ])
+        .arg(&file)
+        .args(["--seconds", "20"])
+        .stdin(Stdio::null())
+        .spawn()?;
+    let begin = std::time::Instant::now();
+    let taken = trial.standby.wait_until_it_serves(Duration::from_secs(15));
+    trial.told.push(format!(
+        "takeover in {:.2} s",
+        begin.elapsed().as_secs_f64()
+    ));
+    let _ = replayer.kill();
+    replayer.wait()?;
+    run(&format!("ip -n {client} addr del {source}/32 dev eth0"))?;
+    taken?;
+    trial.rows_flow()?;
+    super::failures::bring_back(&trial.primary)?;
+    trial.finish()
+}
+
+fn restart_daemon(node: &Node<'_>) -> Result<()> {
+    node.host.must("systemctl restart tandem.service").map(drop)
+}
+
+fn other_configuration(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    let standby = &trial.standby;
+    let good = configuration(&Setting::default());
+    standby.configure(&good.replace("action =", "fall = 7\naction ="))?;
+    restart_daemon(standby)?;
+    let waits = standby.wait_until("the standby to wait", TAKEOVER_LIMIT, |m| {
+        m.state == "WAIT" && m.reason.contains("fall")
+    })?;
+    trial
+        .primary
+        .wait_until("the primary to go on", TAKEOVER_LIMIT, |m| {
+            m.state == "ALONE"
+        })?;
+    trial.rows_flow()?;
+    standby.configure(&good)?;
+    restart_daemon(standby)?;
+    standby.wait_for_face(UPTODATE_STANDBY, RESYNCHRONISATION_LIMIT)?;
+    let mut told = vec![format!("\"{}\"", waits.reason)];
+    told.extend(trial.finish()?);
+    Ok(told)
+}
+
+fn foreign_certificate(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    let standby = &trial.standby;
+    let identity = "/var/lib/tandem/identity";
+    standby.host.must(&format!(
+        "systemctl stop tandem.service 'tandem-mirror@*' && cp -a {identity} /root/identity && \
+         tandem --state-dir /root/foreign cluster init >/dev/null && \
+         cp /root/foreign/identity/certificate.der /root/foreign/identity/key.der {identity}/ && \
+         systemctl start tandem.service"
+    ))?;
+    wait_for("the foreign node's daemon", TAKEOVER_LIMIT, || {
+        Ok(standby.module().ok())
+    })?;
+    let _ = standby.command("start --no-wait");
+    trial
+        .primary
+        .wait_until("the primary to go on alone", TAKEOVER_LIMIT, |m| {
+            m.state == "ALONE"
+        })?;
+    trial.rows_flow()?;
+    // It must not get in, however long it tries.
+    for _ in 0..50 {
+        let face = standby.face()?;
+        ensure!(
+            face.2 != "uptodate" || face.0 != "SECOND",
+            "it got in: {face:?}"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    standby.host.must(&format!(
+        "systemctl stop tandem.service 'tandem-mirror@*'; cp -a /root/identity/. {identity}/ && \
+         rm -rf /root/identity /root/foreign && systemctl start tandem.service"
+    ))?;
+    wait_for("the daemon", TAKEOVER_LIMIT, || Ok(standby.module().ok()))?;
+    let _ = standby.command("start --no-wait");
+    trial.finish()
+}
+
+/// Stops everything of the product on a standby, so that its directory is the plain one.
+fn lay_bare(node: &Node<'_>) -> Result<()> {
+    node.command("stop")?;
+    node.host
+        .must(&format!(
+            "systemctl stop tandem.service 'tandem-mirror@*'; \
+             while mountpoint -q {data}; do umount {data} || exit 1; done",
+            data = postgres::DATA
+        ))
+        .map(drop)
+}
+
+/// What is done to the directory, how it is undone, and what has to be said.
+const BAD_DIRECTORIES: [(&str, &str, &[&str]); 4] = [
+    (
+        "mv main away",
+        "mv away main",
+        &["does not exist", "missing", "No such file"],
+    ),
+    (
+        "mv main away; touch main",
+        "rm main; mv away main",
+        &["not a directory", "Not a directory"],
+    ),
+    ("mount -t tmpfs tmpfs main", "umount main", &["mount point"]),
+    (
+        "(exec sleep 300 >>main/held) & echo $! >/run/holder",
+        "kill $(cat /run/holder); rm -f main/held",
+        &["held", "open by", "in use", "uses"],
+    ),
+];
+
+fn bad_directories(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    let node = &trial.standby;
+    let inside = format!("cd {}/..", postgres::DATA);
+    lay_bare(node)?;
+    let mut told = Vec::new();
+    for (bad, good, phrases) in BAD_DIRECTORIES {
+        let done = format!("{inside} && {{ {bad}; }} >/dev/null 2>&1 </dev/null");
+        node.host.must(&done)?;
+        let said = starts_badly(node, phrases);
+        node.host
+            .must("systemctl stop tandem.service 'tandem-mirror@*'")?;
+        node.host.must(&format!("{inside} && {{ {good}; }}"))?;
+        told.push(said.with_context(|| bad.to_owned())?);
+    }
+    trial.rows_flow()?;
+    node.host.must("systemctl start tandem.service")?;
+    wait_for("the daemon", TAKEOVER_LIMIT, || Ok(node.module().ok()))?;
+    node.command("start --no-wait")?;
+    trial.finish()?;
+    Ok(told)
+}
+
+/// Starts the daemon and the node, which must neither serve nor follow, and say one of `phrases`.
+fn starts_badly(node: &Node<'_>, phrases: &[&str]) -> Result<String> {
+    node.host
+        .must("systemctl start --no-block tandem.service")?;
+    let mark = crate::console::Mark::end_of(&node.host.console());
+    let mut asked = false;
+    let mut last = String::new();
+    wait_for("an error that says what is wrong", TAKEOVER_LIMIT, || {
+        let mut said = mark.text()?;
+        if let Ok(module) = node.module() {
+            ensure!(
+                !(module.state == "SECOND" && module.colour == "green"),
+                "it was accepted"
+            );
+            if !asked {
+                let answer = node.tandem("start --no-wait")?;
+                said += &answer.said();
+                asked = true;
+            }
+            said += &format!("\n{} {}: {}", module.state, module.colour, module.reason);
+            said += &module.mirror.fault.unwrap_or_default();
+        }
+        let line = said
+            .lines()
+            .find(|line| phrases.iter().any(|phrase| line.contains(phrase)))
+            .map(str::to_owned);
+        last = said;
+        Ok(line)
+    })
+    .with_context(|| last.lines().rev().take(8).collect::<Vec<_>>().join("\n"))
+}
+
+fn bad_units(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    let node = &trial.standby;
+    let unit = postgres::UNIT;
+    node.command("stop")?;
+    let mut told = Vec::new();
+    let enable = format!(
+        "mkdir -p /etc/systemd/system/multi-user.target.wants && \
+         ln -s /lib/systemd/system/postgresql@.service \
+           /etc/systemd/system/multi-user.target.wants/{unit} && systemctl daemon-reload"
+    );
+    let disable =
+        format!("rm /etc/systemd/system/multi-user.target.wants/{unit} && systemctl daemon-reload");
+    let hide = "mv /lib/systemd/system/postgresql@.service /root/ && systemctl daemon-reload";
+    let show = "mv /root/postgresql@.service /lib/systemd/system/ && systemctl daemon-reload";
+    for (bad, good, phrases) in [
+        (enable.as_str(), disable.as_str(), &["boot"][..]),
+        (hide, show, &["does not exist", "missing", "not found"]),
+    ] {
+        node.host.must("systemctl stop tandem.service")?;
+        node.host.must(bad)?;
+        let said = starts_badly(node, phrases);
+        node.host.must(good)?;
+        told.push(said.with_context(|| bad.to_owned())?);
+    }
+    node.host.must("systemctl restart tandem.service")?;
+    wait_for("the daemon", TAKEOVER_LIMIT, || Ok(node.module().ok()))?;
+    node.command("start --no-wait")?;
+    trial.finish()?;
+    Ok(told)
+}
+
+/// A listener of a stranger in the network of `node`.
+fn listener(lab: &Lab, node: &Node<'_>, address: &str) -> Result<Child> {
+    let stack = lab.switch.stack(node.number());
+    Command::new("nsenter")
+        .arg(format!("--net=/run/netns/{stack}"))
+        .arg(Lab::tool()?)
+        .args(["occupy", address])
+        .stdin(Stdio::null())
+        .spawn()
+        .context("occupy a port")
+}
+
+fn port_in_use(stage: &mut Stage) -> Result<Told> {
+    let lab = stage.lab;
+    let trial = Trial::begin(stage)?;
+    let node = &trial.standby;
+    let mut told = Vec::new();
+    for port in ["9010", "9011", "9012"] {
+        node.host
+            .must("systemctl stop tandem.service 'tandem-mirror@*'")?;
+        let mut stranger = listener(lab, node, &format!("0.0.0.0:{port}"))?;
+        let said = starts_badly(node, &[port]);
+        stranger.kill()?;
+        stranger.wait()?;
+        told.push(said.with_context(|| format!("port {port}"))?);
+    }
+    node.host.must("systemctl restart tandem.service")?;
+    wait_for("the daemon", TAKEOVER_LIMIT, || Ok(node.module().ok()))?;
+    let _ = node.command("start --no-wait");
+    trial.finish()?;
+    Ok(told)
+}
+
+fn address_in_use(stage: &mut Stage) -> Result<Told> {
+    let lab = stage.lab;
+    let (primary, standby) = stage.pair()?;
+    for node in [&standby, &primary] {
+        node.command("stop")?;
+    }
+    let client = lab.switch.stack(CLIENT);
+    run(&format!("ip -n {client} addr add 10.99.0.100/24 dev eth0"))?;
+    for node in [&primary, &standby] {
+        node.command("start --no-wait")?;
+    }
+    let told = wait_for(
+        "a node to say that the address is in use",
+        TAKEOVER_LIMIT,
+        || {
+            for node in [&primary, &standby] {
+                let module = node.module()?;
+                let serves = matches!(module.state.as_str(), "ALONE" | "PRIM");
+                ensure!(!(serves && module.colour == "green"), "it was taken");
+                let said = format!("{} {}", module.reason, module.warning.unwrap_or_default());
+                if said.contains("10.99.0.100") || said.contains("02:99:00:00:00:09") {
+                    return Ok(Some(said));
+                }
+            }
+            Ok(None)
+        },
+    );
+    run(&format!("ip -n {client} addr del 10.99.0.100/24 dev eth0"))?;
+    let told = told?;
+    // With the stranger gone the pair serves by itself.
+    Trial::begin_when_ready(stage, RESYNCHRONISATION_LIMIT)?.finish()?;
+    Ok(vec![format!("\"{told}\"")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_configuration_differs_from_the_good_one() {
+        let good = configuration(&Setting::default());
+        for (from, to, phrases) in BAD_CONFIGURATIONS {
+            assert!(good.contains(from), "{from}");
+            assert_ne!(good.replacen(from, to, 1), good);
+            assert!(!phrases.is_empty());
+        }
+    }
+}
