@@ -1,1 +1,1073 @@
-//! The operations of the application.
+//! The operations of the application, as FUSE brings them: decoded, admitted, carried out by
+//! [`crate::operations`], answered.
+//!
+//! Cached write-through: the kernel keeps pages (`FOPEN_KEEP_CACHE`) and sends every write at once,
+//! in the order of the application. No write-back cache (the kernel would own order and times), no
+//! `ATOMIC_O_TRUNC` (an open would overtake a write). Only a file opened with `O_DIRECT` bypasses
+//! the cache.
+//!
+//! Every operation is answered on purpose. `ENOSYS` is an answer that the kernel remembers, and is
+//! given knowingly to: `flush` (nothing happens at close; the kernel still writes its pages back),
+//! `access` (permissions are the kernel's), `poll` (files are always ready), `bmap`,
+//! `copy_file_range` (the kernel reads and writes instead, which is numbered), locks (the kernel's
+//! own are enough for one node). Unnamed temporary files are not offered by the FUSE library: the
+//! kernel answers `EOPNOTSUPP` and applications fall back to a name.
+//!
+//! It never invalidates what the kernel caches: nobody but the kernel changes the tree.
+
+use crate::admission::{Admission, Verdict};
+use crate::inodes::Inode;
+use crate::operations::{self, Caller, Changes, NewName, NewObject, NewTime, OpenFile, WriteAt};
+use crate::order::{Refusal, Tree, node_of};
+use crate::sync::{SyncJob, Syncs};
+use crate::sys::{self, DirectoryEntry};
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType,
+    Filesystem, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner,
+    OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock,
+    ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
+};
+use rustix::fd::AsFd;
+use rustix::fs::Stat;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tandem_wire::stream::{Name, PAYLOAD_MAX, Timestamp};
+
+/// How long the kernel may believe what it was told. Only the kernel itself changes the tree, and
+/// it knows what it changed.
+const BELIEVED: Duration = Duration::from_secs(3600);
+/// Inode numbers are not reused while the kernel knows them.
+const GENERATION: Generation = Generation(0);
+/// Requests that the kernel may have under way in the background: read-ahead and asynchronous
+/// direct writes.
+const BACKGROUND_MAX: u16 = 64;
+
+/// One mounted volume. Clones are the same volume.
+#[derive(Clone)]
+pub struct Mounted {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    tree: Arc<Tree>,
+    admission: Arc<Admission>,
+    syncs: Syncs,
+    files: RwLock<HashMap<u64, Arc<OpenFile>>>,
+    directories: Mutex<HashMap<u64, Arc<OpenDirectory>>>,
+    handles: AtomicU64,
+}
+
+struct OpenDirectory {
+    inode: Arc<Inode>,
+    /// Read as a whole at offset 0, so that offsets stay what they are.
+    entries: Mutex<Vec<DirectoryEntry>>,
+}
+
+impl Mounted {
+    /// A volume to be mounted.
+    #[must_use]
+    pub fn new(tree: Arc<Tree>, admission: Arc<Admission>, syncs: Syncs) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                tree,
+                admission,
+                syncs,
+                files: RwLock::default(),
+                directories: Mutex::default(),
+                handles: AtomicU64::new(1),
+            }),
+        }
+    }
+
+    fn tree(&self) -> &Tree {
+        &self.shared.tree
+    }
+
+    fn inode(&self, node: INodeNo) -> Result<Arc<Inode>, Refusal> {
+        let inode = self.tree().table.held(node.0);
+        inode.ok_or(Refusal::Because(rustix::io::Errno::STALE))
+    }
+
+    fn file(&self, handle: FileHandle) -> Result<Arc<OpenFile>, Refusal> {
+        let files = self
+            .shared
+            .files
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let file = files.get(&handle.0).cloned();
+        file.ok_or(Refusal::Because(rustix::io::Errno::BADF))
+    }
+
+    fn keep_file(&self, file: OpenFile) -> (FileHandle, FopenFlags) {
+        let flags = if file.direct {
+            FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES
+        } else {
+            FopenFlags::FOPEN_KEEP_CACHE
+        };
+        let handle = self.shared.handles.fetch_add(1, Ordering::Relaxed);
+        let mut files = self
+            .shared
+            .files
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        files.insert(handle, Arc::new(file));
+        (FileHandle(handle), flags)
+    }
+
+    fn directory(&self, handle: FileHandle) -> Result<Arc<OpenDirectory>, Refusal> {
+        let directory = self.directories().get(&handle.0).cloned();
+        directory.ok_or(Refusal::Because(rustix::io::Errno::BADF))
+    }
+
+    fn directories(&self) -> MutexGuard<'_, HashMap<u64, Arc<OpenDirectory>>> {
+        let directories = self.shared.directories.lock();
+        directories.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out a mutation when it is admitted, and answers when that is permitted.
+    fn mutate<R, T>(
+        &self,
+        reply: R,
+        operation: impl FnOnce(&Self) -> Result<T, Refusal> + Send + 'static,
+        answer: impl FnOnce(R, T) + Send + 'static,
+    ) where
+        R: Refuse + Send + 'static,
+        T: Send + 'static,
+    {
+        let this = self.clone();
+        self.shared.admission.enter(move |verdict| {
+            if verdict == Verdict::Refused {
+                return reply.refuse(Errno::EROFS);
+            }
+            let admission = &this.shared.admission;
+            match operation(&this) {
+                Ok(result) => admission.answer(move || answer(reply, result)),
+                Err(Refusal::Because(errno)) => reply.refuse(errno_of(errno)),
+                Err(Refusal::Never) => admission.keep(move || reply.refuse(Errno::EIO)),
+            }
+        });
+    }
+
+    fn sync(&self, inode: Arc<Inode>, file: Option<Arc<OpenFile>>, data_only: bool, reply: Sync) {
+        let this = self.clone();
+        self.shared.admission.enter(move |verdict| {
+            if verdict == Verdict::Refused {
+                return reply.refuse(Errno::EROFS);
+            }
+            this.begin_sync(inode, file, data_only, reply);
+        });
+    }
+
+    fn begin_sync(
+        &self,
+        inode: Arc<Inode>,
+        file: Option<Arc<OpenFile>>,
+        data_only: bool,
+        reply: Sync,
+    ) {
+        let admission = self.shared.admission.clone();
+        let answer = Box::new(move || {
+            let door = admission.clone();
+            door.answer(move || reply.ok());
+        });
+        let ticket = self.tree().begin_sync(&inode, data_only, answer);
+        self.shared.syncs.request(SyncJob {
+            tree: self.shared.tree.clone(),
+            ticket,
+            inode,
+            file,
+            data_only,
+        });
+    }
+}
+
+/// What a sync answers: itself, or the write that was durable.
+enum Sync {
+    Plain(ReplyEmpty),
+    Write(ReplyWrite, u32),
+}
+
+impl Sync {
+    fn ok(self) {
+        match self {
+            Self::Plain(reply) => reply.ok(),
+            Self::Write(reply, bytes) => reply.written(bytes),
+        }
+    }
+
+    fn refuse(self, errno: Errno) {
+        match self {
+            Self::Plain(reply) => reply.error(errno),
+            Self::Write(reply, _) => reply.error(errno),
+        }
+    }
+}
+
+/// Answers with an error.
+trait Refuse {
+    fn refuse(self, errno: Errno);
+}
+
+macro_rules! refuse {
+    ($($reply:ty)*) => { $(impl Refuse for $reply {
+        fn refuse(self, errno: Errno) { self.error(errno); }
+    })* };
+}
+
+refuse!(ReplyAttr ReplyCreate ReplyData ReplyDirectory ReplyDirectoryPlus ReplyEmpty ReplyEntry
+    ReplyLseek ReplyOpen ReplyStatfs ReplyWrite ReplyXattr);
+
+fn errno_of(errno: rustix::io::Errno) -> Errno {
+    Errno::from_i32(errno.raw_os_error())
+}
+
+/// Answers what only reads: nothing of it waits for a permit.
+fn answer<R: Refuse, T>(reply: R, result: Result<T, Refusal>, ok: impl FnOnce(R, T)) {
+    match result {
+        Ok(result) => ok(reply, result),
+        Err(Refusal::Because(errno)) => reply.refuse(errno_of(errno)),
+        // Reading never declares a copy lost.
+        Err(Refusal::Never) => reply.refuse(Errno::EIO),
+    }
+}
+
+fn name_of(name: &OsStr) -> Result<Name, Refusal> {
+    Name::new(name.as_bytes()).map_err(|_| {
+        Refusal::Because(if name.len() > 255 {
+            rustix::io::Errno::NAMETOOLONG
+        } else {
+            rustix::io::Errno::INVAL
+        })
+    })
+}
+
+fn caller(request: &Request) -> Caller {
+    Caller {
+        uid: request.uid(),
+        gid: request.gid(),
+    }
+}
+
+fn time(time: Timestamp) -> SystemTime {
+    let nanoseconds = Duration::from_nanos(u64::from(time.nanoseconds));
+    let seconds = Duration::from_secs(time.seconds.unsigned_abs());
+    if time.seconds >= 0 {
+        UNIX_EPOCH + seconds + nanoseconds
+    } else {
+        UNIX_EPOCH - seconds + nanoseconds
+    }
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => Timestamp {
+            seconds: after.as_secs().cast_signed(),
+            nanoseconds: after.subsec_nanos(),
+        },
+        Err(before) => {
+            let before = before.duration();
+            let whole = before.as_secs().cast_signed();
+            match before.subsec_nanos() {
+                0 => Timestamp {
+                    seconds: -whole,
+                    nanoseconds: 0,
+                },
+                part => Timestamp {
+                    seconds: -whole - 1,
+                    nanoseconds: 1_000_000_000 - part,
+                },
+            }
+        }
+    }
+}
+
+fn new_time(time: TimeOrNow) -> NewTime {
+    match time {
+        TimeOrNow::Now => NewTime::Now,
+        TimeOrNow::SpecificTime(time) => NewTime::At(timestamp(time)),
+    }
+}
+
+fn file_type(kind: rustix::fs::FileType) -> FileType {
+    use rustix::fs::FileType as Kind;
+    match kind {
+        Kind::Directory => FileType::Directory,
+        Kind::Symlink => FileType::Symlink,
+        Kind::Fifo => FileType::NamedPipe,
+        Kind::Socket => FileType::Socket,
+        Kind::CharacterDevice => FileType::CharDevice,
+        Kind::BlockDevice => FileType::BlockDevice,
+        Kind::RegularFile | Kind::Unknown => FileType::RegularFile,
+    }
+}
+
+fn attributes(node: u64, stat: &Stat) -> FileAttr {
+    let changed = Timestamp {
+        seconds: stat.st_ctime as i64,
+        nanoseconds: stat.st_ctime_nsec as u32,
+    };
+    FileAttr {
+        ino: INodeNo(node),
+        size: stat.st_size as u64,
+        blocks: stat.st_blocks as u64,
+        atime: time(sys::access_time(stat)),
+        mtime: time(sys::modification_time(stat)),
+        ctime: time(changed),
+        crtime: UNIX_EPOCH,
+        kind: file_type(sys::file_type(stat)),
+        perm: (stat.st_mode & 0o7777) as u16,
+        nlink: stat.st_nlink as u32,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        // The kernel's old form of 32 bits, which FUSE uses.
+        rdev: kernel_device(stat.st_rdev),
+        blksize: stat.st_blksize as u32,
+        flags: 0,
+    }
+}
+
+fn kernel_device(device: u64) -> u32 {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
+}
+
+fn device_number(device: u32) -> u64 {
+    let major = (device & 0xf_ff00) >> 8;
+    let minor = (device & 0xff) | ((device >> 12) & 0xf_ff00);
+    rustix::fs::makedev(major, minor)
+}
+
+impl Filesystem for Mounted {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        let wanted = [
+            // Lookups and listings of one directory side by side.
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_ASYNC_DIO,
+            InitFlags::FUSE_CACHE_SYMLINKS,
+            // Our own changes of times must not drop cached pages.
+            InitFlags::FUSE_EXPLICIT_INVAL_DATA,
+            // Lists of permissions are checked by the kernel; the mask is then applied by us.
+            InitFlags::FUSE_POSIX_ACL,
+            InitFlags::FUSE_DONT_MASK,
+            // Without it, every write is preceded by a question for an extended attribute.
+            InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
+        ];
+        for flag in wanted {
+            // An older kernel serves without.
+            let _ = config.add_capabilities(flag);
+        }
+        if config.set_max_write(PAYLOAD_MAX).is_err() {
+            return Err(std::io::Error::other("a write does not fit into a frame"));
+        }
+        let _ = config.set_max_background(BACKGROUND_MAX);
+        Ok(())
+    }
+
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let result = (|| self.tree().lookup(&self.inode(parent)?, &name_of(name)?))();
+        answer(reply, result, entry);
+    }
+
+    fn forget(&self, _request: &Request, node: INodeNo, times: u64) {
+        self.tree().table.forget(node.0, times);
+    }
+
+    fn getattr(
+        &self,
+        _request: &Request,
+        node: INodeNo,
+        _handle: Option<FileHandle>,
+        reply: ReplyAttr,
+    ) {
+        let result = (|| Ok(self.tree().stat(&self.inode(node)?)?))();
+        answer(reply, result, |reply, stat| {
+            reply.attr(&BELIEVED, &attributes(node.0, &stat));
+        });
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        handle: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let changes = Changes {
+            mode,
+            uid,
+            gid,
+            size,
+            atime: atime.map(new_time),
+            mtime: mtime.map(new_time),
+            unprivileged: request.uid() != 0,
+        };
+        self.mutate(
+            reply,
+            move |this| {
+                let inode = this.inode(node)?;
+                let file = handle.and_then(|handle| this.file(handle).ok());
+                this.tree()
+                    .set_attributes(&inode, file.as_deref(), &changes)
+            },
+            move |reply, stat| reply.attr(&BELIEVED, &attributes(node.0, &stat)),
+        );
+    }
+
+    fn readlink(&self, _request: &Request, node: INodeNo, reply: ReplyData) {
+        let result = (|| {
+            let descriptor = self.inode(node)?.descriptor()?;
+            Ok(sys::read_link(descriptor.as_fd())?)
+        })();
+        answer(reply, result, |reply, target| reply.data(&target));
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        let device = device_number(rdev);
+        let object = NewObject::Node { mode, device };
+        self.make(NewHere::new(request, parent, name, umask), object, reply);
+    }
+
+    fn mkdir(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        reply: ReplyEntry,
+    ) {
+        let object = NewObject::Directory { mode };
+        self.make(NewHere::new(request, parent, name, umask), object, reply);
+    }
+
+    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.to_owned();
+        self.mutate(
+            reply,
+            move |this| this.tree().unlink(&this.inode(parent)?, &name_of(&name)?),
+            |reply, ()| reply.ok(),
+        );
+    }
+
+    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.to_owned();
+        self.mutate(
+            reply,
+            move |this| {
+                this.tree()
+                    .remove_directory(&this.inode(parent)?, &name_of(&name)?)
+            },
+            |reply, ()| reply.ok(),
+        );
+    }
+
+    fn symlink(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        let target = target.as_os_str().as_bytes().to_vec();
+        let object = NewObject::Symlink { target };
+        self.make(NewHere::new(request, parent, name, 0), object, reply);
+    }
+
+    fn rename(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let (name, new_name) = (name.to_owned(), new_name.to_owned());
+        self.mutate(
+            reply,
+            move |this| {
+                let (from, to) = (this.inode(parent)?, this.inode(new_parent)?);
+                let (from_name, to_name) = (name_of(&name)?, name_of(&new_name)?);
+                this.tree()
+                    .rename((&from, &from_name), (&to, &to_name), flags.bits())
+            },
+            |reply, ()| reply.ok(),
+        );
+    }
+
+    fn link(
+        &self,
+        _request: &Request,
+        node: INodeNo,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        let name = new_name.to_owned();
+        self.mutate(
+            reply,
+            move |this| {
+                let (inode, parent) = (this.inode(node)?, this.inode(new_parent)?);
+                this.tree().link(&inode, &parent, &name_of(&name)?)
+            },
+            entry,
+        );
+    }
+
+    fn open(&self, _request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let result = (|| self.tree().open(&self.inode(node)?, flags.0))();
+        answer(reply, result, |reply, file| {
+            let (handle, flags) = self.keep_file(file);
+            reply.opened(handle, flags);
+        });
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let mut buffer = Vec::with_capacity(size as usize);
+        let result = (|| self.tree().read(&*self.file(handle)?, offset, &mut buffer))();
+        answer(reply, result, |reply, ()| reply.data(&buffer));
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        data: &[u8],
+        write_flags: WriteFlags,
+        flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let file = match self.file(handle) {
+            Ok(file) => file,
+            Err(_) => return reply.error(Errno::EBADF),
+        };
+        let at = WriteAt {
+            offset,
+            drop_privileges: write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+        };
+        // For a cached file the kernel follows up with a sync of its own.
+        let durable = file.direct && flags.0 & libc::O_DSYNC != 0;
+        // The data is the library's buffer: copied here, because the mutation may be parked.
+        let data = data.to_vec();
+        let this = self.clone();
+        self.shared.admission.enter(move |verdict| {
+            if verdict == Verdict::Refused {
+                return reply.error(Errno::EROFS);
+            }
+            let admission = &this.shared.admission;
+            match this.tree().write(&file, at, &data) {
+                Ok(written) if durable => {
+                    let reply = Sync::Write(reply, written as u32);
+                    this.begin_sync(file.inode.clone(), Some(file), true, reply);
+                }
+                Ok(written) => admission.answer(move || reply.written(written as u32)),
+                Err(Refusal::Because(errno)) => reply.error(errno_of(errno)),
+                Err(Refusal::Never) => admission.keep(move || reply.error(Errno::EIO)),
+            }
+        });
+    }
+
+    fn flush(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        _handle: FileHandle,
+        _owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        handle: FileHandle,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        let mut files = self
+            .shared
+            .files
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let file = files.remove(&handle.0);
+        drop(files);
+        drop(file);
+        reply.ok();
+    }
+
+    fn fsync(
+        &self,
+        _request: &Request,
+        node: INodeNo,
+        handle: FileHandle,
+        data_only: bool,
+        reply: ReplyEmpty,
+    ) {
+        match (self.inode(node), self.file(handle)) {
+            (Ok(inode), Ok(file)) => self.sync(inode, Some(file), data_only, Sync::Plain(reply)),
+            (Err(_), _) | (_, Err(_)) => reply.error(Errno::EBADF),
+        }
+    }
+
+    fn opendir(&self, _request: &Request, node: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        answer(reply, self.inode(node), |reply, inode| {
+            let handle = self.shared.handles.fetch_add(1, Ordering::Relaxed);
+            let entries = Mutex::default();
+            let directory = Arc::new(OpenDirectory { inode, entries });
+            self.directories().insert(handle, directory);
+            reply.opened(FileHandle(handle), FopenFlags::empty());
+        });
+    }
+
+    fn readdir(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let directory = match self.directory(handle) {
+            Ok(directory) => directory,
+            Err(_) => return reply.error(Errno::EBADF),
+        };
+        let entries = match self.entries(&directory, offset) {
+            Ok(entries) => entries,
+            Err(errno) => return reply.error(errno_of(errno)),
+        };
+        for (next, entry) in (offset + 1..).zip(entries.iter().skip(offset as usize)) {
+            let name = OsStr::from_bytes(&entry.name);
+            if reply.add(INodeNo(entry.inode), next, file_type(entry.kind), name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn readdirplus(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let directory = match self.directory(handle) {
+            Ok(directory) => directory,
+            Err(_) => return reply.error(Errno::EBADF),
+        };
+        let entries = match self.entries(&directory, offset) {
+            Ok(entries) => entries,
+            Err(errno) => return reply.error(errno_of(errno)),
+        };
+        for (next, entry) in (offset + 1..).zip(entries.iter().skip(offset as usize)) {
+            let name = OsStr::from_bytes(&entry.name);
+            if &*entry.name == b"." || &*entry.name == b".." {
+                // The kernel takes only the name and the number of these two.
+                let Ok(stat) = self.tree().stat(&directory.inode) else {
+                    continue;
+                };
+                let attr = attributes(entry.inode, &stat);
+                if reply.add(attr.ino, next, name, &BELIEVED, &attr, GENERATION) {
+                    break;
+                }
+                continue;
+            }
+            let Ok(named) = name_of(name) else {
+                continue;
+            };
+            // Removed since the listing: left out.
+            let Ok((inode, stat)) = self.tree().lookup(&directory.inode, &named) else {
+                continue;
+            };
+            let attr = attributes(inode.node, &stat);
+            if reply.add(attr.ino, next, name, &BELIEVED, &attr, GENERATION) {
+                self.tree().table.forget(inode.node, 1);
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn releasedir(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        handle: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        let directory = self.directories().remove(&handle.0);
+        drop(directory);
+        reply.ok();
+    }
+
+    fn fsyncdir(
+        &self,
+        _request: &Request,
+        node: INodeNo,
+        _handle: FileHandle,
+        data_only: bool,
+        reply: ReplyEmpty,
+    ) {
+        match self.inode(node) {
+            Ok(inode) => self.sync(inode, None, data_only, Sync::Plain(reply)),
+            Err(_) => reply.error(Errno::EBADF),
+        }
+    }
+
+    fn statfs(&self, _request: &Request, _node: INodeNo, reply: ReplyStatfs) {
+        let state = rustix::fs::fstatvfs(self.tree().table.volume());
+        answer(reply, state.map_err(Refusal::Because), |reply, state| {
+            reply.statfs(
+                state.f_blocks,
+                state.f_bfree,
+                state.f_bavail,
+                state.f_files,
+                state.f_ffree,
+                state.f_bsize as u32,
+                state.f_namemax as u32,
+                state.f_frsize as u32,
+            );
+        });
+    }
+
+    fn setxattr(
+        &self,
+        _request: &Request,
+        node: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        let (name, value) = (name.as_bytes().to_vec(), value.to_vec());
+        self.mutate(
+            reply,
+            move |this| {
+                this.tree()
+                    .set_xattr(&this.inode(node)?, &name, &value, flags)
+            },
+            |reply, ()| reply.ok(),
+        );
+    }
+
+    fn getxattr(
+        &self,
+        _request: &Request,
+        node: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        let result = (|| {
+            let descriptor = self.inode(node)?.descriptor()?;
+            Ok(sys::xattr(descriptor.as_fd(), name.as_bytes())?)
+        })();
+        answer(reply, result, |reply, value: Vec<u8>| {
+            sized(reply, size, &value)
+        });
+    }
+
+    fn listxattr(&self, _request: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
+        let result = (|| {
+            let descriptor = self.inode(node)?.descriptor()?;
+            let mut names = Vec::new();
+            for (name, _) in sys::xattrs(descriptor.as_fd())? {
+                names.extend_from_slice(&name);
+                names.push(0);
+            }
+            Ok(names)
+        })();
+        answer(reply, result, |reply, names: Vec<u8>| {
+            sized(reply, size, &names)
+        });
+    }
+
+    fn removexattr(&self, _request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.as_bytes().to_vec();
+        self.mutate(
+            reply,
+            move |this| this.tree().remove_xattr(&this.inode(node)?, &name),
+            |reply, ()| reply.ok(),
+        );
+    }
+
+    fn access(&self, _request: &Request, _node: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let new = NewHere::new(request, parent, name, umask);
+        self.mutate(
+            reply,
+            move |this| {
+                let (stat, file) = this.tree().create_file(&new.find(this)?, mode, flags)?;
+                Ok((stat, this.keep_file(file)))
+            },
+            |reply, (stat, (handle, flags))| {
+                let attr = attributes(node_of(&stat), &stat);
+                reply.created(&BELIEVED, &attr, GENERATION, handle, flags);
+            },
+        );
+    }
+
+    fn getlk(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        _handle: FileHandle,
+        _owner: LockOwner,
+        _start: u64,
+        _end: u64,
+        _kind: i32,
+        _process: u32,
+        reply: ReplyLock,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn setlk(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        _handle: FileHandle,
+        _owner: LockOwner,
+        _start: u64,
+        _end: u64,
+        _kind: i32,
+        _process: u32,
+        _sleep: bool,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn bmap(&self, _request: &Request, _node: INodeNo, _size: u32, _index: u64, reply: ReplyBmap) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn ioctl(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        _handle: FileHandle,
+        _flags: IoctlFlags,
+        _command: u32,
+        _input: &[u8],
+        _output_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        // File flags and the like are not mirrored, so they cannot be set.
+        reply.error(Errno::ENOTTY);
+    }
+
+    fn poll(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        _handle: FileHandle,
+        _notifier: PollNotifier,
+        _events: PollEvents,
+        _flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn fallocate(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        self.mutate(
+            reply,
+            move |this| {
+                let file = this.file(handle)?;
+                this.tree().allocate(&file, mode, offset, length)
+            },
+            |reply, ()| reply.ok(),
+        );
+    }
+
+    fn lseek(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        handle: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        let result = (|| Ok(operations::seek(&*self.file(handle)?, offset, whence)?))();
+        answer(reply, result, |reply, found: u64| {
+            reply.offset(found.cast_signed())
+        });
+    }
+
+    fn copy_file_range(
+        &self,
+        _request: &Request,
+        _from: INodeNo,
+        _from_handle: FileHandle,
+        _from_offset: u64,
+        _to: INodeNo,
+        _to_handle: FileHandle,
+        _to_offset: u64,
+        _length: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+}
+
+impl Mounted {
+    fn make(&self, new: NewHere, object: NewObject, reply: ReplyEntry) {
+        self.mutate(
+            reply,
+            move |this| this.tree().create(&new.find(this)?, &object),
+            entry,
+        );
+    }
+
+    /// The entries of a directory, `.` and `..` first; read again at offset 0.
+    fn entries<'a>(
+        &self,
+        directory: &'a OpenDirectory,
+        offset: u64,
+    ) -> Result<MutexGuard<'a, Vec<DirectoryEntry>>, rustix::io::Errno> {
+        let mut entries = directory
+            .entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if offset == 0 {
+            let node = directory.inode.node;
+            let parent = directory
+                .inode
+                .place()
+                .map_or(node, |place| place.parent.node);
+            let kind = rustix::fs::FileType::Directory;
+            let named = |name: &[u8], inode| DirectoryEntry {
+                name: name.into(),
+                inode,
+                kind,
+            };
+            let descriptor = directory.inode.descriptor()?;
+            let listed = sys::list(descriptor.as_fd())?;
+            *entries = vec![named(b".", node), named(b"..", parent)];
+            entries.extend(listed.into_iter().filter(|entry| {
+                let name = Name::new(&entry.name);
+                name.is_ok_and(|name| !self.tree().hides(&directory.inode, &name))
+            }));
+        }
+        Ok(entries)
+    }
+}
+
+/// A new name as it was asked for: it is resolved when the mutation is admitted.
+struct NewHere {
+    parent: INodeNo,
+    name: OsString,
+    caller: Caller,
+    umask: u32,
+}
+
+impl NewHere {
+    fn new(request: &Request, parent: INodeNo, name: &OsStr, umask: u32) -> Self {
+        Self {
+            parent,
+            name: OsString::from_vec(name.as_bytes().to_vec()),
+            caller: caller(request),
+            umask,
+        }
+    }
+
+    fn find(&self, mounted: &Mounted) -> Result<NewName, Refusal> {
+        Ok(NewName {
+            parent: mounted.inode(self.parent)?,
+            name: name_of(&self.name)?,
+            caller: self.caller,
+            umask: self.umask,
+        })
+    }
+}
+
+fn entry(reply: ReplyEntry, (inode, stat): (Arc<Inode>, Stat)) {
+    reply.entry(&BELIEVED, &attributes(inode.node, &stat), GENERATION);
+}
+
+/// The kernel asks first for the size, then for the value.
+fn sized(reply: ReplyXattr, size: u32, value: &[u8]) {
+    if size == 0 {
+        reply.size(value.len() as u32);
+    } else if value.len() > size as usize {
+        reply.error(Errno::ERANGE);
+    } else {
+        reply.data(value);
+    }
+}

@@ -25,6 +25,7 @@
 #[cfg(all(feature = "sabotage", not(debug_assertions)))]
 compile_error!("deliberate defects cannot be built into a release");
 
+pub mod admission;
 pub mod applier;
 pub mod backing;
 pub mod control;
@@ -36,12 +37,14 @@ pub mod inodes;
 mod linux;
 pub mod mount;
 pub mod mountinfo;
+pub mod operations;
 pub mod order;
 pub mod permit;
 mod pinning;
 pub mod resync;
 pub mod roles;
 pub mod source;
+pub mod sync;
 pub mod sys;
 pub mod transport;
 

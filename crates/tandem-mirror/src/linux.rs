@@ -90,3 +90,20 @@ impl FileHandle {
         Ok(unsafe { OwnedFd::from_raw_fd(descriptor as i32) })
     }
 }
+
+/// Sets the user as which this thread, and no other, acts on file systems.
+pub fn set_file_system_user(uid: u32) {
+    // SAFETY: changes one number of the calling thread and touches no memory. It cannot fail for a
+    // thread that may change its user, and says nothing for one that may not.
+    unsafe {
+        libc::setfsuid(uid);
+    }
+}
+
+/// Sets the group as which this thread, and no other, acts on file systems.
+pub fn set_file_system_group(gid: u32) {
+    // SAFETY: as above.
+    unsafe {
+        libc::setfsgid(gid);
+    }
+}

@@ -1,1 +1,539 @@
-//! Apply, then number.
+//! Apply, then number (R6): the locks of a volume, and who tells the follower what.
+//!
+//! The kernel does not order requests for us, so every mutation happens under a lock of ours, and
+//! while that lock is held its effect is appended to the one queue:
+//!
+//! - one *name lock* per volume: name operations hold it for writing; whoever looks names up, or
+//!   introduces an object to the follower by its name, holds it for reading;
+//! - one lock per object ([`Inode::lock`]): every effect on data and attributes.
+//!
+//! The name lock is taken before an object's lock, and no two objects' locks are held together.
+//!
+//! **What the follower knows.** An effect is told only if the follower knows the object by its
+//! number. While a comparison runs, an object becomes known when its directory is listed. Until
+//! then effects on it are not told: its content is compared later, under its lock, at a number after
+//! them. That is why whether an object is known is looked at *under its lock*. A name operation
+//! lists the directories that it touches first. Once everything was reached, an object whose number
+//! the follower never heard (because the kernel had forgotten it meanwhile) is introduced by name.
+//!
+//! **What is lost by a crash.** Between the system call and the append, the effect exists only
+//! locally and was not answered; the process is gone with its incarnation, so the next session
+//! compares everything. The system call succeeded but its result cannot be read: the effect cannot
+//! be told, so this copy is declared lost ([`Refusal::Never`]) instead of being wrong in silence.
+
+use crate::backing::HIDDEN;
+use crate::inodes::{Inode, Place, ROOT_NODE, Table};
+use crate::source::{SessionId, Source, Written};
+use crate::sys;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tandem_wire::local::Fault;
+use tandem_wire::stream::{Entry, Name, Operation, WritePlace};
+
+/// The bytes of entries in one part of a listing, well below the largest payload.
+const LISTING_BYTES: usize = 512 << 10;
+
+/// Why an operation has no result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The application is told this.
+    Because(Errno),
+    /// This copy is lost: the application is told nothing.
+    Never,
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self::Because(errno)
+    }
+}
+
+/// What an operation comes to.
+pub type Outcome<T> = Result<T, Refusal>;
+
+/// A served volume.
+pub struct Tree {
+    /// Its place in the configuration.
+    pub index: u16,
+    /// The stream.
+    pub source: Arc<Source>,
+    /// Its objects.
+    pub table: Arc<Table>,
+    /// Its top directory.
+    pub root: Arc<Inode>,
+    device: u64,
+    names: RwLock<()>,
+    introducing: Mutex<()>,
+    walk: Mutex<Walk>,
+}
+
+/// What a comparison has to do in this volume.
+struct Walk {
+    session: SessionId,
+    /// Known to the follower by name, to be compared.
+    todo: VecDeque<Arc<Inode>>,
+    /// Directories and objects with several names keep their numbers until the end: that a
+    /// directory was listed, and which names are one object, is remembered in them.
+    kept: Vec<Arc<Inode>>,
+}
+
+/// Tells the follower, while a lock is held. Knows for which session it may speak.
+pub struct Teller<'a> {
+    tree: &'a Tree,
+    /// The session that is told; none: nobody is.
+    pub session: SessionId,
+}
+
+impl Teller<'_> {
+    /// Tells an effect that happened.
+    pub fn tell(&self, operation: impl FnOnce() -> Operation) -> Option<u64> {
+        let Tree { source, index, .. } = self.tree;
+        if self.session.exists() {
+            source.append(self.session, *index, &operation())
+        } else {
+            source.count_alone(0);
+            None
+        }
+    }
+
+    /// Tells a write that happened.
+    pub fn tell_write(&self, place: WritePlace, data: &[u8]) {
+        let Tree { source, index, .. } = self.tree;
+        if self.session.exists() {
+            let written = Written {
+                volume: *index,
+                place,
+                resync: false,
+            };
+            source.append_write(self.session, &written, data.to_vec());
+        } else {
+            source.count_alone(data.len() as u64);
+        }
+    }
+}
+
+impl Tree {
+    /// A volume to be served.
+    ///
+    /// # Errors
+    /// When its directory cannot be used.
+    pub fn new(index: u16, directory: BorrowedFd<'_>, source: Arc<Source>) -> Result<Self, Errno> {
+        let directory = rustix::io::fcntl_dupfd_cloexec(directory, 3)?;
+        let device = sys::stat(directory.as_fd())?.st_dev;
+        let (table, root) = Table::new(directory)?;
+        Ok(Self {
+            index,
+            source,
+            table,
+            root,
+            device,
+            names: RwLock::new(()),
+            introducing: Mutex::new(()),
+            walk: Mutex::new(Walk {
+                session: SessionId::NONE,
+                todo: VecDeque::new(),
+                kept: Vec::new(),
+            }),
+        })
+    }
+
+    /// Holds names still, for looking them up.
+    pub fn hold_names(&self) -> RwLockReadGuard<'_, ()> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change_names(&self) -> RwLockWriteGuard<'_, ()> {
+        self.names.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out an effect on one object and has it numbered.
+    ///
+    /// # Errors
+    /// Those of `apply`.
+    pub fn change<T>(
+        &self,
+        inode: &Arc<Inode>,
+        apply: impl FnOnce(&Teller<'_>) -> Outcome<T>,
+    ) -> Outcome<T> {
+        let session = self.source.session();
+        if session.exists() && !inode.is_known(session) {
+            let _names = self.hold_names();
+            self.make_known(inode, session);
+        }
+        let _order = inode.lock();
+        self.judge(apply(&self.teller(inode, session)))
+    }
+
+    /// Who tells effects on this object. The caller holds its lock.
+    #[must_use]
+    pub fn teller(&self, inode: &Inode, session: SessionId) -> Teller<'_> {
+        let told = session.exists() && inode.is_known(session);
+        Teller {
+            tree: self,
+            session: if told { session } else { SessionId::NONE },
+        }
+    }
+
+    /// Carries out an operation on names in these directories and has it numbered.
+    ///
+    /// # Errors
+    /// Those of `apply`.
+    pub fn change_in<T>(
+        &self,
+        directories: &[&Arc<Inode>],
+        apply: impl FnOnce(&Teller<'_>) -> Outcome<T>,
+    ) -> Outcome<T> {
+        let _names = self.change_names();
+        let session = self.source.session();
+        let mut told = session.exists();
+        for directory in directories {
+            told = told && self.judge(self.make_listed(directory, session))?;
+        }
+        let teller = Teller {
+            tree: self,
+            session: if told { session } else { SessionId::NONE },
+        };
+        self.judge(apply(&teller))
+    }
+
+    /// A failure of the disk is not an answer: it means that this copy is lost.
+    ///
+    /// # Errors
+    /// What came in.
+    pub fn judge<T>(&self, outcome: Outcome<T>) -> Outcome<T> {
+        match outcome {
+            Err(Refusal::Because(errno)) if is_disk_failure(errno) => Err(self.lose(errno)),
+            other => other,
+        }
+    }
+
+    /// Marks this copy as lost.
+    #[must_use]
+    pub fn lose(&self, errno: Errno) -> Refusal {
+        let text = format!("volume {}: {errno}", self.index);
+        self.source.fail(Fault::LocalDisk(text));
+        Refusal::Never
+    }
+
+    /// What follows an effect that happened must succeed, or the effect cannot be told.
+    ///
+    /// # Errors
+    /// [`Refusal::Never`]
+    pub fn must<T>(&self, result: Result<T, Errno>) -> Outcome<T> {
+        result.map_err(|errno| self.lose(errno))
+    }
+
+    // ---- names
+
+    /// The object at a name. The caller holds a name lock.
+    ///
+    /// # Errors
+    /// `ENOENT`, also for what is hidden; `EXDEV` for another file system's object.
+    pub fn child(&self, parent: &Arc<Inode>, name: &Name) -> Result<(Arc<Inode>, Stat), Errno> {
+        if self.hides(parent, name) {
+            return Err(Errno::NOENT);
+        }
+        let directory = parent.descriptor()?;
+        let stat = rustix::fs::statat(&*directory, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)?;
+        if let Some(inode) = self.table.find(node_of(&stat)) {
+            inode.offer_place(parent, name);
+            return Ok((inode, stat));
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let descriptor = rustix::fs::openat(&*directory, name.as_bytes(), flags, Mode::empty())?;
+        let stat = sys::stat(descriptor.as_fd())?;
+        if stat.st_dev != self.device || node_of(&stat) == ROOT_NODE {
+            return Err(Errno::XDEV);
+        }
+        let inode = self
+            .table
+            .enter(node_of(&stat), sys::file_type(&stat), descriptor)?;
+        inode.offer_place(parent, name);
+        Ok((inode, stat))
+    }
+
+    /// Whether a name is Tandem's own and nobody else's business.
+    #[must_use]
+    pub fn hides(&self, parent: &Inode, name: &Name) -> bool {
+        parent.is_root() && name.as_bytes() == HIDDEN.as_bytes()
+    }
+
+    /// The state of an object.
+    ///
+    /// # Errors
+    /// Those of `fstat(2)`.
+    pub fn stat(&self, inode: &Arc<Inode>) -> Result<Stat, Errno> {
+        sys::stat(inode.descriptor()?.as_fd())
+    }
+
+    // ---- what the follower knows
+
+    /// Introduces an object by its name if the follower can find it there. Says whether the
+    /// follower knows it now. The caller holds a name lock.
+    pub fn make_known(&self, inode: &Arc<Inode>, session: SessionId) -> bool {
+        if inode.is_known(session) {
+            return true;
+        }
+        let introducing = self
+            .introducing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = self.introduce(inode, session);
+        drop(introducing);
+        known
+    }
+
+    fn introduce(&self, inode: &Arc<Inode>, session: SessionId) -> bool {
+        if inode.is_known(session) {
+            return true;
+        }
+        if inode.is_root() {
+            inode.set_known(session);
+            return true;
+        }
+        let Some(Place { parent, name }) = inode.place() else {
+            return false;
+        };
+        // While comparing: an entry of a listed directory has a number. That this object's number
+        // is not it means that the number was dropped after its content was compared.
+        let reachable = self.source.is_complete(session) || parent.is_listed(session);
+        if !reachable || !self.introduce(&parent, session) {
+            return false;
+        }
+        let operation = Operation::Introduce {
+            object: inode.object,
+            parent: parent.object,
+            name,
+        };
+        if self
+            .source
+            .append(session, self.index, &operation)
+            .is_none()
+        {
+            return false;
+        }
+        inode.set_known(session);
+        true
+    }
+
+    /// Makes the follower know every entry of a directory. Says whether it does; if not, the
+    /// session ended, or the directory was removed. The caller holds the name lock for writing.
+    pub(crate) fn make_listed(&self, directory: &Arc<Inode>, session: SessionId) -> Outcome<bool> {
+        if self.source.is_complete(session) {
+            return Ok(self.make_known(directory, session));
+        }
+        if directory.is_listed(session) {
+            return Ok(true);
+        }
+        if !directory.is_root() {
+            let Some(place) = directory.place() else {
+                return Ok(false);
+            };
+            if !self.make_listed(&place.parent, session)? {
+                return Ok(false);
+            }
+        }
+        if !self.make_known(directory, session) {
+            return Ok(false);
+        }
+        self.list(directory, session)
+    }
+
+    /// Lists a directory to the follower, as [`Self::make_listed`], for the comparison.
+    ///
+    /// # Errors
+    /// A failing disk.
+    pub fn list_directory(&self, directory: &Arc<Inode>, session: SessionId) -> Outcome<bool> {
+        let _names = self.change_names();
+        let listed = self.make_listed(directory, session);
+        self.judge(listed)
+    }
+
+    fn list(&self, directory: &Arc<Inode>, session: SessionId) -> Outcome<bool> {
+        let descriptor = directory.descriptor()?;
+        let mut children = Vec::new();
+        let mut part = Vec::new();
+        let mut part_bytes = 0;
+        let mut first = true;
+        let mut parts = Vec::new();
+        for entry in sys::list(descriptor.as_fd())? {
+            let Ok(name) = Name::new(&entry.name) else {
+                continue;
+            };
+            if self.hides(directory, &name) {
+                continue;
+            }
+            let (inode, stat) = self.child(directory, &name)?;
+            let held = inode.descriptor()?;
+            let kind = sys::object_kind(held.as_fd(), &stat)?;
+            part_bytes += name.as_bytes().len() + 32;
+            if let tandem_wire::stream::ObjectKind::Symlink(target) = &kind {
+                part_bytes += target.len();
+            }
+            part.push(Entry {
+                name,
+                object: inode.object,
+                kind,
+                linked: stat.st_nlink > 1 && inode.kind != FileType::Directory,
+            });
+            children.push((inode, stat.st_nlink > 1));
+            if part_bytes > LISTING_BYTES {
+                parts.push((std::mem::take(&mut part), std::mem::take(&mut first)));
+                part_bytes = 0;
+            }
+        }
+        parts.push((part, first));
+        let count = parts.len();
+        for (number, (entries, first)) in parts.into_iter().enumerate() {
+            let operation = Operation::ListDirectory {
+                object: directory.object,
+                entries,
+                first,
+                last: number + 1 == count,
+            };
+            if self
+                .source
+                .append(session, self.index, &operation)
+                .is_none()
+            {
+                return Ok(false);
+            }
+        }
+        let mut walk = self.walk();
+        for (inode, linked) in children {
+            if !inode.is_known(session) {
+                inode.set_known(session);
+                if walk.session == session {
+                    walk.add(inode, linked);
+                }
+            }
+        }
+        directory.set_listed(session);
+        Ok(true)
+    }
+
+    /// An object was just created under the name lock and told: the follower knows all of it.
+    pub fn created(&self, inode: &Arc<Inode>, session: SessionId) {
+        if !session.exists() {
+            return;
+        }
+        inode.set_known(session);
+        if inode.kind == FileType::Directory {
+            inode.set_listed(session);
+            let mut walk = self.walk();
+            if walk.session == session {
+                walk.kept.push(inode.clone());
+            }
+        }
+    }
+
+    /// An object got one more name.
+    pub fn linked(&self, inode: &Arc<Inode>, session: SessionId) {
+        let mut walk = self.walk();
+        if session.exists() && walk.session == session {
+            walk.kept.push(inode.clone());
+        }
+    }
+
+    // ---- the comparison
+
+    /// Starts over for a session.
+    pub fn begin_walk(&self, session: SessionId) {
+        let before = std::mem::replace(
+            &mut *self.walk(),
+            Walk {
+                session,
+                todo: VecDeque::from([self.root.clone()]),
+                kept: Vec::new(),
+            },
+        );
+        drop(before);
+        // The follower knows the top directory of each volume by its fixed number.
+        self.root.set_known(session);
+    }
+
+    /// The next object to compare.
+    #[must_use]
+    pub fn next_to_compare(&self) -> Option<Arc<Inode>> {
+        self.walk().todo.pop_front()
+    }
+
+    /// Lets go of the objects of a comparison.
+    pub fn end_walk(&self) {
+        let before = std::mem::replace(
+            &mut *self.walk(),
+            Walk {
+                session: SessionId::NONE,
+                todo: VecDeque::new(),
+                kept: Vec::new(),
+            },
+        );
+        drop(before);
+    }
+
+    /// Tells the follower which numbers will not come again.
+    pub fn tell_forgotten(&self) {
+        let session = self.source.session();
+        let objects = self.table.take_forgotten(session);
+        if session.exists() && !objects.is_empty() {
+            for objects in objects.chunks(8 << 10) {
+                let objects = objects.to_vec();
+                let operation = Operation::Forget { objects };
+                self.source.append(session, self.index, &operation);
+            }
+        }
+    }
+
+    fn walk(&self) -> MutexGuard<'_, Walk> {
+        self.walk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Walk {
+    fn add(&mut self, inode: Arc<Inode>, linked: bool) {
+        let directory = inode.kind == FileType::Directory;
+        if directory || linked {
+            self.kept.push(inode.clone());
+        }
+        if directory {
+            // After the files of its parent, so that few objects wait at a time.
+            self.todo.push_back(inode);
+        } else {
+            self.todo.push_front(inode);
+        }
+    }
+}
+
+/// How the kernel names the object with this state.
+#[must_use]
+pub fn node_of(stat: &Stat) -> u64 {
+    stat.st_ino
+}
+
+/// Whether an error says that the disk, and not the request, is at fault.
+#[must_use]
+pub fn is_disk_failure(errno: Errno) -> bool {
+    [
+        Errno::IO,
+        Errno::ROFS,
+        Errno::NXIO,
+        Errno::NODEV,
+        Errno::BADMSG,
+        Errno::UCLEAN,
+        Errno::REMOTEIO,
+        Errno::SHUTDOWN,
+    ]
+    .contains(&errno)
+}
+
+/// Opens a regular file of a tree for the comparison or an operation.
+///
+/// # Errors
+/// Those of `open(2)`.
+pub fn open_file(inode: &Arc<Inode>, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let descriptor = inode.descriptor()?;
+    sys::reopen(descriptor.as_fd(), flags)
+}

@@ -1,10 +1,12 @@
-//! System calls that the crates below lack or get wrong, and the only unsafe code of this crate.
+//! System calls on objects that are held by descriptors. What no crate offers safely stands in
+//! [`crate::linux`].
 //!
 //! Objects are reached by descriptors that were opened with `O_PATH` and by `/proc/self/fd`, never
 //! by a path below the volume: a symbolic link planted by the application must not make a process
 //! that runs as root touch something else.
 
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use crate::linux;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -12,8 +14,6 @@ use std::time::Duration;
 use tandem_core::Instant;
 use tandem_wire::stream::{Attributes, ObjectKind, Timestamp};
 
-/// The longest handle that the kernel gives (`MAX_HANDLE_SZ`).
-const HANDLE_BYTES_MAX: usize = 128;
 /// The largest value of an extended attribute (`XATTR_SIZE_MAX`).
 pub const XATTR_VALUE_MAX: usize = 64 << 10;
 /// The longest list of names of extended attributes (`XATTR_LIST_MAX`).
@@ -25,7 +25,11 @@ pub fn now() -> Instant {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
-    Instant(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
+    Instant(
+        seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(nanoseconds),
+    )
 }
 
 /// A number that no other process draws.
@@ -37,84 +41,6 @@ pub fn random_number() -> u64 {
     u64::from_le_bytes(bytes) | 1
 }
 
-/// Names an object of a file system across renames, without keeping it open.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct ObjectHandle {
-    kind: i32,
-    bytes: Box<[u8]>,
-}
-
-#[repr(C)]
-struct RawHandle {
-    bytes: u32,
-    kind: i32,
-    data: [u8; HANDLE_BYTES_MAX],
-}
-
-/// Asks for the handle of the object behind a descriptor.
-///
-/// # Errors
-/// `EOPNOTSUPP` where the file system has no handles.
-pub fn object_handle(object: BorrowedFd<'_>) -> Result<ObjectHandle, Errno> {
-    let mut raw = RawHandle {
-        bytes: HANDLE_BYTES_MAX as u32,
-        kind: 0,
-        data: [0; HANDLE_BYTES_MAX],
-    };
-    let mut mount: libc::c_int = 0;
-    // SAFETY: `raw` has room for as many bytes as its first field says, the path is a C string, and
-    // both pointers live through the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_name_to_handle_at,
-            object.as_raw_fd(),
-            c"".as_ptr(),
-            &raw mut raw,
-            &raw mut mount,
-            libc::AT_EMPTY_PATH,
-        )
-    };
-    if result != 0 {
-        return Err(last_error());
-    }
-    Ok(ObjectHandle {
-        kind: raw.kind,
-        bytes: raw.data[..raw.bytes as usize].into(),
-    })
-}
-
-/// Opens an object of the file system of `volume` by its handle.
-///
-/// # Errors
-/// `ESTALE` if the object is gone.
-pub fn open_object(
-    volume: BorrowedFd<'_>,
-    handle: &ObjectHandle,
-    flags: OFlags,
-) -> Result<OwnedFd, Errno> {
-    let mut raw = RawHandle {
-        bytes: handle.bytes.len() as u32,
-        kind: handle.kind,
-        data: [0; HANDLE_BYTES_MAX],
-    };
-    raw.data[..handle.bytes.len()].copy_from_slice(&handle.bytes);
-    let flags = (flags | OFlags::CLOEXEC).bits();
-    // SAFETY: `raw` is a handle of the length that it says and lives through the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_open_by_handle_at,
-            volume.as_raw_fd(),
-            &raw mut raw,
-            flags,
-        )
-    };
-    if result < 0 {
-        return Err(last_error());
-    }
-    // SAFETY: the kernel just gave this descriptor to us alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(result as i32) })
-}
-
 /// Acts on the file system as another user until dropped. With
 /// [`keep_capabilities_across_users`] in force, permissions are not checked again: the kernel did
 /// that before it asked us. Only the owner of what is created comes from here.
@@ -124,22 +50,16 @@ impl ActingAs {
     /// Sets this thread's file system user and group.
     #[must_use]
     pub fn new(uid: u32, gid: u32) -> Self {
-        // SAFETY: these calls change two numbers of the calling thread and touch no memory.
-        unsafe {
-            libc::setfsgid(gid);
-            libc::setfsuid(uid);
-        }
+        linux::set_file_system_group(gid);
+        linux::set_file_system_user(uid);
         Self(())
     }
 }
 
 impl Drop for ActingAs {
     fn drop(&mut self) {
-        // SAFETY: as above.
-        unsafe {
-            libc::setfsuid(0);
-            libc::setfsgid(0);
-        }
+        linux::set_file_system_user(0);
+        linux::set_file_system_group(0);
     }
 }
 
@@ -153,10 +73,6 @@ pub fn keep_capabilities_across_users() -> Result<(), Errno> {
     rustix::thread::set_capabilities_secure_bits(
         bits | rustix::thread::CapabilitiesSecureBits::NO_SETUID_FIXUP,
     )
-}
-
-fn last_error() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 /// The path that leads to the object behind a descriptor, whatever became of its name.
@@ -197,11 +113,7 @@ pub fn set_mode(object: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
 ///
 /// # Errors
 /// Those of `chown(2)`.
-pub fn set_owner(
-    object: BorrowedFd<'_>,
-    uid: Option<u32>,
-    gid: Option<u32>,
-) -> Result<(), Errno> {
+pub fn set_owner(object: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<(), Errno> {
     rustix::fs::chownat(
         object,
         c"",
@@ -215,10 +127,7 @@ pub fn set_owner(
 ///
 /// # Errors
 /// Those of `utimensat(2)`.
-pub fn set_times(
-    object: BorrowedFd<'_>,
-    times: &rustix::fs::Timestamps,
-) -> Result<(), Errno> {
+pub fn set_times(object: BorrowedFd<'_>, times: &rustix::fs::Timestamps) -> Result<(), Errno> {
     rustix::fs::utimensat(object, c"", times, AtFlags::EMPTY_PATH)
 }
 
@@ -278,7 +187,10 @@ pub fn xattrs(object: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> 
     let mut names = Vec::<u8>::with_capacity(XATTR_LIST_MAX);
     rustix::fs::listxattr(&path, rustix::buffer::spare_capacity(&mut names))?;
     let mut attributes = Vec::new();
-    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    for name in names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
         match xattr(object, name) {
             Ok(value) => attributes.push((name.to_vec(), value)),
             Err(Errno::NODATA) => {}
