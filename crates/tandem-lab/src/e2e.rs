@@ -3,8 +3,10 @@
 
 pub mod bad_input;
 pub mod failures;
+pub mod full_disk;
 pub mod hosts;
 pub mod operation;
+pub mod sabotage;
 pub mod stage;
 pub mod trial;
 
@@ -29,6 +31,8 @@ fn cases() -> Vec<Case> {
     cases.extend(failures::CASES);
     cases.extend(operation::CASES);
     cases.extend(bad_input::CASES);
+    cases.extend(full_disk::CASES);
+    cases.extend(sabotage::CASES);
     cases
 }
 

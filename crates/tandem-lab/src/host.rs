@@ -110,7 +110,7 @@ impl<'a> Host<'a> {
             run(&format!("rm -f {image}"))?;
             run(&format!("truncate -s {mib}M {image}"))?;
             run(&format!(
-                "mkfs.ext4 -q -E lazy_itable_init=1,lazy_journal_init=1 -L {name}{} {image}",
+                "mkfs.ext4 -q -m 0 -E lazy_itable_init=1,lazy_journal_init=1 -L {name}{} {image}",
                 self.number
             ))?;
         }

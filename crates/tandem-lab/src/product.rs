@@ -30,12 +30,15 @@ pub const TAKEOVER_LIMIT: Duration = Duration::from_secs(30);
 pub struct Setting {
     /// `takeover-after`
     pub takeover_after: Duration,
+    /// A deliberate defect, in a build that has them.
+    pub sabotage: Option<&'static str>,
 }
 
 impl Default for Setting {
     fn default() -> Self {
         Self {
             takeover_after: TAKEOVER_AFTER,
+            sabotage: None,
         }
     }
 }
@@ -250,13 +253,20 @@ pub fn install(lab: &Lab) -> Result<()> {
 ///
 /// # Errors
 /// A unit is missing or the daemon does not start.
-pub fn install_units(node: &Node<'_>) -> Result<()> {
+pub fn install_units(node: &Node<'_>, sabotage: Option<&str>) -> Result<()> {
     let packaging = workspace().join("packaging");
     for name in ["tandem.service", "tandem-mirror@.service"] {
         let file = packaging.join(name);
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         node.host.must(&format!(
             "cat >/etc/systemd/system/{name} <<'END'\n{text}\nEND"
+        ))?;
+    }
+    if let Some(defect) = sabotage {
+        node.host.must(&format!(
+            "mkdir -p /etc/systemd/system/tandem-mirror@.service.d && \
+             printf '[Service]\\nEnvironment=TANDEM_SABOTAGE={defect}\\n' \
+               >/etc/systemd/system/tandem-mirror@.service.d/sabotage.conf"
         ))?;
     }
     node.host
@@ -271,7 +281,7 @@ pub fn install_units(node: &Node<'_>) -> Result<()> {
 pub fn set_up(lab: &Lab, setting: &Setting) -> Result<()> {
     let nodes = [Node::new(lab, 1), Node::new(lab, 2)];
     for node in &nodes {
-        install_units(node)?;
+        install_units(node, setting.sabotage)?;
         node.configure(&configuration(setting))?;
         node.command("config check")?;
     }

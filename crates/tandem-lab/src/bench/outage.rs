@@ -58,6 +58,7 @@ pub fn measure(lab: &Lab, options: Options) -> Result<Vec<Measured>> {
     }
     let setting = Setting {
         takeover_after: Duration::from_secs(1),
+        ..Setting::default()
     };
     product::set_up(lab, &setting)?;
     for number in [1, 2] {

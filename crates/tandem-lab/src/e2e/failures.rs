@@ -6,15 +6,20 @@ use super::{Case, Told};
 use crate::postgres;
 use crate::product::{MODULE, Node, STALL_LIMIT, TAKEOVER_LIMIT};
 use crate::shell::run;
+use crate::switch::Cable;
 use crate::wait::wait_for;
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 
 /// The cases.
-pub const CASES: [Case; 7] = [
+pub const CASES: [Case; 8] = [
     Case {
         name: "the primary loses power",
         run: primary_loses_power,
+    },
+    Case {
+        name: "the standby's cables are pulled, and then the primary loses power",
+        run: primary_loses_power_after_a_cut,
     },
     Case {
         name: "the standby loses power",
@@ -59,6 +64,30 @@ fn primary_loses_power(stage: &mut Stage) -> Result<Told> {
     trial.primary.host.power_off()?;
     let served = trial.standby.wait_until_it_serves(TAKEOVER_LIMIT)?;
     ensure!(served.state == "ALONE", "it is {}", served.state);
+    trial.rows_flow()?;
+    bring_back(&trial.primary)?;
+    trial.finish()
+}
+
+/// The primary loses power when it cannot reach the standby any more, but has not yet recorded it
+/// out: what is not on both nodes must not have been acknowledged.
+///
+/// # Errors
+/// Something acknowledged is missing, or the standby does not take over.
+pub fn primary_loses_power_after_a_cut(stage: &mut Stage) -> Result<Told> {
+    let lab = stage.lab;
+    let trial = Trial::begin(stage)?;
+    let standby = trial.standby.number();
+    for cable in Cable::BOTH {
+        lab.switch.pull(standby, cable)?;
+    }
+    // Half of the stall limit: long enough for rows to be written, too short for a decision.
+    std::thread::sleep(STALL_LIMIT / 2);
+    trial.primary.host.power_off()?;
+    for cable in Cable::BOTH {
+        lab.switch.plug(standby, cable)?;
+    }
+    trial.standby.wait_until_it_serves(TAKEOVER_LIMIT)?;
     trial.rows_flow()?;
     bring_back(&trial.primary)?;
     trial.finish()

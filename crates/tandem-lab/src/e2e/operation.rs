@@ -181,7 +181,11 @@ fn merged(one: &[Seen], two: &[Seen]) -> Vec<(String, String)> {
     pairs
 }
 
-fn swaps(stage: &mut Stage) -> Result<Told> {
+/// Swaps ten times while the client writes.
+///
+/// # Errors
+/// A swap failed, or something acknowledged is missing.
+pub fn swaps(stage: &mut Stage) -> Result<Told> {
     const SWAPS: usize = 10;
     let mut trial = Trial::begin(stage)?;
     let (mut primary, mut standby) = (trial.primary.clone(), trial.standby.clone());

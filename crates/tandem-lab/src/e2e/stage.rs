@@ -17,6 +17,9 @@ pub struct Stage {
     pub trials: u64,
     /// Whether the pair stands and works.
     paired: bool,
+    /// The binary and the setting of the pair.
+    binary: Option<PathBuf>,
+    setting: Setting,
 }
 
 impl Stage {
@@ -29,7 +32,23 @@ impl Stage {
             acknowledged: Vec::new(),
             trials: 0,
             paired: false,
+            binary: None,
+            setting: Setting::default(),
         }
+    }
+
+    /// From now on the pair has a mirror with a deliberate defect.
+    pub fn sabotage(&mut self, binary: PathBuf, defect: &'static str) {
+        self.paired = false;
+        self.binary = Some(binary);
+        self.setting.sabotage = Some(defect);
+    }
+
+    /// From now on the pair is an honest one again.
+    pub fn honest(&mut self) {
+        self.paired = false;
+        self.binary = None;
+        self.setting.sabotage = None;
     }
 
     /// The product on host `number`.
@@ -67,11 +86,14 @@ impl Stage {
         self.acknowledged.clear();
         self.trials = 0;
         self.lab.up()?;
-        product::install(self.lab)?;
+        match &self.binary {
+            Some(binary) => self.lab.install(binary)?,
+            None => product::install(self.lab)?,
+        }
         for number in [1, 2] {
             self.lab.host(number).boot()?;
         }
-        product::set_up(self.lab, &Setting::default())?;
+        product::set_up(self.lab, &self.setting)?;
         self.paired = true;
         Ok(())
     }
