@@ -55,6 +55,22 @@ const MASKED: [&str; 14] = [
     "console-getty.service",
 ];
 
+/// What a real server has and systemd-nspawn takes away: device settings that can be written.
+const WRITABLE_DEVICES: &str = "\
+[Unit]
+Description=Test host: writable device settings
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -ec 'mkdir -p /run/sysfs; mount -t sysfs sysfs /run/sysfs; \
+  mount -o remount,rw /run/sysfs; \
+  for d in class devices; do mount --bind /run/sysfs/$$d /sys/$$d; done'
+[Install]
+WantedBy=sysinit.target
+";
+
 /// A host of the lab, running or not.
 #[derive(Clone, Debug)]
 pub struct Host<'a> {
@@ -169,6 +185,10 @@ impl<'a> Host<'a> {
                 std::os::unix::fs::symlink("/dev/null", link)?;
             }
         }
+        fs::write(units.join("lab-devices.service"), WRITABLE_DEVICES)?;
+        let wanted = units.join("sysinit.target.wants");
+        fs::create_dir_all(&wanted)?;
+        std::os::unix::fs::symlink("../lab-devices.service", wanted.join("lab-devices.service"))?;
         let journal = root.join("etc/systemd/journald.conf.d");
         fs::create_dir_all(&journal)?;
         fs::write(
@@ -209,6 +229,8 @@ impl<'a> Host<'a> {
             .args(["-q", "--boot", "--register=no", "--keep-unit"])
             .args(["--resolv-conf=off", "--timezone=off", "--link-journal=no"])
             .args(["--capability=all", "--bind=/dev/fuse", "--console=pipe"])
+            // A real server has no filter over its system calls.
+            .arg("--system-call-filter=open_by_handle_at fanotify_init fanotify_mark @mount")
             .arg(format!("--directory={}", self.file("root").display()))
             .arg(format!("--machine=h{}", self.number))
             .arg(format!(
