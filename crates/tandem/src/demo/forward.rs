@@ -56,13 +56,10 @@ pub fn open(nodes: [&Node; 2]) -> Result<String> {
         let port = wait::until("the pages to be reachable", START_LIMIT, || {
             ports.try_recv().map_err(|_| "no port is open".to_owned())
         })?;
-        let file = node.path(&operator::token_file());
-        let token = std::fs::read_to_string(&file)
-            .attempt(|| format!("read the token of node{}", node.number()))?;
         text.push_str(&format!(
             "    node{}   http://127.0.0.1:{port}/?token={}\n",
             node.number(),
-            token.trim()
+            operator::token(node)?
         ));
     }
     text.push_str("  `tandem demo --clean` ends it and removes everything");

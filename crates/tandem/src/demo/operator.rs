@@ -1,6 +1,6 @@
 //! What an operator does: writes the configuration, pairs the nodes, gives commands.
 
-use super::error::{DemoError, Result};
+use super::error::{Attempt, DemoError, Result};
 use super::init;
 use super::node::Node;
 use super::recorder;
@@ -28,9 +28,12 @@ fn configuration_file() -> PathBuf {
     stage::disk_directory().join("tandem.toml")
 }
 
-/// The file with the token of the HTTP interface.
-pub fn token_file() -> PathBuf {
-    state_directory().join("token")
+/// What opens the HTTP interface of a node.
+pub fn token(node: &Node) -> Result<String> {
+    let file = node.path(&state_directory().join("token"));
+    std::fs::read_to_string(&file)
+        .map(|token| token.trim().to_owned())
+        .attempt(|| format!("read the token of node{}", node.number()))
 }
 
 /// The words of a command line of the recorder.

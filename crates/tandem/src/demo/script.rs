@@ -150,10 +150,7 @@ impl<'a> Show<'a> {
             program.splice(0..0, ["env".to_owned(), setting]);
         }
         let node = Node::boot(number, &program)?;
-        let file = node.path(&operator::token_file());
-        let token = std::fs::read_to_string(&file)
-            .attempt(|| format!("read the token of node{number}, {}", file.display()))?;
-        self.watch.switched_on(number, token.trim().to_owned());
+        self.watch.switched_on(number, operator::token(&node)?);
         let what = format!("the daemon of node{number} to answer");
         wait::until(&what, DAEMON_LIMIT, || {
             let running = node.check();
