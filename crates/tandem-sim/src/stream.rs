@@ -1,0 +1,614 @@
+//! The data stream between two mirrors: handshake, replay or comparison, numbered operations, and
+//! the follower that applies them in order.
+
+use crate::clock::{MILLISECOND, SECOND, nanoseconds};
+use crate::mirror::{Frame, Mirror, Operation, Session, Start};
+use crate::mutation::Chosen;
+use crate::network::{BACKLOG_MAX, place};
+use crate::queue::{Happening, Scope};
+use crate::world::World;
+use std::rc::Rc;
+use tandem_core::{ChannelId, Epoch, Event, GenerationId, MirrorFault, MirrorRole, NodeId};
+
+impl World {
+    /// Sends a frame on the connection that the mirror has.
+    pub(crate) fn stream_send(&mut self, node: NodeId, frame: Frame) {
+        let peer = node.peer();
+        let Some(mine) = self.mirror(node).and_then(|m| m.connection) else {
+            return;
+        };
+        let Some(connection) = self.stream.as_mut().filter(|c| c.id == mine) else {
+            return;
+        };
+        let waits = !connection.backlog[place(node)].is_empty();
+        let at = if waits {
+            None
+        } else {
+            self.wires.frame(
+                connection,
+                ChannelId::Stream,
+                node,
+                self.now,
+                &mut self.random,
+            )
+        };
+        let Some(at) = at else {
+            if connection.backlog[place(node)].len() < BACKLOG_MAX {
+                connection.backlog[place(node)].push_back(frame);
+            }
+            return;
+        };
+        if let Some(mirror) = self.mirror(peer) {
+            let scope = Scope::Mirror(peer, mirror.incarnation);
+            self.queue
+                .push(at, scope, Happening::StreamFrame(mine, Box::new(frame)));
+        }
+    }
+
+    /// This end of the connection is gone; the other one is told, if it can be.
+    pub(crate) fn stream_breaks(&mut self, node: NodeId, connection: u64) {
+        let peer = node.peer();
+        if let Some(mirror) = self.mirror_mut(node) {
+            mirror.connection = None;
+            mirror.source.session = Session::None;
+        }
+        if self.stream.as_ref().is_some_and(|c| c.id == connection) {
+            let open = self.wires.open(ChannelId::Stream, node);
+            if let (true, Some(mirror)) = (open, self.mirror(peer)) {
+                let scope = Scope::Mirror(peer, mirror.incarnation);
+                self.after(
+                    2 * MILLISECOND,
+                    scope,
+                    Happening::StreamClosed(connection),
+                );
+            }
+            self.stream = None;
+        }
+        self.mirror_changed(node);
+    }
+
+    /// The other end is gone.
+    pub(crate) fn stream_closed(&mut self, node: NodeId, connection: u64) {
+        if let Some(mirror) = self.mirror_mut(node)
+            && mirror.connection == Some(connection)
+        {
+            mirror.connection = None;
+            mirror.source.session = Session::None;
+            self.mirror_changed(node);
+        }
+    }
+
+    /// Connects, pings, and gives a silent connection up.
+    pub(crate) fn stream_tick(&mut self, node: NodeId) {
+        let now = self.now;
+        let limit = self.settings.stall_limit();
+        let host = &self.hosts[place(node)];
+        let local = host.clock.local(now);
+        let Some(mirror) = host.mirror.as_ref() else {
+            return;
+        };
+        let serves = mirror.serving().is_some();
+        let heard = if serves {
+            mirror.source.heard
+        } else {
+            mirror.follower.heard
+        };
+        match mirror.connection {
+            Some(connection) if local.since(heard) > limit * 3 => {
+                self.stream_breaks(node, connection);
+            }
+            Some(_) if serves => self.stream_send(node, Frame::Ping),
+            Some(_) => {}
+            None if serves && mirror.source.retry <= now => self.stream_connect(node),
+            None => {}
+        }
+    }
+
+    fn stream_connect(&mut self, node: NodeId) {
+        let peer = node.peer();
+        let host = &self.hosts[place(peer)];
+        let listens = host.up
+            && !host.paused
+            && host.mirror.as_ref().is_some_and(|m| {
+                !m.paused && matches!(m.role, MirrorRole::Following { .. }) && m.fault_allows()
+            });
+        let reachable = self.wires.open_both(ChannelId::Stream);
+        let now = self.now;
+        let Some(mirror) = self.mirror_mut(node) else {
+            return;
+        };
+        mirror.source.retry = now + 200 * MILLISECOND;
+        let Some(epoch) = mirror.serving().filter(|_| listens && reachable) else {
+            return;
+        };
+        let local = self.hosts[place(node)].clock.local(now);
+        if let Some(old) = self.stream.take() {
+            // The earlier connection was given up by this end only; the follower learns it now.
+            if let Some(mirror) = self.mirror(peer) {
+                let scope = Scope::Mirror(peer, mirror.incarnation);
+                self.after(MILLISECOND / 10, scope, Happening::StreamClosed(old.id));
+            }
+        }
+        let connection = self.wires.connect();
+        let id = connection.id;
+        self.stream = Some(connection);
+        if let Some(mirror) = self.mirror_mut(node) {
+            mirror.connection = Some(id);
+            mirror.source.session = Session::Hello;
+            // A connection that opens is heard of, for its own time-out; a stall goes on.
+            if local.since(mirror.source.heard) > core::time::Duration::from_nanos(SECOND) {
+                mirror.source.retry = now + SECOND;
+            }
+        }
+        self.stream_send(node, Frame::Hello { epoch });
+    }
+
+    /// A frame arrives.
+    pub(crate) fn stream_frame(&mut self, node: NodeId, connection: u64, frame: Frame) {
+        let local = self.hosts[place(node)].clock.local(self.now);
+        if let Frame::Hello { epoch } = frame {
+            return self.hello(node, connection, epoch);
+        }
+        let Some(mirror) = self.mirror_mut(node) else {
+            return;
+        };
+        if mirror.connection != Some(connection) {
+            return;
+        }
+        if mirror.serving().is_some() {
+            mirror.source.heard = local;
+        } else {
+            mirror.follower.heard = local;
+        }
+        match frame {
+            Frame::Hello { .. } => {}
+            Frame::Accept {
+                incarnation,
+                stream,
+                received,
+                level,
+                base,
+            } => self.begin(node, incarnation, (stream, received, level), base),
+            Frame::Refuse => self.stream_breaks(node, connection),
+            Frame::Begin {
+                start,
+                stream,
+                position,
+            } => {
+                let follower = &mut mirror.follower;
+                follower.stream = stream;
+                match start {
+                    Start::Replay => {}
+                    Start::Clean => {
+                        follower.received = position;
+                        follower.applied = position;
+                        follower.level = true;
+                    }
+                    Start::Compare => {
+                        follower.received = position;
+                        follower.applied = position;
+                        follower.queue.clear();
+                        follower.level = false;
+                    }
+                }
+                self.mirror_changed(node);
+            }
+            Frame::Operation(sequence, operation) => {
+                mirror.follower.received = sequence;
+                mirror.follower.queue.push_back((sequence, operation));
+                if !mirror.follower.applying {
+                    mirror.follower.applying = true;
+                    let scope = Scope::Mirror(node, mirror.incarnation);
+                    let delay = self.random.between(MILLISECOND / 10, 5 * MILLISECOND);
+                    self.after(delay, scope, Happening::Apply);
+                }
+            }
+            Frame::Progress { applied, synced } => self.progress(node, applied, synced),
+            Frame::Ping => self.stream_send(node, Frame::Pong),
+            Frame::Pong => {}
+            Frame::Gossip(message) => {
+                let message = Event::Received {
+                    channel: ChannelId::Stream,
+                    message: Box::new(message.as_ref().clone()),
+                };
+                self.tell_daemon(node, Happening::Outcome(Box::new(message)));
+            }
+        }
+    }
+
+    fn hello(&mut self, node: NodeId, connection: u64, epoch: Epoch) {
+        let host = &mut self.hosts[place(node)];
+        let local = host.clock.local(self.now);
+        let Some(mirror) = host.mirror.as_mut() else {
+            return;
+        };
+        let MirrorRole::Following { epoch: mine } = mirror.role else {
+            // Nobody listens: the connection is refused.
+            mirror.connection = Some(connection);
+            self.stream_send(node, Frame::Refuse);
+            if let Some(mirror) = self.mirror_mut(node) {
+                mirror.connection = None;
+            }
+            return;
+        };
+        mirror.connection = Some(connection);
+        mirror.follower.heard = local;
+        if epoch.0 < host.volume.epoch || epoch < mine {
+            self.stream_send(node, Frame::Refuse);
+            if let Some(mirror) = self.mirror_mut(node) {
+                mirror.connection = None;
+            }
+            return;
+        }
+        host.volume.epoch = epoch.0;
+        let accept = Frame::Accept {
+            incarnation: mirror.incarnation,
+            stream: mirror.follower.stream,
+            received: mirror.follower.received,
+            level: mirror.follower.level,
+            base: host.volume.base,
+        };
+        self.stream_send(node, accept);
+        self.mirror_changed(node);
+    }
+
+    /// Both hellos were said: replay, clean start or comparison.
+    fn begin(
+        &mut self,
+        node: NodeId,
+        incarnation: u64,
+        (stream, received, level): (u64, u64, bool),
+        base: Option<(u64, u64)>,
+    ) {
+        let clean_starts = self.settings.clean_starts;
+        let trusts = self.settings.mirror_mutated(Chosen::TrustPosition);
+        let Some(mirror) = self.mirror_mut(node) else {
+            return;
+        };
+        if mirror.source.session != Session::Hello {
+            return;
+        }
+        let source = &mut mirror.source;
+        let held = |from: u64| source.buffer.front().is_none_or(|(first, _)| *first <= from);
+        let replay = source.level_with == Some(incarnation)
+            && stream == mirror.incarnation
+            && level
+            && held(received + 1);
+        let clean = clean_starts
+            && source.level_with.is_none()
+            && base.is_some()
+            && base == source.base
+            && base.is_some_and(|(_, number)| held(number + 1));
+        let (start, from) = if replay {
+            (Start::Replay, received)
+        } else if clean || trusts {
+            (Start::Clean, base.map_or(received, |(_, number)| number))
+        } else {
+            (Start::Compare, source.position)
+        };
+        let number = mirror.incarnation;
+        let frame = Frame::Begin {
+            start,
+            stream: number,
+            position: from,
+        };
+        match start {
+            Start::Replay => source.session = Session::Live,
+            Start::Clean => {
+                source.session = Session::Live;
+                source.level_with = Some(incarnation);
+            }
+            Start::Compare => {
+                source.session = Session::Compare { next: 0 };
+                source.level_with = None;
+                source.buffer.clear();
+            }
+        }
+        if start == Start::Clean
+            && let MirrorRole::Serving { gated, .. } = &mut mirror.role
+        {
+            *gated = true;
+        }
+        let again: Vec<_> = mirror
+            .source
+            .buffer
+            .iter()
+            .filter(|(sequence, _)| *sequence > from)
+            .cloned()
+            .collect();
+        self.note(node, || format!("stream begins: {start:?}"));
+        self.stream_send(node, frame);
+        if start == Start::Compare {
+            self.compare_later(node);
+        } else {
+            for (sequence, operation) in again {
+                self.stream_send(node, Frame::Operation(sequence, operation));
+            }
+        }
+        self.mirror_changed(node);
+    }
+
+    fn compare_later(&mut self, node: NodeId) {
+        let Some(mirror) = self.mirror(node) else {
+            return;
+        };
+        let Some(connection) = mirror.connection else {
+            return;
+        };
+        let scope = Scope::Mirror(node, mirror.incarnation);
+        let step = self.settings.compare_step;
+        let delay = self.random.between(step / 10, step);
+        self.after(delay, scope, Happening::CompareStep(connection));
+    }
+
+    /// Compares one piece, under its lock: what it holds now is what the follower gets.
+    pub(crate) fn compare_step(&mut self, node: NodeId, connection: u64) {
+        let host = &mut self.hosts[place(node)];
+        let Some(mirror) = host.mirror.as_mut() else {
+            return;
+        };
+        if mirror.connection != Some(connection) {
+            return;
+        }
+        let Session::Compare { next } = mirror.source.session else {
+            return;
+        };
+        if next < crate::content::PIECES {
+            let bits = Rc::new(host.volume.page.pieces[next].clone());
+            mirror.source.session = Session::Compare { next: next + 1 };
+            self.number(node, Operation::Piece { piece: next, bits });
+            self.compare_later(node);
+        } else {
+            let sequence = self.number(node, Operation::CompareEnd);
+            if let Some(mirror) = self.mirror_mut(node) {
+                mirror.source.session = Session::Ending(sequence);
+            }
+        }
+    }
+
+    /// Gives an operation its number and sends it.
+    pub(crate) fn number(&mut self, node: NodeId, operation: Operation) -> u64 {
+        let Some(mirror) = self.mirror_mut(node) else {
+            return 0;
+        };
+        let sequence = mirror.number(operation.clone());
+        let begun = !matches!(mirror.source.session, Session::None | Session::Hello);
+        if begun {
+            self.stream_send(node, Frame::Operation(sequence, operation));
+        }
+        sequence
+    }
+
+    /// The follower is further.
+    fn progress(&mut self, node: NodeId, applied: u64, synced: Option<u64>) {
+        let early_level = self.settings.mirror_mutated(Chosen::LevelEarly);
+        let Some(mirror) = self.mirror_mut(node) else {
+            return;
+        };
+        let generation = mirror.generation;
+        let source = &mut mirror.source;
+        source.applied = source.applied.max(applied);
+        while source
+            .buffer
+            .front()
+            .is_some_and(|(first, operation)| {
+                *first <= applied && !matches!(operation, Operation::Sync { .. })
+                    || synced.is_some_and(|s| *first <= s)
+            })
+        {
+            source.buffer.pop_front();
+        }
+        let mut level = false;
+        match source.session {
+            Session::Ending(end) if applied >= end => {
+                if let MirrorRole::Serving { gated, .. } = &mut mirror.role {
+                    *gated = true;
+                }
+                let sequence = self.number(node, Operation::Level { generation });
+                if let Some(mirror) = self.mirror_mut(node) {
+                    mirror.source.session = Session::Levelling(sequence);
+                }
+            }
+            Session::Levelling(sequence) if synced == Some(sequence) || early_level => {
+                source.session = Session::Live;
+                level = true;
+                for waiting in &mut source.waiting {
+                    if waiting.sequence.is_none_or(|s| s <= sequence) {
+                        waiting.peer = true;
+                    }
+                }
+            }
+            Session::None
+            | Session::Hello
+            | Session::Compare { .. }
+            | Session::Ending(_)
+            | Session::Levelling(_)
+            | Session::Live => {}
+        }
+        let follower = self.mirror(node.peer()).map(|m| m.incarnation);
+        if let Some(mirror) = self.mirror_mut(node) {
+            if level {
+                mirror.source.level_with = follower;
+            }
+            // What waits for a number is level only when everything before it is.
+            let levelled = mirror.source.session == Session::Live;
+            for waiting in &mut mirror.source.waiting {
+                if levelled && waiting.sequence.is_some() && waiting.sequence == synced {
+                    waiting.peer = true;
+                }
+            }
+        }
+        self.drain_progresses(node, synced);
+        self.reply(node);
+        self.mirror_changed(node);
+    }
+
+    // The follower
+
+    /// Applies a batch of what was received.
+    pub(crate) fn apply(&mut self, node: NodeId) {
+        let Some(mirror) = self.mirror_mut(node) else {
+            return;
+        };
+        mirror.follower.applying = false;
+        let many = mirror.follower.queue.len() as u64;
+        let batch = self.random.between(1, many.max(1));
+        for _ in 0..batch {
+            if !self.apply_one(node, true) {
+                break;
+            }
+        }
+        let Some(mirror) = self.mirror_mut(node) else {
+            return;
+        };
+        let applied = mirror.follower.applied;
+        if !mirror.follower.queue.is_empty() && !mirror.follower.applying {
+            mirror.follower.applying = true;
+            let scope = Scope::Mirror(node, mirror.incarnation);
+            let delay = self.random.between(MILLISECOND / 10, 5 * MILLISECOND);
+            self.after(delay, scope, Happening::Apply);
+        }
+        self.stream_send(
+            node,
+            Frame::Progress {
+                applied,
+                synced: None,
+            },
+        );
+    }
+
+    /// Applies all that was received.
+    pub(crate) fn apply_all(&mut self, node: NodeId) {
+        while self.apply_one(node, false) {}
+    }
+
+    fn apply_one(&mut self, node: NodeId, syncs: bool) -> bool {
+        let unit = self.settings.unit();
+        let stall = nanoseconds(self.settings.stall_limit());
+        let host = &mut self.hosts[place(node)];
+        let Some(mirror) = host.mirror.as_mut() else {
+            return false;
+        };
+        if mirror.fault.is_some() && !host.volume.rolled_back {
+            return false;
+        }
+        if core::mem::take(&mut host.apply_fault) && !mirror.follower.queue.is_empty() {
+            mirror.fault = Some(MirrorFault::Apply("an operation failed".into()));
+            mirror.follower.level = false;
+            mirror.follower.queue.clear();
+            let connection = mirror.connection;
+            self.note(node, || "an operation cannot be applied".into());
+            if let Some(connection) = connection {
+                self.stream_breaks(node, connection);
+            }
+            return false;
+        }
+        let Some((sequence, operation)) = mirror.follower.queue.pop_front() else {
+            return false;
+        };
+        mirror.follower.applied = sequence;
+        let connection = mirror.connection;
+        let scope = Scope::Mirror(node, mirror.incarnation);
+        let (piece, level) = match operation {
+            Operation::Write { piece, number } => {
+                host.volume.write(piece, number);
+                return true;
+            }
+            Operation::CompareEnd => return true,
+            Operation::Piece { piece, bits } => {
+                let page = &mut host.volume.page.pieces[piece];
+                if *page != *bits {
+                    *page = bits.as_ref().clone();
+                    host.volume.label.mixed = true;
+                }
+                host.volume.base = None;
+                return true;
+            }
+            Operation::Sync { piece } => (Some(piece), None),
+            Operation::Checkpoint => (None, None),
+            Operation::Level { generation } => (None, Some(generation)),
+        };
+        if let Some(generation) = level {
+            self.levelled(node, generation);
+        }
+        if let (true, Some(connection)) = (syncs, connection) {
+            let delay = self
+                .random
+                .between(MILLISECOND / 2, (unit / 40).min(stall / 2));
+            self.after(
+                delay,
+                scope,
+                Happening::FollowerSynced {
+                    connection,
+                    sequence,
+                    piece,
+                    level: level.is_some(),
+                },
+            );
+        }
+        true
+    }
+
+    /// The copy is complete from here on; on disk when its sync ends.
+    fn levelled(&mut self, node: NodeId, generation: GenerationId) {
+        let host = &mut self.hosts[place(node)];
+        let Some(mirror) = host.mirror.as_mut() else {
+            return;
+        };
+        host.volume.label.generation = Some(generation);
+        host.volume.label.mixed = false;
+        mirror.generation = generation;
+    }
+
+    /// A sync of the follower is on disk.
+    pub(crate) fn follower_synced(
+        &mut self,
+        node: NodeId,
+        connection: u64,
+        sequence: u64,
+        piece: Option<usize>,
+        level: bool,
+    ) {
+        let host = &mut self.hosts[place(node)];
+        let Some(mirror) = host.mirror.as_mut() else {
+            return;
+        };
+        match piece {
+            Some(piece) => host.volume.sync_piece(piece),
+            None => {
+                host.volume.sync();
+                host.volume.position = host.volume.position.max(mirror.follower.applied);
+            }
+        }
+        if mirror.connection != Some(connection) {
+            return;
+        }
+        if level {
+            mirror.follower.level = true;
+            host.volume.rolled_back = false;
+            if matches!(mirror.fault, Some(MirrorFault::Volume(_))) {
+                mirror.fault = None;
+            }
+        }
+        let applied = mirror.follower.applied;
+        self.stream_send(
+            node,
+            Frame::Progress {
+                applied,
+                synced: Some(sequence),
+            },
+        );
+        self.mirror_changed(node);
+    }
+}
+
+impl Mirror {
+    /// Whether its fault lets it follow: a rolled-back volume is healed by a comparison.
+    #[must_use]
+    pub fn fault_allows(&self) -> bool {
+        match self.fault {
+            None | Some(MirrorFault::Volume(_)) => true,
+            Some(MirrorFault::LocalDisk(_) | MirrorFault::Apply(_)) => false,
+        }
+    }
+}
