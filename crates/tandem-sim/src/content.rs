@@ -164,6 +164,8 @@ pub struct Volume {
     pub disk: Content,
     /// The truth about this copy.
     pub label: Label,
+    /// The truth about what a power cut leaves.
+    pub disk_label: Label,
     /// The highest epoch that the mirror persisted.
     pub epoch: u64,
     /// The last number of the stream, as kept in the volume.
@@ -191,6 +193,19 @@ impl Volume {
     /// Puts everything on disk.
     pub fn sync(&mut self) {
         self.disk = self.page.clone();
+        self.disk_label = self.label;
+    }
+
+    /// The copy becomes a mixture of two points in time.
+    pub fn mix(&mut self) {
+        self.label.mixed = true;
+        self.disk_label.mixed = true;
+    }
+
+    /// The copy is from now on the one of this generation.
+    pub fn is_of(&mut self, generation: tandem_core::GenerationId) {
+        self.label.generation = Some(generation);
+        self.disk_label.generation = Some(generation);
     }
 
     /// The machine lost power.
@@ -199,6 +214,7 @@ impl Volume {
             page.tear(disk, random);
         }
         self.disk = self.page.clone();
+        self.label = self.disk_label;
         self.base = None;
     }
 
@@ -209,6 +225,7 @@ impl Volume {
             self.page = content.clone();
             self.disk = content;
             self.label = label;
+            self.disk_label = label;
             self.base = None;
             self.rolled_back = true;
         }

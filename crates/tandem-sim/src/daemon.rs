@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use tandem_core::{
     Answer, ChannelId, Command, CommandId, Config, ConfigurationDigest, Durable, Effect, EffectId,
-    Epoch, Event, Instant, MirrorCommand, Node, NodeId, PeerMessage, ServiceStop, State,
+    Epoch, Event, InSync, Instant, MirrorCommand, Node, NodeId, PeerMessage, Record, ServiceStop,
+    State,
     event::Boot,
 };
 
@@ -59,6 +60,8 @@ pub struct Daemon {
     pub unanswered: BTreeMap<u64, (Command, Time)>,
     /// Turns in the current interval.
     turns: (Time, u64),
+    /// What its mirror reported last, for the trace.
+    said: String,
 }
 
 impl World {
@@ -114,6 +117,7 @@ impl World {
             state: State::Stop,
             unanswered: BTreeMap::new(),
             turns: (0, 0),
+            said: String::new(),
         });
         self.note(node, || format!("daemon {incarnation} starts"));
         self.absorb(node);
@@ -175,9 +179,8 @@ impl World {
 
     /// Gives an event to the core.
     pub(crate) fn feed(&mut self, node: NodeId, event: Event) {
-        if self.tracing && !matches!(event, Event::Ticked | Event::Received { .. }) {
-            let text = format!("{event:?}");
-            self.note(node, || text);
+        if self.tracing {
+            self.note_event(node, &event);
         }
         let now = self.now;
         let host = &mut self.hosts[place(node)];
@@ -200,6 +203,37 @@ impl World {
             return self.violate("total", format!("the core of {node} panicked"));
         }
         self.absorb(node);
+    }
+
+    /// Events in the trace; of the mirror's reports only those that say something new.
+    fn note_event(&mut self, node: NodeId, event: &Event) {
+        let text = match event {
+            Event::Ticked | Event::Received { .. } => return,
+            Event::MirrorReported(status) => {
+                let text = format!(
+                    "mirror: {:?}, peer {:?}{}{}{}{}",
+                    status.role,
+                    status.peer,
+                    if status.stalled { ", stalled" } else { "" },
+                    if status.level { ", level" } else { "" },
+                    if status.lapsed { ", lapsed" } else { "" },
+                    status
+                        .fault
+                        .as_ref()
+                        .map_or(String::new(), |f| format!(", {f:?}")),
+                );
+                let said = self.hosts[place(node)]
+                    .daemon
+                    .as_mut()
+                    .map(|d| core::mem::replace(&mut d.said, text.clone()));
+                if said.as_ref() == Some(&text) {
+                    return;
+                }
+                text
+            }
+            event => format!("{event:?}"),
+        };
+        self.note(node, || text);
     }
 
     /// Carries out what the core wants.
@@ -289,8 +323,8 @@ impl World {
         let scope = Scope::Daemon(node, daemon.incarnation);
         let incarnation = daemon.incarnation;
         if self.tracing && !matches!(effect, Effect::Send { .. }) {
-            let text = format!("  -> {effect:?}");
-            self.note(node, || text);
+            let text = effect_text(&effect);
+            self.note(node, || format!("  -> {text}"));
         }
         match effect {
             Effect::Send { channel, message } => self.send(node, channel, Rc::new(*message)),
@@ -474,11 +508,9 @@ impl World {
     pub(crate) fn state_disk_recovers(&mut self, node: NodeId) {
         let host = &mut self.hosts[place(node)];
         host.state_disk = StateDisk::Sound;
-        let stuck = host
-            .daemon
-            .as_mut()
-            .filter(|d| core::mem::take(&mut d.write_stuck));
-        if let Some(daemon) = stuck {
+        if let Some(daemon) = host.daemon.as_mut()
+            && core::mem::take(&mut daemon.write_stuck)
+        {
             let scope = Scope::Daemon(node, daemon.incarnation);
             self.after(MILLISECOND, scope, Happening::PersistEnds);
         }
@@ -658,4 +690,46 @@ impl World {
         }
         self.feed(node, event);
     }
+}
+
+/// An effect in the trace; records in short.
+fn effect_text(effect: &Effect) -> String {
+    match effect {
+        Effect::Persist { id, durable } => format!(
+            "Persist({}) record {}, proposal {}, {:?}",
+            id.0,
+            record_text(durable.record.as_ref()),
+            record_text(durable.proposal.as_ref()),
+            durable.wanted
+        ),
+        Effect::Decided { row, because } => match row {
+            Some(row) => format!("{row}: {because}"),
+            None => because.clone(),
+        },
+        effect => format!("{effect:?}"),
+    }
+}
+
+/// A record in short.
+#[must_use]
+pub fn record_text(record: Option<&Record>) -> String {
+    let Some(record) = record else {
+        return "none".into();
+    };
+    let insync = match record.insync {
+        InSync::Both => "both",
+        InSync::Only(NodeId::One) => "{1}",
+        InSync::Only(NodeId::Two) => "{2}",
+    };
+    let mark = |set: bool, word: &'static str| if set { word } else { "" };
+    format!(
+        "v{} e{} {} {insync} {}{}{}{}",
+        record.version,
+        record.epoch,
+        record.holder,
+        record.lineage.current,
+        mark(record.clean, " clean"),
+        mark(!record.confirmed, " unconfirmed"),
+        mark(record.forced, " forced"),
+    )
 }

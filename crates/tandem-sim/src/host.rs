@@ -212,6 +212,8 @@ impl World {
         }
         host.paused = false;
         host.clock.go_on(now);
+        self.resumed[place(node)] = Some(now);
+        let host = &mut self.hosts[place(node)];
         let deferred = core::mem::take(&mut host.deferred);
         self.note(node, || "goes on, unaware of the pause".into());
         for (scope, happening) in deferred {

@@ -167,6 +167,8 @@ pub struct Source {
     pub waiting: Vec<Waiting>,
     /// When the follower was last heard.
     pub heard: Instant,
+    /// When the connection was opened.
+    pub connected: Instant,
     /// When a connection may be tried again.
     pub retry: Time,
     /// A drain under way: effect, checkpoint, deadline.

@@ -315,15 +315,15 @@ impl World {
             }
             (MirrorCommand::Seal, MirrorRole::Following { .. } | MirrorRole::Sealed { .. }) => None,
             (MirrorCommand::Seal, _) => Some("nothing is followed"),
-            (
-                MirrorCommand::ReleasePeer { epoch, .. },
-                MirrorRole::Serving { epoch: mine, .. },
-            ) => (*epoch != mine).then_some("another epoch is served"),
             (MirrorCommand::ReleasePeer { .. } | MirrorCommand::Drain, MirrorRole::Serving { .. })
                 if mirror.fault.is_some() =>
             {
                 Some("the local disk failed")
             }
+            (
+                MirrorCommand::ReleasePeer { epoch, .. },
+                MirrorRole::Serving { epoch: mine, .. },
+            ) => (*epoch != mine).then_some("another epoch is served"),
             (MirrorCommand::Drain, MirrorRole::Serving { .. }) => {
                 (mirror.source.session != Session::Live).then_some("the peer is not level")
             }

@@ -1,7 +1,7 @@
 //! The data stream between two mirrors: handshake, replay or comparison, numbered operations, and
 //! the follower that applies them in order.
 
-use crate::clock::{MILLISECOND, SECOND, nanoseconds};
+use crate::clock::{MILLISECOND, nanoseconds};
 use crate::mirror::{Frame, Mirror, Operation, Session, Start};
 use crate::mutation::Chosen;
 use crate::network::{BACKLOG_MAX, place};
@@ -89,7 +89,7 @@ impl World {
         };
         let serves = mirror.serving().is_some();
         let heard = if serves {
-            mirror.source.heard
+            mirror.source.heard.max(mirror.source.connected)
         } else {
             mirror.follower.heard
         };
@@ -135,10 +135,8 @@ impl World {
         if let Some(mirror) = self.mirror_mut(node) {
             mirror.connection = Some(id);
             mirror.source.session = Session::Hello;
-            // A connection that opens is heard of, for its own time-out; a stall goes on.
-            if local.since(mirror.source.heard) > core::time::Duration::from_nanos(SECOND) {
-                mirror.source.retry = now + SECOND;
-            }
+            // For the connection's own time-out only: a stall goes on.
+            mirror.source.connected = local;
         }
         self.stream_send(node, Frame::Hello { epoch });
     }
@@ -223,23 +221,13 @@ impl World {
             return;
         };
         let MirrorRole::Following { epoch: mine } = mirror.role else {
-            // Nobody listens: the connection is refused.
-            mirror.connection = Some(connection);
-            self.stream_send(node, Frame::Refuse);
-            if let Some(mirror) = self.mirror_mut(node) {
-                mirror.connection = None;
-            }
-            return;
+            return self.refuse_connection(node, connection);
         };
+        if epoch.0 < host.volume.epoch || epoch < mine {
+            return self.refuse_connection(node, connection);
+        }
         mirror.connection = Some(connection);
         mirror.follower.heard = local;
-        if epoch.0 < host.volume.epoch || epoch < mine {
-            self.stream_send(node, Frame::Refuse);
-            if let Some(mirror) = self.mirror_mut(node) {
-                mirror.connection = None;
-            }
-            return;
-        }
         host.volume.epoch = epoch.0;
         let accept = Frame::Accept {
             incarnation: mirror.incarnation,
@@ -250,6 +238,18 @@ impl World {
         };
         self.stream_send(node, accept);
         self.mirror_changed(node);
+    }
+
+    /// Nobody listens in this epoch.
+    fn refuse_connection(&mut self, node: NodeId, connection: u64) {
+        let peer = node.peer();
+        if self.stream.as_ref().is_some_and(|c| c.id == connection) {
+            self.stream = None;
+        }
+        if let Some(mirror) = self.mirror(peer) {
+            let scope = Scope::Mirror(peer, mirror.incarnation);
+            self.after(MILLISECOND, scope, Happening::StreamClosed(connection));
+        }
     }
 
     /// Both hellos were said: replay, clean start or comparison.
@@ -324,8 +324,33 @@ impl World {
             for (sequence, operation) in again {
                 self.stream_send(node, Frame::Operation(sequence, operation));
             }
+            self.ask_again(node, from);
         }
         self.mirror_changed(node);
+    }
+
+    /// A sync that the follower received before the break may have been answered into the void: it
+    /// is asked again, under a new number.
+    fn ask_again(&mut self, node: NodeId, received: u64) {
+        let Some(mirror) = self.mirror(node) else {
+            return;
+        };
+        let lost: Vec<(u64, usize)> = mirror
+            .source
+            .waiting
+            .iter()
+            .filter(|w| !w.peer && w.sequence.is_some_and(|s| s <= received))
+            .map(|w| (w.token, w.piece))
+            .collect();
+        for (token, piece) in lost {
+            let sequence = self.number(node, Operation::Sync { piece });
+            let waiting = self
+                .mirror_mut(node)
+                .and_then(|m| m.source.waiting.iter_mut().find(|w| w.token == token));
+            if let Some(waiting) = waiting {
+                waiting.sequence = Some(sequence);
+            }
+        }
     }
 
     fn compare_later(&mut self, node: NodeId) {
@@ -388,14 +413,7 @@ impl World {
         let generation = mirror.generation;
         let source = &mut mirror.source;
         source.applied = source.applied.max(applied);
-        while source
-            .buffer
-            .front()
-            .is_some_and(|(first, operation)| {
-                *first <= applied && !matches!(operation, Operation::Sync { .. })
-                    || synced.is_some_and(|s| *first <= s)
-            })
-        {
+        while source.buffer.front().is_some_and(|(first, _)| *first <= applied) {
             source.buffer.pop_front();
         }
         let mut level = false;
@@ -519,7 +537,7 @@ impl World {
                 let page = &mut host.volume.page.pieces[piece];
                 if *page != *bits {
                     *page = bits.as_ref().clone();
-                    host.volume.label.mixed = true;
+                    host.volume.mix();
                 }
                 host.volume.base = None;
                 return true;

@@ -1,0 +1,209 @@
+//! `tandem-sim`: runs seeds, scenarios and mutations, and prints what they found.
+
+use std::process::ExitCode;
+use std::time::Instant;
+use tandem_sim::run::{Job, run};
+use tandem_sim::scenario::{SCENARIOS, by_name};
+use tandem_sim::settings::Profile;
+use tandem_sim::statistics::{ROWS, Statistics};
+
+const USAGE: &str = "usage: tandem-sim [--seeds A..B] [--seed N] [--profile WORD] [--scenario NAME]
+                  [--trace] [--rows] [--keep-going] [--mutations]
+Without arguments: every scenario and the seeds 0..2000.";
+
+/// The lines of the trace that a failure shows.
+const TRACE_LINES: usize = 120;
+/// The seeds with which every scenario is played.
+const SCENARIO_SEEDS: u64 = 8;
+
+#[derive(Debug, Default)]
+struct Arguments {
+    seeds: Option<(u64, u64)>,
+    profile: Option<Profile>,
+    scenario: Option<String>,
+    trace: bool,
+    rows: bool,
+    keep_going: bool,
+    mutations: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = match parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            eprintln!("{message}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if arguments.mutations {
+        return mutations();
+    }
+    simulate(&arguments)
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
+    let mut arguments = Arguments::default();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} wants a value"));
+        let number = |text: &str| text.parse::<u64>().map_err(|_| format!("no number: {text}"));
+        match word.as_str() {
+            "--seeds" => {
+                let text = value()?;
+                let (from, to) = text.split_once("..").ok_or(format!("no range: {text}"))?;
+                arguments.seeds = Some((number(from)?, number(to)?));
+            }
+            "--seed" => {
+                let seed = number(&value()?)?;
+                arguments.seeds = Some((seed, seed + 1));
+            }
+            "--profile" => {
+                let text = value()?;
+                let profile = Profile::from_word(&text).ok_or(format!("no profile: {text}"))?;
+                arguments.profile = Some(profile);
+            }
+            "--scenario" => arguments.scenario = Some(value()?),
+            "--trace" => arguments.trace = true,
+            "--rows" => arguments.rows = true,
+            "--keep-going" => arguments.keep_going = true,
+            "--mutations" => arguments.mutations = true,
+            _ => return Err(format!("unknown argument {word}")),
+        }
+    }
+    Ok(arguments)
+}
+
+fn jobs(arguments: &Arguments) -> Result<Vec<Job>, String> {
+    let everything = arguments.seeds.is_none() && arguments.scenario.is_none();
+    let mut jobs = Vec::new();
+    let named = match &arguments.scenario {
+        Some(name) => Some(by_name(name).ok_or(format!("no scenario {name}"))?),
+        None => None,
+    };
+    for scenario in SCENARIOS {
+        if everything || named.is_some_and(|s| core::ptr::eq(s, scenario)) {
+            let (from, to) = arguments.seeds.unwrap_or((0, SCENARIO_SEEDS));
+            jobs.extend((from..to).map(|seed| Job {
+                scenario: Some(scenario),
+                profile: Profile::Calm,
+                ..Job::seed(seed)
+            }));
+        }
+    }
+    if named.is_none() {
+        let (from, to) = arguments.seeds.unwrap_or((0, 2000));
+        jobs.extend((from..to).map(|seed| Job {
+            profile: arguments.profile.unwrap_or(Profile::of_seed(seed)),
+            ..Job::seed(seed)
+        }));
+    }
+    Ok(jobs)
+}
+
+fn simulate(arguments: &Arguments) -> ExitCode {
+    let jobs = match jobs(arguments) {
+        Ok(jobs) => jobs,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(2);
+        }
+    };
+    let many = jobs.len() > 1;
+    let begun = Instant::now();
+    let mut total = Statistics::default();
+    let mut failures: Vec<(Job, String)> = Vec::new();
+    for job in &jobs {
+        let verdict = run(*job, arguments.trace);
+        total.add(&verdict.statistics);
+        for line in &verdict.trace {
+            println!("{line}");
+        }
+        let Some(violation) = verdict.violation else {
+            continue;
+        };
+        println!("{}: {violation}", name(*job));
+        failures.push((*job, violation.checker.to_string()));
+        if !arguments.keep_going {
+            if !arguments.trace {
+                show(*job);
+            }
+            break;
+        }
+    }
+    println!(
+        "{} runs in {:.1} s: {} happenings, {} turns of a core, {} faults, {} acknowledgements, {} \
+         forced",
+        jobs.len(),
+        begun.elapsed().as_secs_f64(),
+        total.happenings,
+        total.turns,
+        total.faults,
+        total.acknowledgements,
+        total.forced
+    );
+    summary(&failures);
+    if many || arguments.rows {
+        rows(&total);
+    }
+    let untaken = total.untaken();
+    let complete = arguments.seeds.is_none() && arguments.scenario.is_none();
+    if complete && !untaken.is_empty() && failures.is_empty() {
+        println!("rows never taken: {untaken:?}");
+        return ExitCode::FAILURE;
+    }
+    if failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn name(job: Job) -> String {
+    match job.scenario {
+        Some(scenario) => format!("scenario {} seed {}", scenario.name, job.seed),
+        None => format!("seed {} ({})", job.seed, job.profile),
+    }
+}
+
+fn replay(job: Job) -> String {
+    let what = match job.scenario {
+        Some(scenario) => format!("--scenario {}", scenario.name),
+        None => format!("--profile {}", job.profile),
+    };
+    format!(
+        "cargo run -p tandem-sim -- --seed {} {what} --trace",
+        job.seed
+    )
+}
+
+/// The end of a failing run, and how to see all of it.
+fn show(job: Job) {
+    let verdict = run(job, true);
+    let from = verdict.trace.len().saturating_sub(TRACE_LINES);
+    for line in &verdict.trace[from..] {
+        println!("{line}");
+    }
+    println!("replay: {}", replay(job));
+}
+
+fn summary(failures: &[(Job, String)]) {
+    let mut checkers: Vec<&str> = failures.iter().map(|(_, c)| c.as_str()).collect();
+    checkers.sort_unstable();
+    checkers.dedup();
+    for checker in checkers {
+        let of = failures.iter().filter(|(_, c)| c == checker);
+        let names: Vec<String> = of.clone().take(8).map(|(job, _)| name(*job)).collect();
+        println!("{checker}: {} runs, {}", of.count(), names.join(", "));
+    }
+}
+
+fn rows(total: &Statistics) {
+    println!("rows of the transition table, and how often each was taken:");
+    for row in 1..=ROWS {
+        println!("  {row:2}: {}", total.rows[row - 1]);
+    }
+}
+
+fn mutations() -> ExitCode {
+    eprintln!("built without the feature `mutations`");
+    ExitCode::from(2)
+}

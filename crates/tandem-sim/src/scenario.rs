@@ -1,0 +1,490 @@
+//! Directed scenarios: what random runs seldom hit, in a few steps each. They start from a pair
+//! that serves; A is its primary, B its standby. Afterwards the settling operator takes over, as
+//! after every run.
+
+use crate::faults::Fault;
+use crate::host::{ServicesFault, StateDisk};
+use crate::network::place;
+use crate::queue::{Happening, Scope};
+use crate::world::{NODES, World};
+use tandem_core::{Command, DataState, NodeId, PeerCopy, State, Tone};
+
+/// One step.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Do this.
+    Do(fn(&mut World, NodeId)),
+    /// Nothing for so many tenths of `takeover-after`.
+    Pause(u64),
+    /// Until this is so, at most so many `takeover-after`; it must come.
+    Expect(fn(&World, NodeId) -> bool, u64),
+    /// Until this is so, at most so many `takeover-after`; it may not come.
+    Await(fn(&World, NodeId) -> bool, u64),
+}
+
+/// A scenario.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    steps: &'static [Step],
+}
+
+/// A scenario under way.
+#[derive(Debug)]
+pub struct Script {
+    scenario: &'static Scenario,
+    at: usize,
+    since: u64,
+    primary: Option<NodeId>,
+}
+
+impl Script {
+    /// From its first step.
+    #[must_use]
+    pub const fn new(scenario: &'static Scenario) -> Self {
+        Self {
+            scenario,
+            at: 0,
+            since: 0,
+            primary: None,
+        }
+    }
+}
+
+/// The scenario of that name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Scenario> {
+    SCENARIOS.iter().find(|s| s.name == name)
+}
+
+fn state(world: &World, node: NodeId) -> Option<State> {
+    world.hosts[place(node)]
+        .daemon
+        .as_ref()
+        .map(|d| d.core.view().state)
+}
+
+fn ready(world: &World, node: NodeId) -> bool {
+    world.hosts[place(node)]
+        .daemon
+        .as_ref()
+        .is_some_and(|d| d.core.view().tone == Tone::Ready)
+}
+
+fn uptodate(world: &World, node: NodeId) -> bool {
+    world.hosts[place(node)]
+        .daemon
+        .as_ref()
+        .is_some_and(|d| d.core.view().data == DataState::Uptodate)
+}
+
+fn is(world: &World, node: NodeId, wanted: State) -> bool {
+    state(world, node) == Some(wanted) && ready(world, node)
+}
+
+fn pair(world: &World, primary: NodeId) -> bool {
+    is(world, primary, State::Prim)
+        && is(world, primary.peer(), State::Second)
+        && uptodate(world, primary.peer())
+}
+
+fn fault(world: &mut World, fault: Fault, tenths: u64) {
+    let unit = world.settings.unit();
+    world.fault_begins(fault, unit * tenths / 10);
+}
+
+const LONG: u64 = 60;
+
+/// All scenarios.
+pub static SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "swap-and-swap-back",
+        steps: &[
+            Step::Do(|w, a| w.command(a, Command::Swap)),
+            Step::Expect(|w, a| pair(w, a.peer()), LONG),
+            Step::Do(|w, a| w.command(a, Command::Swap)),
+            Step::Expect(|w, a| pair(w, a), LONG),
+        ],
+    },
+    Scenario {
+        name: "stop-and-start-the-standby",
+        steps: &[
+            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Pause(20),
+            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
+            Step::Expect(pair, LONG),
+        ],
+    },
+    Scenario {
+        name: "stop-and-start-the-primary",
+        steps: &[
+            Step::Do(|w, a| w.command(a, Command::Stop)),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
+            Step::Do(|w, a| w.command(a, Command::Start)),
+            Step::Expect(|w, a| pair(w, a.peer()), LONG),
+        ],
+    },
+    Scenario {
+        name: "stop-the-module-and-start-it",
+        steps: &[
+            Step::Do(|w, a| w.command(a, Command::StopModule)),
+            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
+            Step::Await(|w, a| state(w, a.peer()) == Some(State::Stop), LONG),
+            Step::Do(|w, a| w.command(a, Command::Start)),
+            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
+            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
+        ],
+    },
+    Scenario {
+        name: "power-off-the-primary",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 300)),
+            Step::Await(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Pause(100),
+        ],
+    },
+    Scenario {
+        name: "power-off-the-standby",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a.peer()), 200)),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Pause(100),
+        ],
+    },
+    Scenario {
+        name: "power-off-both-and-only-the-standby-returns",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a.peer()), 30)),
+            Step::Pause(1),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 300)),
+            Step::Pause(50),
+            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
+            Step::Pause(100),
+        ],
+    },
+    Scenario {
+        name: "power-off-both-after-the-standby-was-out",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a.peer()), 150)),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Pause(20),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 400)),
+            Step::Pause(160),
+            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
+            Step::Pause(50),
+            Step::Do(|w, a| w.command(a.peer(), Command::Prim)),
+            Step::Pause(50),
+        ],
+    },
+    Scenario {
+        name: "kill-the-daemons",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::KillDaemon(a), 2)),
+            Step::Pause(30),
+            Step::Do(|w, a| fault(w, Fault::KillDaemon(a.peer()), 2)),
+            Step::Pause(30),
+            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
+            Step::Await(|w, a| is(w, a, State::Alone), LONG),
+            Step::Do(|w, a| fault(w, Fault::KillDaemon(a), 1)),
+            Step::Pause(30),
+        ],
+    },
+    Scenario {
+        name: "stop-the-daemon-of-the-primary-with-a-signal",
+        steps: &[
+            Step::Do(|w, node| {
+                let fault_kind = Fault::PauseProcesses {
+                    node,
+                    daemon: true,
+                    mirror: false,
+                };
+                fault(w, fault_kind, 80);
+            }),
+            Step::Pause(120),
+        ],
+    },
+    Scenario {
+        name: "a-thawed-daemon-reads-its-backlog",
+        steps: &[
+            Step::Do(|w, node| {
+                let fault_kind = Fault::PauseProcesses {
+                    node,
+                    daemon: true,
+                    mirror: false,
+                };
+                fault(w, fault_kind, 6);
+            }),
+            Step::Pause(12),
+            Step::Do(|w, node| {
+                let fault_kind = Fault::PauseProcesses {
+                    node,
+                    daemon: true,
+                    mirror: false,
+                };
+                fault(w, fault_kind, 8);
+            }),
+            Step::Pause(30),
+        ],
+    },
+    Scenario {
+        name: "pause-the-machine-of-the-primary",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::PauseMachine(a), 60)),
+            Step::Pause(120),
+        ],
+    },
+    Scenario {
+        name: "cut-every-network",
+        steps: &[
+            Step::Do(|w, _| fault(w, Fault::CutAll([true; 2]), 100)),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Await(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Pause(130),
+            Step::Do(|w, a| w.command(a.peer(), Command::Second)),
+            Step::Pause(30),
+        ],
+    },
+    Scenario {
+        name: "cut-only-the-stream",
+        steps: &[
+            Step::Do(|w, _| fault(w, Fault::CutStream([true; 2]), 60)),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Expect(pair, 200),
+        ],
+    },
+    Scenario {
+        name: "cut-one-way",
+        steps: &[
+            Step::Do(|w, _| fault(w, Fault::CutAll([true, false]), 40)),
+            Step::Pause(100),
+            Step::Do(|w, _| fault(w, Fault::CutAll([false, true]), 40)),
+            Step::Pause(100),
+        ],
+    },
+    Scenario {
+        name: "the-application-cannot-start-any-more",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::Services(a, ServicesFault::Masked), 400)),
+            Step::Do(|w, a| w.services_die(a)),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
+        ],
+    },
+    Scenario {
+        name: "stopstart",
+        steps: &[
+            Step::Do(|w, a| w.command(a.peer(), Command::StopStart)),
+            Step::Pause(20),
+            Step::Await(pair, LONG),
+            Step::Do(|w, a| w.command(a, Command::StopStart)),
+            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), 200),
+        ],
+    },
+    Scenario {
+        name: "restart",
+        steps: &[
+            Step::Do(|w, a| w.command(a, Command::Restart)),
+            Step::Pause(10),
+            Step::Expect(pair, LONG),
+        ],
+    },
+    Scenario {
+        name: "the-primary-is-lost-while-the-standby-is-resynchronised",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::KillMirror(a.peer()), 1)),
+            Step::Await(
+                |w, a| {
+                    w.mirror(a)
+                        .is_some_and(|m| matches!(m.peer_copy(), PeerCopy::Comparing { .. }))
+                },
+                LONG,
+            ),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 200)),
+            Step::Pause(100),
+        ],
+    },
+    Scenario {
+        name: "the-mirror-of-the-primary-is-killed-and-then-its-host",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::KillMirror(a), 1)),
+            Step::Await(|w, a| is(w, a, State::Alone) || pair(w, a), LONG),
+            Step::Pause(3),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 200)),
+            Step::Pause(100),
+        ],
+    },
+    Scenario {
+        name: "the-peer-returns-and-the-primary-dies-at-once",
+        steps: &[
+            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Pause(20),
+            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
+            Step::Await(
+                |w, a| w.mirror(a).is_some_and(|m| m.peer_copy() == PeerCopy::Level),
+                LONG,
+            ),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 200)),
+            Step::Pause(60),
+            Step::Do(|w, a| w.command(a.peer(), Command::Prim)),
+            Step::Pause(60),
+        ],
+    },
+    Scenario {
+        name: "swap-under-a-cut-stream",
+        steps: &[
+            Step::Do(|w, _| fault(w, Fault::CutStream([true; 2]), 8)),
+            Step::Do(|w, a| w.command(a, Command::Swap)),
+            Step::Pause(100),
+        ],
+    },
+    Scenario {
+        name: "the-peer-dies-in-a-swap",
+        steps: &[
+            Step::Do(|w, a| w.command(a, Command::Swap)),
+            Step::Await(|w, a| state(w, a) == Some(State::Wait), LONG),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a.peer()), 100)),
+            Step::Pause(200),
+        ],
+    },
+    Scenario {
+        name: "swap-to-a-node-whose-application-does-not-start",
+        steps: &[
+            Step::Do(|w, a| {
+                fault(w, Fault::Services(a.peer(), ServicesFault::Failing), 400);
+                w.command(a, Command::Swap);
+            }),
+            Step::Await(|w, a| pair(w, a), 100),
+            Step::Pause(50),
+        ],
+    },
+    Scenario {
+        name: "the-configurations-differ",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::Configuration(a.peer()), 60)),
+            Step::Pause(100),
+        ],
+    },
+    Scenario {
+        name: "the-local-disk-of-the-primary-fails",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::LocalDisk(a), 200)),
+            Step::Pause(200),
+        ],
+    },
+    Scenario {
+        name: "the-standby-cannot-apply",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::Apply(a.peer()), 60)),
+            Step::Pause(150),
+        ],
+    },
+    Scenario {
+        name: "the-state-of-the-standby-cannot-be-written",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::State(a.peer(), StateDisk::Hanging), 60)),
+            Step::Do(|w, a| fault(w, Fault::KillMirror(a.peer()), 1)),
+            Step::Pause(150),
+        ],
+    },
+    Scenario {
+        name: "the-state-of-the-primary-cannot-be-written-and-the-peer-dies",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::State(a, StateDisk::Hanging), 40)),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a.peer()), 100)),
+            Step::Pause(200),
+        ],
+    },
+    Scenario {
+        name: "the-volume-of-the-standby-went-back-in-time",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::RollBack(a.peer()), 30)),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 60)),
+            Step::Pause(45),
+            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
+            Step::Pause(150),
+        ],
+    },
+    Scenario {
+        name: "both-start-at-once",
+        steps: &[
+            Step::Do(|w, _| fault(w, Fault::PowerCutBoth, 20)),
+            Step::Pause(30),
+            Step::Do(|w, a| w.command(a, Command::Start)),
+            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
+            Step::Await(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
+        ],
+    },
+    Scenario {
+        name: "force-beside-a-silent-peer",
+        steps: &[
+            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Pause(10),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 300)),
+            Step::Pause(30),
+            Step::Do(|w, a| w.command(a.peer(), Command::PrimForce)),
+            Step::Await(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Pause(300),
+            Step::Do(|w, a| w.command(a, Command::Start)),
+            Step::Pause(30),
+        ],
+    },
+];
+
+impl World {
+    /// Goes on with the script.
+    pub(crate) fn script_step(&mut self) {
+        let unit = self.settings.unit();
+        let Some(script) = self.script.as_mut() else {
+            return;
+        };
+        let serving = NODES
+            .into_iter()
+            .find(|n| self.hosts[place(*n)].daemon.as_ref().is_some_and(|d| d.state.serves()));
+        let Some(primary) = script.primary.or(serving) else {
+            return;
+        };
+        let Some(script) = self.script.as_mut() else {
+            return;
+        };
+        script.primary = Some(primary);
+        let Some(step) = script.scenario.steps.get(script.at).copied() else {
+            return self.after(unit, Scope::World, Happening::Heal);
+        };
+        if script.since == 0 {
+            script.since = self.now;
+        }
+        let waited = self.now - script.since;
+        let mut done = true;
+        match step {
+            Step::Do(act) => act(self, primary),
+            Step::Pause(tenths) => done = waited >= unit * tenths / 10,
+            Step::Expect(holds, bound) => {
+                done = holds(self, primary);
+                if !done && waited > unit * bound {
+                    let at = self.script.as_ref().map_or(0, |s| s.at);
+                    let states: Vec<_> = NODES.into_iter().map(|n| state(self, n)).collect();
+                    return self.violate(
+                        "liveness",
+                        format!("step {at} of the scenario does not come: {states:?}"),
+                    );
+                }
+            }
+            Step::Await(holds, bound) => done = holds(self, primary) || waited > unit * bound,
+        }
+        let Some(script) = self.script.as_mut() else {
+            return;
+        };
+        if done {
+            script.at += 1;
+            script.since = 0;
+            self.after(0, Scope::World, Happening::Script);
+        } else {
+            self.after(unit / 20, Scope::World, Happening::Script);
+        }
+    }
+}
