@@ -207,17 +207,6 @@ impl Node {
 
     fn look_at_record(&mut self, theirs: Record) {
         let me = self.config.node;
-        let Some(mine) = self.disk.record.clone() else {
-            // Where the record names this node as in sync, this node has lost its state since:
-            // the other one will find its copy not level, and record it out.
-            if !theirs.insync.contains(me) {
-                self.store_record(Record {
-                    confirmed: true,
-                    ..theirs
-                });
-            }
-            return;
-        };
         if let Some(own) = self.disk.proposal.clone()
             && theirs.same_decision(&own)
         {
@@ -231,6 +220,17 @@ impl Node {
             });
             return;
         }
+        let Some(mine) = self.disk.record.clone() else {
+            // Where the record names this node as in sync, this node has lost its state since:
+            // the other one will find its copy not level, and record it out.
+            if !theirs.insync.contains(me) {
+                self.store_record(Record {
+                    confirmed: true,
+                    ..theirs
+                });
+            }
+            return;
+        };
         match mine.lineage.kinship(&theirs.lineage) {
             Kinship::Equal | Kinship::Behind if self.would_be_added(&mine, &theirs) => {}
             Kinship::Equal if theirs.version > mine.version => {
