@@ -123,7 +123,9 @@ pub struct Waiting {
     pub sequence: Option<u64>,
     /// On disk here.
     pub local: bool,
-    /// On disk there.
+    /// Its number is on disk there.
+    pub synced: bool,
+    /// On disk there, with everything before it.
     pub peer: bool,
     /// Since when.
     pub since: Instant,

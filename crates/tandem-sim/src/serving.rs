@@ -451,6 +451,7 @@ impl World {
                 }
                 mirror.generation = generation;
                 mirror.source.level_with = None;
+                mirror.source.base = None;
                 mirror.source.refusing = false;
                 mirror.source.drained = None;
                 position = mirror.source.position;
@@ -539,7 +540,10 @@ impl World {
         let sends = self
             .mirror(node)
             .is_some_and(|m| match m.source.session {
-                Session::None | Session::Hello => m.source.level_with.is_some() || m.gated(),
+                // From a clean start on, the numbers alone tell what the follower lacks.
+                Session::None | Session::Hello => {
+                    m.source.level_with.is_some() || m.gated() || m.source.base.is_some()
+                }
                 Session::Compare { next } => piece < next,
                 Session::Ending(_) | Session::Levelling(_) | Session::Live => true,
             });
@@ -566,6 +570,7 @@ impl World {
             snapshot,
             sequence: None,
             local: false,
+            synced: false,
             peer: false,
             since: local,
         });

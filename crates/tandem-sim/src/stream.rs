@@ -147,7 +147,8 @@ impl World {
         if let Frame::Hello { epoch } = frame {
             return self.hello(node, connection, epoch);
         }
-        let Some(mirror) = self.mirror_mut(node) else {
+        let host = &mut self.hosts[place(node)];
+        let Some(mirror) = host.mirror.as_mut() else {
             return;
         };
         if mirror.connection != Some(connection) {
@@ -173,6 +174,8 @@ impl World {
                 stream,
                 position,
             } => {
+                // From here on the copy follows another stream than the one that ended.
+                host.volume.base = None;
                 let follower = &mut mirror.follower;
                 follower.stream = stream;
                 match start {
@@ -301,6 +304,7 @@ impl World {
             Start::Compare => {
                 source.session = Session::Compare { next: 0 };
                 source.level_with = None;
+                source.base = None;
                 source.buffer.clear();
             }
         }
@@ -451,9 +455,8 @@ impl World {
             // What waits for a number is level only when everything before it is.
             let levelled = mirror.source.session == Session::Live;
             for waiting in &mut mirror.source.waiting {
-                if levelled && waiting.sequence.is_some() && waiting.sequence == synced {
-                    waiting.peer = true;
-                }
+                waiting.synced |= waiting.sequence.is_some() && waiting.sequence == synced;
+                waiting.peer |= levelled && waiting.synced;
             }
         }
         self.drain_progresses(node, synced);

@@ -209,8 +209,10 @@ impl Node {
         }
         if self.state == State::Second
             && let Some(healthy) = self.contact.last_healthy()
+            && let silent = healthy.after(self.config.takeover_after)
+            && silent > self.now
         {
-            deadline = deadline.min(healthy.after(self.config.takeover_after));
+            deadline = deadline.min(silent);
         }
         if let Some((_, until)) = self.permit_sent
             && until > self.now
