@@ -667,6 +667,8 @@ impl World {
             return false;
         };
         from.peer_copy() == PeerCopy::Level
+            && from.connection == to.connection
+            && to.listens()
             && to.follower.level
             && to.follower.stream == from.incarnation
             && to.follower.applied == from.source.position

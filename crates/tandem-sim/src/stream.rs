@@ -109,9 +109,10 @@ impl World {
         let host = &self.hosts[place(peer)];
         let listens = host.up
             && !host.paused
-            && host.mirror.as_ref().is_some_and(|m| {
-                !m.paused && matches!(m.role, MirrorRole::Following { .. }) && m.fault_allows()
-            });
+            && host
+                .mirror
+                .as_ref()
+                .is_some_and(|m| !m.paused && m.listens());
         let reachable = self.wires.open_both(ChannelId::Stream);
         let now = self.now;
         let Some(mirror) = self.mirror_mut(node) else {
@@ -223,10 +224,11 @@ impl World {
         let Some(mirror) = host.mirror.as_mut() else {
             return;
         };
+        let listens = mirror.listens();
         let MirrorRole::Following { epoch: mine } = mirror.role else {
             return self.refuse_connection(node, connection);
         };
-        if epoch.0 < host.volume.epoch || epoch < mine {
+        if epoch.0 < host.volume.epoch || epoch < mine || !listens {
             return self.refuse_connection(node, connection);
         }
         mirror.connection = Some(connection);
@@ -624,12 +626,13 @@ impl World {
 }
 
 impl Mirror {
-    /// Whether its fault lets it follow: a rolled-back volume is healed by a comparison.
+    /// Whether it accepts a stream. A rolled-back volume is healed by a comparison.
     #[must_use]
-    pub fn fault_allows(&self) -> bool {
-        match self.fault {
+    pub fn listens(&self) -> bool {
+        let able = match self.fault {
             None | Some(MirrorFault::Volume(_)) => true,
             Some(MirrorFault::LocalDisk(_) | MirrorFault::Apply(_)) => false,
-        }
+        };
+        able && self.busy.is_none() && matches!(self.role, MirrorRole::Following { .. })
     }
 }

@@ -451,7 +451,11 @@ impl Node {
         };
         let generation = record.lineage.current;
         let due = self.last_released != Some(generation) || mirror.stalled;
-        if gated && due && self.released.is_none() {
+        if self.released.is_some() {
+            // What the mirror showed before it released the peer says nothing about the peer now.
+            return;
+        }
+        if gated && due {
             let id = self.command_mirror(MirrorCommand::ReleasePeer {
                 epoch: record.epoch,
                 generation,
