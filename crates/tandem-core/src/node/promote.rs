@@ -12,7 +12,7 @@ use crate::effect::{Effect, MirrorCommand};
 use crate::event::{MirrorRole, ServiceFailure};
 use crate::ids::EffectId;
 use crate::record::InSync;
-use crate::table::Cause;
+use crate::table::{Cause, State};
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::time::Duration;
@@ -185,14 +185,20 @@ impl Node {
         let peer_serves = !self.i_hold()
             && !self.peer_silent()
             && self.contact.latest().is_some_and(|m| m.state.serves());
+        // Whoever served may have gone on alone meanwhile, and be comparing this copy again.
+        let copy_lost = self.state == State::Second && !self.copy_is_level();
         let diverged = self.divergence.is_some() && !self.divergence_won();
         let stopped = self.durable.wanted == crate::record::Wanted::Stopped;
-        if self.settled() && (heard_again || peer_serves || diverged || stopped) {
+        if self.settled() && (heard_again || peer_serves || copy_lost || diverged || stopped) {
             // Nobody acted on the proposal; if the other one accepted it, its record says so.
             self.durable.proposal = None;
             self.proposed = None;
             self.activity = Activity::Idle;
-            self.note("the promotion ended: the other node is there".to_string());
+            self.note(if copy_lost {
+                "the promotion ended: this copy is not level any more".to_string()
+            } else {
+                "the promotion ended: the other node is there".to_string()
+            });
             return true;
         }
         false

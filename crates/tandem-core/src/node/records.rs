@@ -389,7 +389,7 @@ impl Node {
     }
 
     /// This copy's disk has everything from the gate on (R2).
-    fn copy_is_level(&self) -> bool {
+    pub(super) fn copy_is_level(&self) -> bool {
         self.mirror.as_ref().is_some_and(|m| {
             m.level && m.fault.is_none() && matches!(m.role, MirrorRole::Following { .. })
         })
