@@ -95,7 +95,9 @@ impl World {
         if !gated {
             self.check_lone_answer(node);
         }
-        let finding = self.truth.acknowledged(node, self.now, piece, writes);
+        let finding = self
+            .truth
+            .acknowledged(node, self.now, piece, writes, !gated);
         self.finding(finding);
     }
 
@@ -287,7 +289,10 @@ impl World {
             return;
         }
         let shown = daemon.core.view();
-        if shown.data != DataState::Uptodate {
+        let forced = shown
+            .record
+            .is_some_and(|r| self.truth.forced_unserved(r.lineage.current));
+        if shown.data != DataState::Uptodate || forced {
             return;
         }
         let lacks = self

@@ -179,6 +179,11 @@ pub struct Source {
     pub refusing: bool,
     /// The end of the drain.
     pub drained: Option<u64>,
+    /// The gate was shut by this session and nobody relies on it yet: it opens with the session.
+    pub provisional: bool,
+    /// The peer has to be compared, which a shut gate forbids: its copy is a member of insync, and
+    /// would be a mixture of two points in time for a while. It has to be released first.
+    pub blocked: bool,
     /// The clean end from which this term started.
     pub base: Option<(u64, u64)>,
 }
@@ -337,7 +342,8 @@ impl Mirror {
             MirrorRole::Serving { gated, .. } => {
                 let waits = |since: Instant| local.since(since) > limit;
                 gated
-                    && (waits(self.source.heard)
+                    && (self.source.blocked
+                        || waits(self.source.heard)
                         || self.source.waiting.iter().any(|w| waits(w.since)))
             }
             MirrorRole::Following { .. } => self.connection.is_none(),

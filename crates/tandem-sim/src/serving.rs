@@ -452,6 +452,8 @@ impl World {
                 mirror.generation = generation;
                 mirror.source.level_with = None;
                 mirror.source.base = None;
+                mirror.source.blocked = false;
+                mirror.source.provisional = false;
                 mirror.source.refusing = false;
                 mirror.source.drained = None;
                 position = mirror.source.position;

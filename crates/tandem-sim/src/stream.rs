@@ -48,10 +48,7 @@ impl World {
     /// This end of the connection is gone; the other one is told, if it can be.
     pub(crate) fn stream_breaks(&mut self, node: NodeId, connection: u64) {
         let peer = node.peer();
-        if let Some(mirror) = self.mirror_mut(node) {
-            mirror.connection = None;
-            mirror.source.session = Session::None;
-        }
+        self.session_lost(node);
         if self.stream.as_ref().is_some_and(|c| c.id == connection) {
             let open = self.wires.open(ChannelId::Stream, node);
             if let (true, Some(mirror)) = (open, self.mirror(peer)) {
@@ -72,9 +69,22 @@ impl World {
         if let Some(mirror) = self.mirror_mut(node)
             && mirror.connection == Some(connection)
         {
-            mirror.connection = None;
-            mirror.source.session = Session::None;
+            self.session_lost(node);
             self.mirror_changed(node);
+        }
+    }
+
+    fn session_lost(&mut self, node: NodeId) {
+        let Some(mirror) = self.mirror_mut(node) else {
+            return;
+        };
+        mirror.connection = None;
+        mirror.source.session = Session::None;
+        if core::mem::take(&mut mirror.source.provisional) {
+            if let MirrorRole::Serving { gated, .. } = &mut mirror.role {
+                *gated = false;
+            }
+            self.reply(node);
         }
     }
 
@@ -184,7 +194,7 @@ impl World {
                     Start::Clean => {
                         follower.received = position;
                         follower.applied = position;
-                        follower.level = true;
+                        follower.level = false;
                     }
                     Start::Compare => {
                         follower.received = position;
@@ -291,6 +301,16 @@ impl World {
         } else {
             (Start::Compare, source.position)
         };
+        let gated = matches!(mirror.role, MirrorRole::Serving { gated: true, .. });
+        if start == Start::Compare && gated {
+            source.blocked = true;
+            let connection = mirror.connection;
+            self.note(node, || "the peer has to be released and compared".into());
+            if let Some(connection) = connection {
+                self.stream_breaks(node, connection);
+            }
+            return;
+        }
         let number = mirror.incarnation;
         let frame = Frame::Begin {
             start,
@@ -299,21 +319,13 @@ impl World {
         };
         match start {
             Start::Replay => source.session = Session::Live,
-            Start::Clean => {
-                source.session = Session::Live;
-                source.level_with = Some(incarnation);
-            }
+            Start::Clean => source.session = Session::Ending(u64::MAX),
             Start::Compare => {
                 source.session = Session::Compare { next: 0 };
                 source.level_with = None;
                 source.base = None;
                 source.buffer.clear();
             }
-        }
-        if start == Start::Clean
-            && let MirrorRole::Serving { gated, .. } = &mut mirror.role
-        {
-            *gated = true;
         }
         let again: Vec<_> = mirror
             .source
@@ -331,6 +343,9 @@ impl World {
                 self.stream_send(node, Frame::Operation(sequence, operation));
             }
             self.ask_again(node, from);
+        }
+        if start == Start::Clean {
+            self.level_now(node);
         }
         self.mirror_changed(node);
     }
@@ -410,13 +425,28 @@ impl World {
         sequence
     }
 
+    /// Shuts the gate, then lets the follower become level (R2).
+    fn level_now(&mut self, node: NodeId) {
+        let Some(mirror) = self.mirror_mut(node) else {
+            return;
+        };
+        let generation = mirror.generation;
+        if let MirrorRole::Serving { gated, .. } = &mut mirror.role {
+            mirror.source.provisional = !*gated;
+            *gated = true;
+        }
+        let sequence = self.number(node, Operation::Level { generation });
+        if let Some(mirror) = self.mirror_mut(node) {
+            mirror.source.session = Session::Levelling(sequence);
+        }
+    }
+
     /// The follower is further.
     fn progress(&mut self, node: NodeId, applied: u64, synced: Option<u64>) {
         let early_level = self.settings.mirror_mutated(Chosen::LevelEarly);
         let Some(mirror) = self.mirror_mut(node) else {
             return;
         };
-        let generation = mirror.generation;
         let source = &mut mirror.source;
         source.applied = source.applied.max(applied);
         while source.buffer.front().is_some_and(|(first, _)| *first <= applied) {
@@ -424,17 +454,10 @@ impl World {
         }
         let mut level = false;
         match source.session {
-            Session::Ending(end) if applied >= end => {
-                if let MirrorRole::Serving { gated, .. } = &mut mirror.role {
-                    *gated = true;
-                }
-                let sequence = self.number(node, Operation::Level { generation });
-                if let Some(mirror) = self.mirror_mut(node) {
-                    mirror.source.session = Session::Levelling(sequence);
-                }
-            }
+            Session::Ending(end) if applied >= end => self.level_now(node),
             Session::Levelling(sequence) if synced == Some(sequence) || early_level => {
                 source.session = Session::Live;
+                source.provisional = false;
                 level = true;
                 for waiting in &mut source.waiting {
                     if waiting.sequence.is_none_or(|s| s <= sequence) {

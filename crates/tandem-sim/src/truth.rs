@@ -277,6 +277,7 @@ impl Truth {
         now: Time,
         piece: usize,
         writes: &Bits,
+        lone: bool,
     ) -> Finding {
         self.acknowledgements += 1;
         let term = self.terms[place(node)].as_mut()?;
@@ -289,7 +290,7 @@ impl Truth {
             !core::mem::replace(&mut line.acknowledged, true)
         };
         self.overlaps(node, term, begun)
-            .or_else(|| self.missed_by_younger(term.generation, piece, writes))
+            .or_else(|| self.missed_by_younger(term.generation, piece, writes, lone))
             .or_else(|| {
                 first_of_line
                     .then(|| self.stands_beside(term.generation))
@@ -327,6 +328,7 @@ impl Truth {
         generation: GenerationId,
         piece: usize,
         writes: &Bits,
+        lone: bool,
     ) -> Finding {
         let younger: Vec<GenerationId> = self
             .lines
@@ -335,7 +337,9 @@ impl Truth {
             .filter(|g| self.is_ancestor(generation, *g))
             .collect();
         for line in younger {
-            if self.forced_between(line, generation) {
+            // What is answered with the peer's help is there; only a lone answer can be excused.
+            let split = lone && self.excused_above(line, generation);
+            if split || self.forced_between(line, generation) {
                 continue;
             }
             let open = &self.lines[&line].open.pieces[piece];
@@ -381,6 +385,13 @@ impl Truth {
                  no record excuses it"
             ),
         ))
+    }
+
+    /// Whether an operator forced this generation and nothing has served it yet.
+    #[must_use]
+    pub fn forced_unserved(&self, generation: GenerationId) -> bool {
+        !self.lines.contains_key(&generation)
+            && self.births.get(&generation).is_some_and(|b| b.forced)
     }
 
     /// Whether a copy that is shown as uptodate lacks something acknowledged.

@@ -289,7 +289,12 @@ impl World {
     /// Delivers what waited for an open way, breaks what waited too long, connects again.
     fn look_after_links(&mut self) {
         let limit = self.settings.unit();
-        let control_open = self.wires.open_both(ChannelId::Control);
+        // A daemon that does not read is found out by its own keepalive.
+        let reads = self
+            .hosts
+            .iter()
+            .all(|h| !h.paused && h.daemon.as_ref().is_none_or(|d| !d.paused));
+        let control_open = self.wires.open_both(ChannelId::Control) && reads;
         if let Some(control) = self.control.as_mut() {
             if control_open {
                 control.cut_since = None;
@@ -303,7 +308,7 @@ impl World {
             let both = self
                 .hosts
                 .iter()
-                .all(|h| h.up && !h.paused && h.daemon.as_ref().is_some_and(|d| !d.paused));
+                .all(|h| h.up && h.daemon.is_some());
             if both {
                 self.control = Some(self.wires.connect());
             }
