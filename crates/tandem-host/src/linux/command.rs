@@ -15,17 +15,21 @@ use super::shell;
 /// The processes of one command service.
 #[derive(Clone, Debug)]
 pub struct CommandProcesses {
-    /// `MODULE.SERVICE`
-    name: String,
+    service: String,
+    /// Two daemons of one machine (each with a runtime directory of its own) may have services of
+    /// the same name.
+    group: String,
     note: PathBuf,
 }
 
 impl CommandProcesses {
     pub fn new(module: &str, service: &str, runtime_dir: &Path) -> Self {
         let name = format!("{module}.{service}").replace('/', "-");
+        let daemon = crc32c::crc32c(runtime_dir.as_os_str().as_encoded_bytes());
         Self {
+            service: service.to_owned(),
+            group: format!("tandem.{daemon:08x}.{name}"),
             note: runtime_dir.join(format!("{name}.processes")),
-            name,
         }
     }
 
@@ -35,11 +39,11 @@ impl CommandProcesses {
     /// # Errors
     /// It cannot be run, or not be noted.
     pub fn spawn(&self, line: &str) -> io::Result<Child> {
-        let container = match ControlGroup::create(&format!("tandem.{}", self.name)) {
+        let container = match ControlGroup::create(&self.group) {
             Ok(container) => Some(container),
             Err(error) => {
                 tracing::warn!(
-                    service = self.name, %error,
+                    service = self.service, %error,
                     "no control group can be made: processes that leave their group are not found"
                 );
                 None
@@ -52,7 +56,11 @@ impl CommandProcesses {
             start_time: process::start_time(leader).unwrap_or(0),
             container: container.map(|group| group.dir().to_owned()),
         };
-        fs::write(&self.note, note.to_string())?;
+        if let Err(error) = fs::write(&self.note, note.to_string()) {
+            // Without the note it would never be found again.
+            shell::kill_group(leader);
+            return Err(error);
+        }
         Ok(child)
     }
 
@@ -67,9 +75,15 @@ impl CommandProcesses {
         })
     }
 
-    /// Forgets the last start, of which nothing is left.
-    pub fn forget(&self) {
-        if let Some(group) = self.remains().and_then(|remains| remains.control_group) {
+    /// Forgets the last start, unless something of it is left.
+    pub fn forget_if_gone(&self) {
+        let Some(remains) = self.remains() else {
+            return;
+        };
+        if !remains.processes().is_empty() {
+            return;
+        }
+        if let Some(group) = remains.control_group {
             group.remove();
         }
         // A note that stays names processes that are gone.

@@ -323,14 +323,12 @@ impl Driver {
                 }
             }
         }
+        processes.forget_if_gone();
         if let Some(check) = check
             && shell::run(check, PROBE_LIMIT).await.is_ok()
         {
             let reason = "its check command still succeeds after the stop".to_owned();
             return Err(failure(service, reason));
-        }
-        if ending == Ending::Gone {
-            processes.forget();
         }
         Ok(ending)
     }
@@ -541,16 +539,11 @@ async fn await_start_command(
     deadline: Instant,
     processes: &CommandProcesses,
 ) -> Result<(), ServiceFailure> {
-    match tokio::time::timeout_at(deadline, child.wait()).await {
-        Ok(Ok(status)) if status.success() => {
-            let left = processes
-                .remains()
-                .is_some_and(|remains| !remains.processes().is_empty());
-            if !left {
-                processes.forget();
-            }
-            Ok(())
-        }
+    let ended = tokio::time::timeout_at(deadline, child.wait()).await;
+    // What is left now is the service. When nothing is left, there is nothing to watch.
+    processes.forget_if_gone();
+    match ended {
+        Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(failure(
             service,
             format!("its start command ended with {status}"),
