@@ -44,6 +44,8 @@ pub struct Daemon {
     pub mirror_connected: bool,
     /// Commands for a mirror that is not connected.
     held: VecDeque<(EffectId, MirrorCommand)>,
+    /// Commands that the mirror was sent and has not answered.
+    sent: Vec<EffectId>,
     /// The newest permit.
     permit: Option<(Epoch, Instant)>,
     /// It keeps the address alive.
@@ -109,6 +111,7 @@ impl World {
             write_stuck: false,
             mirror_connected: found,
             held: VecDeque::new(),
+            sent: Vec::new(),
             permit: None,
             holds_address: false,
             refresh: 0,
@@ -530,6 +533,7 @@ impl World {
             return;
         };
         if daemon.mirror_connected {
+            daemon.sent.push(id);
             self.tell_mirror(node, ToMirror::Command(id, command));
         } else {
             daemon.held.push_back((id, command));
@@ -552,6 +556,7 @@ impl World {
         };
         daemon.mirror_connected = true;
         let (held, permit) = (core::mem::take(&mut daemon.held), daemon.permit);
+        daemon.sent.extend(held.iter().map(|(id, _)| *id));
         self.mirror_report(node);
         if let Some((epoch, until)) = permit {
             self.tell_mirror(node, ToMirror::Permit(epoch, until));
@@ -679,17 +684,34 @@ impl World {
     pub(crate) fn outcome(&mut self, node: NodeId, event: Event) {
         match &event {
             Event::ServicesStarted(_) => self.watch(node),
-            Event::MirrorLost => {
+            Event::MirrorDone { id, .. } | Event::MirrorRefused { id, .. } => {
                 if let Some(daemon) = self.hosts[place(node)].daemon.as_mut() {
-                    daemon.mirror_connected = false;
-                    let scope = Scope::Daemon(node, daemon.incarnation);
-                    let delay = self.random.between(20, 500) * MILLISECOND;
-                    self.after(delay, scope, Happening::EnsureMirror);
+                    daemon.sent.retain(|sent| sent != id);
                 }
             }
+            Event::MirrorLost => return self.mirror_lost(node),
             _ => {}
         }
         self.feed(node, event);
+    }
+
+    /// The mirror's process is gone: what it had been sent counts as refused, its permit is void,
+    /// and it is started again.
+    fn mirror_lost(&mut self, node: NodeId) {
+        let delay = self.random.between(20, 500) * MILLISECOND;
+        let Some(daemon) = self.hosts[place(node)].daemon.as_mut() else {
+            return;
+        };
+        daemon.mirror_connected = false;
+        daemon.permit = None;
+        let void = core::mem::take(&mut daemon.sent);
+        let scope = Scope::Daemon(node, daemon.incarnation);
+        self.after(delay, scope, Happening::EnsureMirror);
+        self.feed(node, Event::MirrorLost);
+        for id in void {
+            let reason = "the mirror's process was lost".into();
+            self.feed(node, Event::MirrorRefused { id, reason });
+        }
     }
 }
 

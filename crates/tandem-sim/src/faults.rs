@@ -231,6 +231,7 @@ impl World {
                 self.hosts[place(node)].volume.roll_back();
             }
             Fault::Shutdown(node) => {
+                self.hosts[place(node)].shutting_down = true;
                 if self.runs(node) {
                     self.feed(node, Event::ShuttingDown);
                 }
@@ -380,6 +381,9 @@ impl World {
         self.wires.heal();
         for node in NODES {
             self.resume_machine(node);
+            if self.hosts[place(node)].shutting_down {
+                self.cut_power(node);
+            }
             self.boot(node);
             self.pause_daemon(node, false);
             self.pause_mirror(node, false);

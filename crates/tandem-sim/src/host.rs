@@ -78,6 +78,8 @@ pub struct Host {
     pub up: bool,
     /// Its boots so far.
     pub boot: u64,
+    /// The operating system shuts down.
+    pub shutting_down: bool,
     /// It is a virtual machine that stands still.
     pub paused: bool,
     /// What waits for it to go on.
@@ -118,6 +120,7 @@ impl Host {
             node,
             up: false,
             boot: 0,
+            shutting_down: false,
             paused: false,
             deferred: Vec::new(),
             clock: Clock::boot(0, parts_per_million),
@@ -153,6 +156,7 @@ impl World {
             return;
         }
         host.up = true;
+        host.shutting_down = false;
         host.boot += 1;
         host.clock = Clock::boot(now, rate);
         host.daemon_starts = 0;
