@@ -106,7 +106,8 @@ pub enum MirrorCommand {
     Seal,
     /// The record without the peer counts: answer without it, also what waits already.
     ReleasePeer {
-        /// The epoch of the session.
+        /// The epoch of the session, or a higher one, in which the session goes on: the winner of
+        /// a divergence never stopped serving (R8). On disk as the highest before it is used.
         epoch: Epoch,
         /// The new generation.
         generation: GenerationId,

@@ -128,6 +128,8 @@ pub(super) enum RestartStep {
     /// The mirror was lost: the record says that the peer is out, because its copy has to be
     /// compared with what a new session holds (R8).
     Record,
+    /// A session of an older epoch ends.
+    Close(EffectId),
     /// The mirror mounts again.
     Serve(EffectId),
     /// It did not, or no mirror is there: again then.
@@ -199,8 +201,15 @@ impl Node {
         }
         if self.released == Some(id) {
             self.released = None;
-            if let Outcome::Done(_) = outcome {
-                self.last_released = self.record().map(|r| r.lineage.current);
+            match outcome {
+                Outcome::Done(_) => {
+                    self.last_released = self.record().map(|r| r.lineage.current);
+                }
+                Outcome::Refused(reason) if self.session_is_older() => {
+                    self.note(alloc::format!("the session cannot go on: {reason}"));
+                    self.restart_mirror_lost();
+                }
+                _ => {}
             }
             return;
         }

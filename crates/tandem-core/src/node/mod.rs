@@ -94,6 +94,7 @@ pub struct Node {
     prefer_me: bool,
     leaving: Option<Instant>,
     swap_wanted: Option<Instant>,
+    given_up: Option<Instant>,
     stop_whole: bool,
     taken_by_swap: bool,
     idle_since: Option<Instant>,
@@ -145,6 +146,7 @@ impl Node {
             prefer_me: false,
             leaving: None,
             swap_wanted: None,
+            given_up: None,
             stop_whole: false,
             taken_by_swap: false,
             idle_since: None,
@@ -349,6 +351,18 @@ impl Node {
             Some(MirrorRole::Serving { epoch: serving, .. }) if Some(serving) == epoch)
     }
 
+    /// The mounted session has an older epoch than the record: the winner of a divergence took a
+    /// higher one and keeps its session (R8).
+    fn session_is_older(&self) -> bool {
+        let me = self.config.node;
+        self.record().is_some_and(|r| {
+            r.holder == me
+                && r.insync == InSync::Only(me)
+                && matches!(self.mirror.as_ref().map(|m| m.role),
+                    Some(MirrorRole::Serving { epoch, .. }) if epoch < r.epoch)
+        })
+    }
+
     fn peer_level(&self) -> bool {
         self.mirror
             .as_ref()
@@ -507,7 +521,9 @@ impl Node {
         if record.holder != self.config.node || !(self.state.serves() || self.mirror_serves()) {
             return;
         }
-        if self.activity.leaves_at_once() {
+        // A permit of an epoch that the mirror does not know yet would park what is served.
+        let unknown = self.session_is_older() && self.released.is_none();
+        if self.activity.leaves_at_once() || unknown {
             return;
         }
         let until = if self.needs_permit() {

@@ -4,6 +4,7 @@
 //! record, makes it count; the proposer learns that from the other's messages. Losing, repeating
 //! or reordering messages changes nothing, because each carries the whole record and proposal.
 
+use super::activity::Activity;
 use super::{Divergence, Node};
 use crate::event::MirrorRole;
 use crate::ids::{Epoch, Sequence, Version};
@@ -81,7 +82,11 @@ impl Node {
     }
 
     fn next_epoch(&self, base: &Record) -> Epoch {
-        base.epoch.max(self.durable.highest_epoch).next()
+        let theirs = self.contact.latest().and_then(|m| m.record.as_ref());
+        base.epoch
+            .max(self.durable.highest_epoch)
+            .max(theirs.map_or(Epoch(0), |r| r.epoch))
+            .next()
     }
 
     fn store_record(&mut self, record: Record) {
@@ -286,7 +291,9 @@ impl Node {
                     .to_string(),
             );
         }
-        if self.divergence_won() && theirs.epoch >= mine.epoch && self.settled() {
+        // Whoever begins to serve later takes a higher epoch then.
+        let serves = self.state.serves() && self.activity == Activity::Idle;
+        if serves && self.divergence_won() && theirs.epoch >= mine.epoch && self.settled() {
             // The winner goes on with the highest epoch + 1 (R8).
             let mut new = mine.clone();
             new.version = Version(mine.version.0.max(theirs.version.0)).next();
@@ -295,7 +302,7 @@ impl Node {
                 .max(mine.epoch)
                 .max(self.durable.highest_epoch)
                 .next();
-            if new.insync == InSync::Only(self.config.node) && self.state.serves() {
+            if new.insync == InSync::Only(self.config.node) {
                 self.store_record(new);
             }
         }
@@ -335,9 +342,12 @@ impl Node {
     fn look_at_proposal(&mut self, proposal: Record) {
         let me = self.config.node;
         let Some(mine) = self.disk.record.clone() else {
+            // Both were chosen at once: node 1's proposal stands, so that they do not accept each
+            // other's.
+            let own_stands = self.disk.proposal.is_some() && me < me.peer();
             // The first record: the operator chose the other node. Or this node lost its state,
             // and is recorded out.
-            if !proposal.insync.contains(me) {
+            if !proposal.insync.contains(me) && !own_stands {
                 self.note("the other node holds the data to keep".to_string());
                 self.store_record(Record {
                     confirmed: true,

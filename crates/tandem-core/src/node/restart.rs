@@ -60,10 +60,16 @@ impl Node {
                     self.on(restart, RestartStep::Record);
                 }
             }
+            (RestartStep::Close(waiting), Outcome::Done(_)) if waiting == id => {
+                self.on(restart, RestartStep::Record);
+            }
             (RestartStep::Serve(waiting), Outcome::Done(_)) if waiting == id => {
                 self.start(restart);
             }
-            (RestartStep::Serve(waiting), Outcome::Refused(reason)) if waiting == id => {
+            (
+                RestartStep::Close(waiting) | RestartStep::Serve(waiting),
+                Outcome::Refused(reason),
+            ) if waiting == id => {
                 self.reason = format!("the mirror cannot serve: {reason}");
                 self.note(self.reason.clone());
                 let again = self.pause();
@@ -138,7 +144,12 @@ impl Node {
             return;
         }
         let Some(mirror) = &self.mirror else { return };
-        if !matches!(mirror.role, MirrorRole::Idle) || mirror.fault.is_some() {
+        if mirror.fault.is_some() {
+            return;
+        }
+        if mirror.role != MirrorRole::Idle {
+            let id = self.command_mirror(MirrorCommand::Close);
+            self.on(restart, RestartStep::Close(id));
             return;
         }
         if self.state == State::Prim {

@@ -360,6 +360,10 @@ impl Node {
                 self.demote(Goal::GiveUp, text.unwrap_or_default());
                 return;
             }
+            if self.session_is_older() {
+                self.raise_session();
+                return;
+            }
             if !self.mirror_serves() {
                 self.restart_mirror_lost();
                 return;
@@ -376,6 +380,21 @@ impl Node {
             Some(InSync::Both) => self.keep_both(),
             Some(InSync::Only(_)) => self.go_on_alone(),
             None => {}
+        }
+    }
+
+    /// Tells the mirror the epoch of the record, in which the running session goes on.
+    fn raise_session(&mut self) {
+        let Some(record) = self.record().cloned() else {
+            return;
+        };
+        if self.released.is_none() {
+            self.used_epoch = Some(record.epoch);
+            let id = self.command_mirror(MirrorCommand::ReleasePeer {
+                epoch: record.epoch,
+                generation: record.lineage.current,
+            });
+            self.released = Some(id);
         }
     }
 
@@ -643,6 +662,13 @@ impl Node {
                     peer.state == State::Stop || (peer.state == State::Wait && !peer.mirror.usable);
                 let offered = peer.proposal.is_some();
                 if !given_up || offered {
+                    self.given_up = None;
+                    return;
+                }
+                // What it served may still run. If its session cannot be ended, it gets as long as
+                // one that is silent.
+                let since = *self.given_up.get_or_insert(self.now);
+                if peer.mirror.serving && self.now.since(since) < self.config.takeover_after {
                     return;
                 }
                 let clean = self.record().is_some_and(|r| r.clean);
