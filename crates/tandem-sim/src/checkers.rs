@@ -78,6 +78,15 @@ impl World {
         self.hosts[place(node)].volume.disk_label.mixed = false;
     }
 
+    /// A session goes on in a higher epoch.
+    pub(crate) fn epoch_raised(&mut self, node: NodeId, epoch: Epoch) {
+        if let Some(term) = self.truth.term(node) {
+            self.truth.session_ended(node);
+            let finding = self.truth.session_opened(node, epoch, term.generation);
+            self.finding(finding);
+        }
+    }
+
     /// What is served has this generation from now on.
     pub(crate) fn generation_begins(&mut self, node: NodeId, generation: GenerationId) {
         let host = &self.hosts[place(node)];
@@ -196,6 +205,7 @@ impl World {
         let had = self.hosts[place(node)].durable.record.is_some();
         for record in self.truth.written(durable) {
             let lone = !record.confirmed && !record.forced && had;
+            let lone = lone && self.truth.shrunk_by(&record);
             let limit = self.settings.unit() * 2;
             if lone && self.joined.is_some_and(|since| self.now - since > limit) {
                 self.violate(

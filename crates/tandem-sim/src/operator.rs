@@ -241,16 +241,18 @@ impl World {
                     self.ask(node, Command::Prim);
                 } else if dark < 24 {
                     self.ask(node, Command::Stop);
-                } else if dark > 30 && self.may_need_force() {
+                } else if dark > 30 && self.may_need_force(seen) {
                     self.ask(node, Command::PrimForce);
                 }
             }
         }
     }
 
-    /// A volume that went back in time may be the only one in sync: then an operator has to choose.
-    fn may_need_force(&self) -> bool {
+    /// A volume that went back in time may be the only one in sync, and copies without anything in
+    /// common are settled by nobody else: an operator has to choose.
+    fn may_need_force(&self, seen: [Seen; 2]) -> bool {
         self.hosts.iter().any(|h| h.volume.rolled_back)
+            || seen.iter().all(|s| s.data == DataState::Diverged)
     }
 
     fn ask(&mut self, node: NodeId, command: Command) {

@@ -323,7 +323,7 @@ impl World {
             (
                 MirrorCommand::ReleasePeer { epoch, .. },
                 MirrorRole::Serving { epoch: mine, .. },
-            ) => (*epoch != mine).then_some("another epoch is served"),
+            ) => (*epoch < mine).then_some("a newer epoch is served"),
             (MirrorCommand::Drain, MirrorRole::Serving { .. }) => {
                 (mirror.source.session != Session::Live).then_some("the peer is not level")
             }
@@ -444,11 +444,14 @@ impl World {
                 }
                 position = self.hosts[place(node)].volume.position;
             }
-            MirrorCommand::ReleasePeer { generation, .. } => {
+            MirrorCommand::ReleasePeer { generation, epoch } => {
                 let connection = mirror.connection;
-                if let MirrorRole::Serving { gated, .. } = &mut mirror.role {
-                    *gated = false;
-                }
+                host.volume.epoch = host.volume.epoch.max(epoch.0);
+                let raised = mirror.serving().is_some_and(|mine| mine < epoch);
+                mirror.role = MirrorRole::Serving {
+                    epoch,
+                    gated: false,
+                };
                 mirror.generation = generation;
                 mirror.source.level_with = None;
                 mirror.source.base = None;
@@ -459,6 +462,9 @@ impl World {
                 position = mirror.source.position;
                 if let Some(connection) = connection {
                     self.stream_breaks(node, connection);
+                }
+                if raised {
+                    self.epoch_raised(node, epoch);
                 }
                 self.generation_begins(node, generation);
                 self.reply(node);

@@ -44,6 +44,7 @@ impl fmt::Display for Violation {
 struct Birth {
     unconfirmed: bool,
     forced: bool,
+    version: u64,
 }
 
 /// One generation.
@@ -120,18 +121,25 @@ impl Truth {
         for (record, counts) in [(&durable.record, true), (&durable.proposal, false)] {
             let Some(record) = record else { continue };
             if counts || record.forced {
-                self.births
-                    .entry(record.lineage.current)
-                    .or_insert(Birth {
-                        unconfirmed: !record.confirmed,
-                        forced: record.forced,
-                    });
+                self.births.entry(record.lineage.current).or_insert(Birth {
+                    unconfirmed: !record.confirmed,
+                    forced: record.forced,
+                    version: record.version.0,
+                });
             }
             if counts && self.decisions.insert(decision(record)) {
                 new.push(record.clone());
             }
         }
         new
+    }
+
+    /// Whether this is the decision that made its generation.
+    #[must_use]
+    pub fn shrunk_by(&self, record: &Record) -> bool {
+        self.births
+            .get(&record.lineage.current)
+            .is_some_and(|b| b.version == record.version.0)
     }
 
     /// Whether this decision has been on a disk.
