@@ -1,6 +1,9 @@
 //! Directories to mirror, for tests: on the machine's own file system, on a small ext4 of their
 //! own, and with something mounted over them. Everything is undone when it is dropped.
 
+// Each test that includes this uses a part of it.
+#![allow(dead_code)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -1,0 +1,140 @@
+//! Reconciling a directory with the source's listing of it, during a comparison.
+//!
+//! What stands here under a listed name is adopted if it is of the same kind: its contents are
+//! compared afterwards, so most bytes need not travel. It is replaced by something new where the
+//! kind differs, and where it is an inode that already stands for another object: two names that
+//! are one file here may be two files at the source. What no part of the listing names is removed.
+//! The directory's own modification time stays what it was described as.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, linkat};
+use tandem_wire::stream::{Entry, Name, ObjectKind};
+
+use super::error::{ApplyError, on, on_name};
+use super::names::{Found, entry_kind, look, make};
+use super::objects::Kind;
+use super::{Place, Replica, attributes, is_hidden};
+use crate::sys;
+
+/// Which part of a listing this is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) first: bool,
+    pub(super) last: bool,
+}
+
+impl Replica {
+    pub(super) fn list_directory(
+        &mut self,
+        place: Place,
+        entries: &[Entry],
+        part: &Part,
+    ) -> Result<(), ApplyError> {
+        let directory = self.objects_of(place.volume)?.directory(place.object)?;
+        self.preserve_time(place)?;
+        let mut names = match part.first {
+            true => HashSet::new(),
+            false => self
+                .listings
+                .remove(&place)
+                .ok_or(ApplyError::Listing(place.object))?,
+        };
+        for entry in entries {
+            Self::check_name(place, &entry.name)?;
+            self.reconcile(place, directory.as_fd(), entry)?;
+            names.insert(entry.name.clone());
+        }
+        if part.last {
+            self.remove_unlisted(place, directory.as_fd(), &names)
+        } else {
+            self.listings.insert(place, names);
+            Ok(())
+        }
+    }
+
+    fn reconcile(
+        &mut self,
+        parent: Place,
+        directory: BorrowedFd<'_>,
+        entry: &Entry,
+    ) -> Result<(), ApplyError> {
+        let name = entry.name.as_bytes();
+        let found = look(directory, name)?;
+        let objects = self.objects_of(parent.volume)?;
+        if objects.knows(entry.object) {
+            return self.reconcile_known(parent, directory, entry, found);
+        }
+        let adoptable = match &found {
+            Some(found) => {
+                objects.bound(found.stat.st_ino).is_none() && is_same_kind(found, &entry.kind)?
+            }
+            None => false,
+        };
+        if let Some(found) = found {
+            if adoptable {
+                return objects.bind(entry.object, found.descriptor.as_fd(), &found.stat);
+            }
+            self.remove_entry(parent, directory, name, found.kind())?;
+        }
+        let made =
+            make(directory, name, &entry.kind).map_err(on_name("create", directory, name))?;
+        let stat = attributes::stat(made.as_fd())?;
+        let objects = self.objects_of(parent.volume)?;
+        objects.bind(entry.object, made.as_fd(), &stat)?;
+        objects.keep(entry.object, made);
+        Ok(())
+    }
+
+    /// One more name for an object that has one already.
+    fn reconcile_known(
+        &mut self,
+        parent: Place,
+        directory: BorrowedFd<'_>,
+        entry: &Entry,
+        found: Option<Found>,
+    ) -> Result<(), ApplyError> {
+        let name = entry.name.as_bytes();
+        let object = self.objects_of(parent.volume)?.get(entry.object)?;
+        let (inode, kind) = (object.inode, object.kind);
+        if found.as_ref().is_some_and(|f| f.stat.st_ino == inode) {
+            return Ok(());
+        }
+        if kind == Kind::Directory {
+            // A directory has one name, and it is not here.
+            return Err(ApplyError::Known(entry.object));
+        }
+        if let Some(found) = found {
+            self.remove_entry(parent, directory, name, found.kind())?;
+        }
+        let objects = self.objects_of(parent.volume)?;
+        let descriptor = objects.descriptor(entry.object)?;
+        linkat(&descriptor, "", directory, name, AtFlags::EMPTY_PATH)
+            .map_err(on_name("link", directory, name))?;
+        objects.unpin(entry.object);
+        Ok(())
+    }
+
+    fn remove_unlisted(
+        &mut self,
+        place: Place,
+        directory: BorrowedFd<'_>,
+        names: &HashSet<Name>,
+    ) -> Result<(), ApplyError> {
+        for entry in sys::list(directory).map_err(on("list", directory))? {
+            let listed = Name::new(&entry.name).is_ok_and(|name| names.contains(&name));
+            if !listed && !is_hidden(place, &entry.name) {
+                let kind = entry_kind(directory, &entry)?;
+                self.remove_entry(place, directory, &entry.name, kind)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_same_kind(found: &Found, wanted: &ObjectKind) -> Result<bool, ApplyError> {
+    let object = found.descriptor.as_fd();
+    let present = sys::object_kind(object, &found.stat).map_err(on("look at", object))?;
+    Ok(present == *wanted)
+}

@@ -1,0 +1,224 @@
+//! What must be equal on both sides before a stream is accepted, and how it then goes on.
+//!
+//! Pure: takes what the source said and what is known here, and decides. The session carries it
+//! out.
+
+use tandem_wire::stream::{Hello, VERSION, VERSION_MIN};
+
+use super::ledger::Origin;
+use crate::MirrorConfig;
+
+/// What is known of the stream so far.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) origin: Origin,
+    pub(super) received: u64,
+    /// Level and unbroken: everything up to `received` is here.
+    pub(super) level: bool,
+}
+
+/// A clean standing of all volumes (see [`crate::standing`]).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CleanEnd {
+    pub(super) generation: u64,
+    pub(super) applied: u64,
+}
+
+/// How a stream goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Continuation {
+    /// The same stream, from the number after the last one received.
+    Resume { from: u64 },
+    /// A new stream of equal copies, from the number after a clean end.
+    Equal { from: u64 },
+    /// Everything is compared.
+    Compare,
+}
+
+/// Why the source is refused whatever the state of the stream: a sentence that names the field.
+pub(super) fn objection(hello: &Hello, config: &MirrorConfig) -> Option<String> {
+    let own_volumes: Vec<&str> = config.volumes.iter().map(|(n, _)| n.as_str()).collect();
+    let differs = |field: &str, theirs: &str, ours: &str| {
+        Some(format!(
+            "{field} differs: the source has {theirs}, the standby {ours}"
+        ))
+    };
+    if hello.version < VERSION_MIN || hello.version_min > VERSION {
+        let theirs = format!("{} to {}", hello.version_min, hello.version);
+        let ours = format!("{VERSION_MIN} to {VERSION}");
+        return differs("protocol version", &theirs, &ours);
+    }
+    if hello.cluster != config.cluster {
+        return differs("cluster", &hello.cluster, &config.cluster);
+    }
+    if hello.module != config.module {
+        return differs("module", &hello.module, &config.module);
+    }
+    if hello.node != config.node.peer().number() {
+        return Some(format!(
+            "node differs: the source says that it is node {}, and the standby is node {}",
+            hello.node,
+            config.node.number()
+        ));
+    }
+    if !hello.volumes.iter().eq(&own_volumes) {
+        let theirs = hello.volumes.join(", ");
+        return differs("volumes", &theirs, &own_volumes.join(", "));
+    }
+    if hello.configuration != config.configuration {
+        let theirs = format!("{:016x}", hello.configuration);
+        let ours = format!("{:016x}", config.configuration);
+        return differs("configuration", &theirs, &ours);
+    }
+    None
+}
+
+/// How the stream goes on. Comparing is right in every case; anything else needs a proof.
+pub(super) fn continuation(
+    hello: &Hello,
+    known: Option<&Known>,
+    clean: Option<CleanEnd>,
+) -> Continuation {
+    // Empty where the source says `u64::MAX`: it can replay nothing.
+    let replayable = hello.applied..=hello.received;
+    if let Some(known) = known {
+        let same = known.level && known.origin == origin(hello);
+        if same && replayable.contains(&known.received) {
+            let from = known.received + 1;
+            return Continuation::Resume { from };
+        }
+    }
+    match clean {
+        // Both recorded the same number of the same line of history, and the source goes on
+        // exactly there.
+        Some(end)
+            if end.generation == hello.generation
+                && end.applied == hello.applied
+                && replayable.contains(&end.applied) =>
+        {
+            let from = end.applied + 1;
+            Continuation::Equal { from }
+        }
+        Some(_) | None => Continuation::Compare,
+    }
+}
+
+pub(super) fn origin(hello: &Hello) -> Origin {
+    Origin {
+        incarnation: hello.incarnation,
+        boot_id: hello.boot_id.clone(),
+        epoch: hello.epoch,
+        generation: hello.generation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello() -> Hello {
+        Hello {
+            version: VERSION,
+            version_min: VERSION_MIN,
+            cluster: "c".into(),
+            module: "m".into(),
+            volumes: vec!["db".into()],
+            node: 1,
+            configuration: 7,
+            boot_id: "boot".into(),
+            incarnation: 11,
+            epoch: 3,
+            generation: 5,
+            received: 100,
+            applied: 40,
+            checkpointed: 0,
+            stream_incarnation: 11,
+            gate: 1,
+            debt_generation: 0,
+            debt_checkpoint: 0,
+            extensions: Vec::new(),
+        }
+    }
+
+    fn known(received: u64) -> Known {
+        Known {
+            origin: origin(&hello()),
+            received,
+            level: true,
+        }
+    }
+
+    #[test]
+    fn a_level_stream_is_resumed_where_the_source_still_holds_what_follows() {
+        let go_on = |received| continuation(&hello(), Some(&known(received)), None);
+        assert_eq!(go_on(40), Continuation::Resume { from: 41 });
+        assert_eq!(go_on(100), Continuation::Resume { from: 101 });
+        assert_eq!(go_on(39), Continuation::Compare, "41 is gone at the source");
+        assert_eq!(go_on(101), Continuation::Compare, "ahead of the source");
+    }
+
+    #[test]
+    fn a_source_that_can_replay_nothing_is_compared() {
+        let nothing = Hello {
+            applied: u64::MAX,
+            ..hello()
+        };
+        let clean = CleanEnd {
+            generation: 5,
+            applied: u64::MAX,
+        };
+        for received in [0, 40, 100, u64::MAX] {
+            let decided = continuation(&nothing, Some(&known(received)), Some(clean));
+            assert_eq!(decided, Continuation::Compare);
+        }
+    }
+
+    #[test]
+    fn another_process_boot_epoch_or_generation_is_another_stream() {
+        let others = [
+            Hello {
+                incarnation: 12,
+                ..hello()
+            },
+            Hello {
+                boot_id: "other".into(),
+                ..hello()
+            },
+            Hello {
+                epoch: 4,
+                ..hello()
+            },
+            Hello {
+                generation: 6,
+                ..hello()
+            },
+        ];
+        for other in others {
+            let decided = continuation(&other, Some(&known(50)), None);
+            assert_eq!(decided, Continuation::Compare, "{other:?}");
+        }
+        let torn = Known {
+            level: false,
+            ..known(50)
+        };
+        assert_eq!(
+            continuation(&hello(), Some(&torn), None),
+            Continuation::Compare
+        );
+    }
+
+    #[test]
+    fn a_clean_end_is_believed_only_at_the_very_same_number_and_generation() {
+        let end = |generation, applied| {
+            let clean = CleanEnd {
+                generation,
+                applied,
+            };
+            continuation(&hello(), None, Some(clean))
+        };
+        assert_eq!(end(5, 40), Continuation::Equal { from: 41 });
+        assert_eq!(end(5, 41), Continuation::Compare);
+        assert_eq!(end(5, 39), Continuation::Compare);
+        assert_eq!(end(6, 40), Continuation::Compare);
+    }
+}
