@@ -65,9 +65,10 @@ impl Config {
         (self.takeover_after * 2 / 5).min(Duration::from_secs(2))
     }
 
-    /// How long the peer's vote is waited for before a lone record: 0.15 ×, at most 0.3 s.
+    /// How long the peer's vote is waited for before a lone record: 0.1 ×, at most 0.3 s. By then
+    /// the peer has been silent for the stall limit already.
     #[must_use]
     pub fn vote_wait(&self) -> Duration {
-        (self.takeover_after * 3 / 20).min(Duration::from_millis(300))
+        (self.takeover_after / 10).min(Duration::from_millis(300))
     }
 }

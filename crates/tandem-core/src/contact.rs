@@ -141,7 +141,8 @@ impl Contact {
         }
         let answer = message.answer_wanted;
         if message.state_write_age < limit
-            && (!message.state.serves() || message.mirror_age < self.window)
+            && (!(message.state.serves() || message.mirror.serving)
+                || message.mirror_age < self.window)
         {
             self.healthy = Some((message.nonce, now));
         }

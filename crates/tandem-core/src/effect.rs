@@ -37,7 +37,7 @@ pub enum Effect {
     Permit {
         /// In this epoch.
         epoch: Epoch,
-        /// [`Instant::FAR`]: without end.
+        /// [`Instant::FAR`]: without end; zero: taken back, writes are parked from now on.
         until: Instant,
     },
     /// Ask the network who has the virtual address.

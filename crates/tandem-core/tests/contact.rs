@@ -45,8 +45,14 @@ fn message(nonce: u64, seen: Option<Nonce>) -> Box<PeerMessage> {
 fn a_message_counts_only_if_it_echoes_a_nonce_sent_lately() {
     let mut contact = contact();
     let nonce = contact.draw_nonce(at(1000));
-    assert_eq!(contact.receive(at(1001), LIMIT, message(1, None)), Receipt::NotFresh);
-    assert_eq!(contact.receive(at(1002), LIMIT, message(2, Some(Nonce(99)))), Receipt::NotFresh);
+    assert_eq!(
+        contact.receive(at(1001), LIMIT, message(1, None)),
+        Receipt::NotFresh
+    );
+    assert_eq!(
+        contact.receive(at(1002), LIMIT, message(2, Some(Nonce(99)))),
+        Receipt::NotFresh
+    );
     assert!(contact.silent_for(at(1002), LIMIT));
     let counted = contact.receive(at(1003), LIMIT, message(3, Some(nonce)));
     assert_eq!(counted, Receipt::Counted { answer: false });
@@ -67,8 +73,14 @@ fn a_repeated_or_older_message_of_the_same_process_is_ignored() {
     let nonce = contact.draw_nonce(at(1000));
     let first = contact.receive(at(1001), LIMIT, message(5, Some(nonce)));
     assert_eq!(first, Receipt::Counted { answer: false });
-    assert_eq!(contact.receive(at(1002), LIMIT, message(5, Some(nonce))), Receipt::Ignored);
-    assert_eq!(contact.receive(at(1002), LIMIT, message(4, Some(nonce))), Receipt::Ignored);
+    assert_eq!(
+        contact.receive(at(1002), LIMIT, message(5, Some(nonce))),
+        Receipt::Ignored
+    );
+    assert_eq!(
+        contact.receive(at(1002), LIMIT, message(4, Some(nonce))),
+        Receipt::Ignored
+    );
 }
 
 #[test]
@@ -85,7 +97,10 @@ fn a_permit_counts_from_the_sending_of_the_nonce_not_from_the_answer() {
     let mut contact = contact();
     let nonce = contact.draw_nonce(at(1000));
     let mut answer = message(1, Some(nonce));
-    answer.grant = Some(Grant { nonce, epoch: Epoch(3) });
+    answer.grant = Some(Grant {
+        nonce,
+        epoch: Epoch(3),
+    });
     contact.receive(at(4000), LIMIT, answer);
     assert_eq!(contact.granted_since(Epoch(3)), Some(at(1000)));
     assert_eq!(contact.granted_since(Epoch(4)), None);
@@ -98,7 +113,10 @@ fn an_older_grant_does_not_replace_a_newer_one() {
     let new = contact.draw_nonce(at(2000));
     for (number, nonce) in [(1, new), (2, old)] {
         let mut answer = message(number, Some(new));
-        answer.grant = Some(Grant { nonce, epoch: Epoch(3) });
+        answer.grant = Some(Grant {
+            nonce,
+            epoch: Epoch(3),
+        });
         contact.receive(at(2100), LIMIT, answer);
     }
     assert_eq!(contact.granted_since(Epoch(3)), Some(at(2000)));

@@ -21,14 +21,20 @@ fn two_branches_diverge_at_their_newest_common_generation() {
     let common = Lineage::first(id(1)).grow(id(2), NodeId::One);
     let left = common.grow(id(3), NodeId::Two);
     let right = common.grow(id(4), NodeId::Two);
-    let expected = Kinship::Diverged(Ancestor { id: id(2), holder: NodeId::Two });
+    let expected = Kinship::Diverged(Ancestor {
+        id: id(2),
+        holder: NodeId::Two,
+    });
     assert_eq!(left.kinship(&right), expected);
     assert_eq!(right.kinship(&left), expected);
 }
 
 #[test]
 fn copies_without_a_common_generation_are_unrelated() {
-    assert_eq!(Lineage::first(id(1)).kinship(&Lineage::first(id(2))), Kinship::Unrelated);
+    assert_eq!(
+        Lineage::first(id(1)).kinship(&Lineage::first(id(2))),
+        Kinship::Unrelated
+    );
 }
 
 #[test]

@@ -35,9 +35,15 @@ fn every_state_can_be_left_and_reached() {
 #[test]
 fn only_a_standby_or_a_waiting_node_begins_to_serve() {
     for &cause in Cause::ALL {
-        let found = matches!(cause, Cause::FoundServingAlone | Cause::FoundServingMirrored);
+        let found = matches!(
+            cause,
+            Cause::FoundServingAlone | Cause::FoundServingMirrored
+        );
         if let Ruling::Go { to, .. } = transition(State::Stop, cause) {
-            assert!(!to.serves() || found, "{cause:?} makes a stopped node serve");
+            assert!(
+                !to.serves() || found,
+                "{cause:?} makes a stopped node serve"
+            );
         }
     }
 }

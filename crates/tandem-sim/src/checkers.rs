@@ -230,6 +230,10 @@ impl World {
     }
 
     pub(crate) fn check_permit(&mut self, node: NodeId, epoch: Epoch, until: Instant) {
+        if until == Instant(0) {
+            // Taken back: nothing is extended.
+            return;
+        }
         let host = &self.hosts[place(node)];
         let record = host.durable.record.as_ref();
         let text = if until == Instant::FAR {

@@ -11,8 +11,7 @@ use std::rc::Rc;
 use tandem_core::{
     Answer, ChannelId, Command, CommandId, Config, ConfigurationDigest, Durable, Effect, EffectId,
     Epoch, Event, InSync, Instant, MirrorCommand, Node, NodeId, PeerMessage, Record, ServiceStop,
-    State,
-    event::Boot,
+    State, event::Boot,
 };
 
 /// The effects that one event may have. More is a loop in the core.
@@ -297,8 +296,11 @@ impl World {
         daemon.tick += 1;
         let (scope, tick) = (Scope::Daemon(node, daemon.incarnation), daemon.tick);
         // A timer is never early, and late by what a scheduler takes.
-        self.queue
-            .push(due.max(now) + MILLISECOND / 20, scope, Happening::Tick(tick));
+        self.queue.push(
+            due.max(now) + MILLISECOND / 20,
+            scope,
+            Happening::Tick(tick),
+        );
     }
 
     /// The clock rings.

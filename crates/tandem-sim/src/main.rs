@@ -45,7 +45,10 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut arguments = Arguments::default();
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
-        let number = |text: &str| text.parse::<u64>().map_err(|_| format!("no number: {text}"));
+        let number = |text: &str| {
+            text.parse::<u64>()
+                .map_err(|_| format!("no number: {text}"))
+        };
         match word.as_str() {
             "--seeds" => {
                 let text = value()?;

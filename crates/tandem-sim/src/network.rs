@@ -125,10 +125,7 @@ impl Wires {
         let (first, second) = (arrival(false), arrival(false));
         let lost = random.chance(network.loss);
         let doubled = random.chance(network.duplication);
-        [
-            first.filter(|_| !lost),
-            second.filter(|_| doubled && !lost),
-        ]
+        [first.filter(|_| !lost), second.filter(|_| doubled && !lost)]
     }
 
     /// A new connection.

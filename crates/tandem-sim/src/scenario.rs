@@ -324,7 +324,10 @@ pub static SCENARIOS: &[Scenario] = &[
             Step::Pause(20),
             Step::Do(|w, a| w.command(a.peer(), Command::Start)),
             Step::Await(
-                |w, a| w.mirror(a).is_some_and(|m| m.peer_copy() == PeerCopy::Level),
+                |w, a| {
+                    w.mirror(a)
+                        .is_some_and(|m| m.peer_copy() == PeerCopy::Level)
+                },
                 LONG,
             ),
             Step::Do(|w, a| fault(w, Fault::PowerCut(a), 200)),
@@ -442,9 +445,12 @@ impl World {
         let Some(script) = self.script.as_mut() else {
             return;
         };
-        let serving = NODES
-            .into_iter()
-            .find(|n| self.hosts[place(*n)].daemon.as_ref().is_some_and(|d| d.state.serves()));
+        let serving = NODES.into_iter().find(|n| {
+            self.hosts[place(*n)]
+                .daemon
+                .as_ref()
+                .is_some_and(|d| d.state.serves())
+        });
         let Some(primary) = script.primary.or(serving) else {
             return;
         };

@@ -189,7 +189,8 @@ impl World {
         let local = host.clock.local(now);
         let same = mirror.reported.as_ref().is_some_and(|last| {
             let peer = core::mem::discriminant(&mirror.peer_copy());
-            let level = matches!(mirror.role, MirrorRole::Following { .. }) && mirror.follower.level;
+            let level =
+                matches!(mirror.role, MirrorRole::Following { .. }) && mirror.follower.level;
             let stalled = mirror.stalled(local, self.settings.stall_limit());
             last.role == mirror.role
                 && last.peer == peer
@@ -315,11 +316,6 @@ impl World {
             }
             (MirrorCommand::Seal, MirrorRole::Following { .. } | MirrorRole::Sealed { .. }) => None,
             (MirrorCommand::Seal, _) => Some("nothing is followed"),
-            (MirrorCommand::ReleasePeer { .. } | MirrorCommand::Drain, MirrorRole::Serving { .. })
-                if mirror.fault.is_some() =>
-            {
-                Some("the local disk failed")
-            }
             (
                 MirrorCommand::ReleasePeer { epoch, .. },
                 MirrorRole::Serving { epoch: mine, .. },
@@ -545,16 +541,14 @@ impl World {
         self.writes += 1;
         let number = self.writes;
         self.hosts[place(node)].volume.write(piece, number);
-        let sends = self
-            .mirror(node)
-            .is_some_and(|m| match m.source.session {
-                // From a clean start on, the numbers alone tell what the follower lacks.
-                Session::None | Session::Hello => {
-                    m.source.level_with.is_some() || m.gated() || m.source.base.is_some()
-                }
-                Session::Compare { next } => piece < next,
-                Session::Ending(_) | Session::Levelling(_) | Session::Live => true,
-            });
+        let sends = self.mirror(node).is_some_and(|m| match m.source.session {
+            // From a clean start on, the numbers alone tell what the follower lacks.
+            Session::None | Session::Hello => {
+                m.source.level_with.is_some() || m.gated() || m.source.base.is_some()
+            }
+            Session::Compare { next } => piece < next,
+            Session::Ending(_) | Session::Levelling(_) | Session::Live => true,
+        });
         if sends {
             self.number(node, Operation::Write { piece, number });
         }
@@ -622,7 +616,9 @@ impl World {
 
     /// Answers what may be answered: on disk where it has to be, and with a permit.
     pub(crate) fn reply(&mut self, node: NodeId) {
-        let early = self.settings.mirror_mutated(crate::mutation::Chosen::EarlyAck);
+        let early = self
+            .settings
+            .mirror_mutated(crate::mutation::Chosen::EarlyAck);
         let host = &mut self.hosts[place(node)];
         let local = host.clock.local(self.now);
         let Some(mirror) = host.mirror.as_mut() else {

@@ -53,11 +53,7 @@ impl World {
             let open = self.wires.open(ChannelId::Stream, node);
             if let (true, Some(mirror)) = (open, self.mirror(peer)) {
                 let scope = Scope::Mirror(peer, mirror.incarnation);
-                self.after(
-                    2 * MILLISECOND,
-                    scope,
-                    Happening::StreamClosed(connection),
-                );
+                self.after(2 * MILLISECOND, scope, Happening::StreamClosed(connection));
             }
             self.stream = None;
         }
@@ -284,7 +280,12 @@ impl World {
             return;
         }
         let source = &mut mirror.source;
-        let held = |from: u64| source.buffer.front().is_none_or(|(first, _)| *first <= from);
+        let held = |from: u64| {
+            source
+                .buffer
+                .front()
+                .is_none_or(|(first, _)| *first <= from)
+        };
         let replay = source.level_with == Some(incarnation)
             && stream == mirror.incarnation
             && level
@@ -449,7 +450,11 @@ impl World {
         };
         let source = &mut mirror.source;
         source.applied = source.applied.max(applied);
-        while source.buffer.front().is_some_and(|(first, _)| *first <= applied) {
+        while source
+            .buffer
+            .front()
+            .is_some_and(|(first, _)| *first <= applied)
+        {
             source.buffer.pop_front();
         }
         let mut level = false;

@@ -312,9 +312,7 @@ impl Truth {
             .iter()
             .chain(self.terms[peer].iter())
             .find(|t| {
-                t.first.is_some()
-                    && t.last >= begun
-                    && !self.excused(t.generation, mine.generation)
+                t.first.is_some() && t.last >= begun && !self.excused(t.generation, mine.generation)
             })?;
         Some((
             "one-acknowledger",
@@ -411,10 +409,7 @@ impl Truth {
                 || (line.acknowledged
                     && !self.is_ancestor(*generation, label)
                     && !self.excused(*generation, label));
-            let (piece, write) = line
-                .required
-                .first_not_in(page)
-                .filter(|_| checked)?;
+            let (piece, write) = line.required.first_not_in(page).filter(|_| checked)?;
             Some(format!(
                 "write {write} of piece {piece}, acknowledged in {generation}, is missing"
             ))

@@ -124,8 +124,7 @@ impl World {
     pub(crate) fn note(&mut self, node: NodeId, line: impl FnOnce() -> String) {
         if self.tracing {
             let seconds = self.now as f64 / 1e9;
-            self.trace
-                .push(format!("{seconds:10.4} {node} {}", line()));
+            self.trace.push(format!("{seconds:10.4} {node} {}", line()));
         }
     }
 
@@ -305,10 +304,7 @@ impl World {
                 }
             }
         } else if control_open && self.random.chance(400) {
-            let both = self
-                .hosts
-                .iter()
-                .all(|h| h.up && h.daemon.is_some());
+            let both = self.hosts.iter().all(|h| h.up && h.daemon.is_some());
             if both {
                 self.control = Some(self.wires.connect());
             }

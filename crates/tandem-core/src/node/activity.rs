@@ -1,7 +1,7 @@
 //! What a node is in the middle of: a list of steps, of which one waits for an outcome.
 
 use super::Node;
-use crate::event::ServiceFailure;
+use crate::event::{MirrorRole, PeerCopy, ServiceFailure};
 use crate::ids::{EffectId, Sequence};
 use crate::table::Cause;
 use crate::time::Instant;
@@ -204,6 +204,14 @@ impl Node {
             match outcome {
                 Outcome::Done(_) => {
                     self.last_released = self.record().map(|r| r.lineage.current);
+                    // The last report may be older than the release.
+                    if let Some(mirror) = &mut self.mirror {
+                        mirror.peer = PeerCopy::Absent;
+                        mirror.stalled = false;
+                        if let MirrorRole::Serving { gated, .. } = &mut mirror.role {
+                            *gated = false;
+                        }
+                    }
                 }
                 Outcome::Refused(reason) if self.session_is_older() => {
                     self.note(alloc::format!("the session cannot go on: {reason}"));

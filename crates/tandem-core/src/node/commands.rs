@@ -102,6 +102,8 @@ impl Node {
         self.failures = 0;
         self.leaving = None;
         self.stop_whole = false;
+        // Whoever gives orders knows that the machine does not go down after all.
+        self.shutting_down = false;
     }
 
     fn begin_stopstart(&mut self) -> Result<Expectation, Answer> {

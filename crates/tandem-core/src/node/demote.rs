@@ -9,9 +9,11 @@ use super::Node;
 use super::activity::{Activity, Demote, DemoteStep, Goal, Outcome};
 use super::records::Change;
 use crate::effect::{Effect, MirrorCommand, ServiceStop};
+use crate::event::MirrorRole;
 use crate::ids::EffectId;
 use crate::record::{InSync, Wanted};
 use crate::table::Cause;
+use crate::time::Instant;
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
@@ -37,6 +39,15 @@ impl Node {
             Goal::Fence => {
                 self.permit_sent = None;
                 self.effects.push_back(Effect::DropAddress(id));
+                // Parks what is written from now on, without an answer.
+                if let Some(MirrorRole::Serving { epoch, .. }) =
+                    self.mirror.as_ref().map(|m| m.role)
+                {
+                    self.effects.push_back(Effect::Permit {
+                        epoch,
+                        until: Instant(0),
+                    });
+                }
                 DemoteStep::AddressFirst(id)
             }
             Goal::ProveStopped => {
@@ -211,7 +222,7 @@ impl Node {
         }
     }
 
-    fn handover_step(&mut self, demote: Demote, until: crate::time::Instant) {
+    fn handover_step(&mut self, demote: Demote, until: Instant) {
         if !self.settled() {
             return;
         }

@@ -216,10 +216,12 @@ impl Node {
         {
             deadline = deadline.min(silent);
         }
-        if let Some((_, until)) = self.permit_sent
-            && until > self.now
-        {
-            deadline = deadline.min(until);
+        let timers = [
+            self.permit_sent.map(|(_, until)| until),
+            self.proposed.map(|at| at.after(self.config.vote_wait())),
+        ];
+        for timer in timers.into_iter().flatten().filter(|at| *at > self.now) {
+            deadline = deadline.min(timer);
         }
         deadline.max(Instant(self.now.0.saturating_add(1_000_000)))
     }
@@ -361,6 +363,14 @@ impl Node {
                 && matches!(self.mirror.as_ref().map(|m| m.role),
                     Some(MirrorRole::Serving { epoch, .. }) if epoch < r.epoch)
         })
+    }
+
+    /// A session of some epoch is open: nothing may be given to the peer before it has ended.
+    fn mirror_open(&self) -> bool {
+        matches!(
+            self.mirror.as_ref().map(|m| m.role),
+            Some(MirrorRole::Serving { .. })
+        )
     }
 
     fn peer_level(&self) -> bool {

@@ -367,7 +367,7 @@ impl Node {
         if !fits || self.divergence.is_some() {
             return;
         }
-        if self.state.serves() && proposal.holder != me {
+        if (self.state.serves() || self.mirror_open()) && proposal.holder != me {
             // A node that serves gives the service away itself.
             return;
         }
