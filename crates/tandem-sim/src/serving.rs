@@ -316,10 +316,9 @@ impl World {
             }
             (MirrorCommand::Seal, MirrorRole::Following { .. } | MirrorRole::Sealed { .. }) => None,
             (MirrorCommand::Seal, _) => Some("nothing is followed"),
-            (
-                MirrorCommand::ReleasePeer { epoch, .. },
-                MirrorRole::Serving { epoch: mine, .. },
-            ) => (*epoch < mine).then_some("a newer epoch is served"),
+            (MirrorCommand::ReleasePeer { epoch, .. }, MirrorRole::Serving { epoch: mine, .. }) => {
+                (*epoch < mine).then_some("a newer epoch is served")
+            }
             (MirrorCommand::Drain, MirrorRole::Serving { .. }) => {
                 (mirror.source.session != Session::Live).then_some("the peer is not level")
             }
