@@ -2,9 +2,10 @@
 //! printed with the time that it took.
 //!
 //! ```text
-//! host-probe [--volume DIR]... [--runtime-dir DIR] [--ready TCP] [--limit SECONDS] ACTION UNIT...
-//! ACTION: start | stop | force | restart | running | watch | check | install | remove | raise |
-//!         lower | stopping
+//! host-probe [--volume DIR]... [--runtime-dir DIR] [--ready TCP] [--limit SECONDS] ACTION SERVICE...
+//! SERVICE: the name of a unit, or START@@STOP, which are command lines
+//! ACTION: start | stop | force | restart | running | watch | observe | check | install | remove |
+//!         raise | lower | stopping
 //! ```
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tandem_core::{ServiceFailure, ServiceStop};
+use tandem_host::checker::{CheckerAction, CheckerConfig, Checkers, Probe, Verdict};
 use tandem_host::service::{Ready, ServiceConfig, ServiceKind, Services, ServicesConfig};
 use tandem_host::setup::{Place, SetUp};
 use tandem_host::systemd::Systemd;
@@ -41,9 +43,9 @@ fn call() -> anyhow::Result<Call> {
             _ => break argument,
         }
     };
-    let services = arguments.map(|unit| ServiceConfig {
-        name: unit.clone(),
-        kind: ServiceKind::Unit(unit),
+    let services = arguments.map(|text| ServiceConfig {
+        name: text.chars().filter(char::is_ascii_alphanumeric).collect(),
+        kind: kind(text),
         ready: ready.clone(),
         start_limit: limit,
         stop_limit: limit,
@@ -57,6 +59,17 @@ fn call() -> anyhow::Result<Call> {
             runtime_dir,
         },
     })
+}
+
+fn kind(text: String) -> ServiceKind {
+    match text.split_once("@@") {
+        None => ServiceKind::Unit(text),
+        Some((start, stop)) => ServiceKind::Commands {
+            start: start.to_owned(),
+            stop: stop.to_owned(),
+            check: None,
+        },
+    }
 }
 
 #[tokio::main]
@@ -82,6 +95,7 @@ async fn act(call: &Call) -> anyhow::Result<(String, ExitCode)> {
             Err(failure) => told(Err(failure)),
         },
         "watch" => watch(&services, failures).await?,
+        "observe" => observe(&call.config).await?,
         "check" => {
             let findings = setup.check().await?;
             let lines: Vec<String> = findings
@@ -116,6 +130,32 @@ async fn watch(
     println!("watching");
     let failure = failures.recv().await.context("the watching ended")?;
     Ok(told(Err(failure)))
+}
+
+/// Prints every change of a checker of each unit, until the first goes down.
+async fn observe(config: &ServicesConfig) -> anyhow::Result<(String, ExitCode)> {
+    let units = config.services.iter().filter_map(|s| match &s.kind {
+        ServiceKind::Unit(unit) => Some(unit.clone()),
+        ServiceKind::Commands { .. } => None,
+    });
+    let checkers = units.map(|unit| CheckerConfig {
+        name: unit.clone(),
+        probe: Probe::Unit(unit),
+        period: Duration::from_millis(200),
+        timeout: Duration::from_secs(1),
+        rise: 2,
+        fall: 2,
+        action: CheckerAction::None,
+    });
+    let (checkers, mut changes) = Checkers::start(checkers.collect());
+    loop {
+        let change = changes.recv().await.context("the checkers ended")?;
+        println!("{} {:?}: {}", change.name, change.verdict, change.reason);
+        if change.verdict == Verdict::Down {
+            checkers.shutdown().await;
+            return Ok(done("seen".to_owned()));
+        }
+    }
 }
 
 fn done(text: String) -> (String, ExitCode) {

@@ -12,4 +12,4 @@ pub mod state;
 mod linux;
 mod probe;
 
-pub use linux::{address, clock, memory, setup, systemd};
+pub use linux::{address, clock, memory, priority, setup, systemd};

@@ -393,3 +393,87 @@ async fn force_finds_a_process_that_left_its_group_its_session_and_its_environme
     services.stop(ServiceStop::Force).await.expect("force");
     assert!(!is_alive(daemon));
 }
+
+/// An ext4 image on a loop device that can be frozen, which hangs writers in the kernel.
+struct FrozenDisk {
+    mount: PathBuf,
+}
+
+impl FrozenDisk {
+    fn new(dir: &Path) -> Self {
+        let (image, mount) = (dir.join("image"), dir.join("mount"));
+        let file = fs::File::create(&image).expect("create");
+        file.set_len(16 << 20).expect("grow");
+        fs::create_dir(&mount).expect("create");
+        let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+        run("mkfs.ext4", &["-q", &text(&image)]);
+        run("mount", &["-o", "loop", &text(&image), &text(&mount)]);
+        Self { mount }
+    }
+
+    fn freeze(&self) {
+        run("fsfreeze", &["-f", self.mount.to_str().expect("UTF-8")]);
+    }
+
+    fn thaw(&self) {
+        run("fsfreeze", &["-u", self.mount.to_str().expect("UTF-8")]);
+    }
+}
+
+impl Drop for FrozenDisk {
+    fn drop(&mut self) {
+        // It may be thawed already; then only the unmounting succeeds.
+        for command in [["fsfreeze", "-u"], ["umount", "-l"]] {
+            let _ = std::process::Command::new(command[0])
+                .args([command[1], self.mount.to_str().expect("UTF-8")])
+                .output();
+        }
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("the base system has it");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {complaint}"
+    );
+}
+
+#[tokio::test]
+async fn a_killed_process_that_hangs_in_the_kernel_does_not_hold_up_a_force() {
+    if !can_make_control_groups() {
+        return;
+    }
+    let bench = Bench::new();
+    let disk = FrozenDisk::new(bench.dir.path());
+    let start = "sh -c 'echo $$ > {dir}/daemon; read go < {dir}/gate; echo x > {dir}/mount/file' &
+                 while ! test -s {dir}/daemon; do sleep 0.01; done";
+    nix::unistd::mkfifo(&bench.path("gate"), nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+    let (services, _failures) = bench.services(vec![bench.service("h", start, "true")]);
+    services.start().await.expect("start");
+    let daemon = bench.process("daemon");
+    disk.freeze();
+    fs::write(bench.path("gate"), "go\n").expect("write");
+    eventually("the process hangs in the kernel", || {
+        fs::read_to_string(format!("/proc/{daemon}/stat")).is_ok_and(|stat| stat.contains(") D "))
+    })
+    .await;
+    let began = Instant::now();
+    services.stop(ServiceStop::Force).await.expect("force");
+    assert!(began.elapsed() < LIMIT / 3);
+    assert!(is_alive(daemon), "it still hangs");
+    disk.thaw();
+    eventually("the end of what it waited for ends it", || {
+        !is_alive(daemon)
+    })
+    .await;
+    assert_eq!(bench.read("mount/file"), "", "it never ran again");
+    services
+        .stop(ServiceStop::Force)
+        .await
+        .expect("nothing is left");
+}

@@ -295,7 +295,8 @@ impl Address {
 
 /// The kernel counts in whole seconds and refuses zero.
 fn whole_seconds(lifetime: Duration) -> u32 {
-    let seconds = lifetime.as_secs() + u64::from(lifetime.subsec_nanos() > 0);
+    let begun_second = u64::from(lifetime.subsec_nanos() > 0);
+    let seconds = lifetime.as_secs().saturating_add(begun_second);
     // The largest number would mean "for ever".
     u32::try_from(seconds).map_or(u32::MAX - 1, |seconds| seconds.clamp(1, u32::MAX - 1))
 }

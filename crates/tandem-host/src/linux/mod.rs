@@ -3,6 +3,7 @@
 pub mod address;
 pub mod clock;
 pub mod memory;
+pub mod priority;
 pub mod setup;
 pub mod systemd;
 

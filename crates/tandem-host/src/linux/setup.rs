@@ -206,26 +206,23 @@ fn escape(path: &Path) -> Result<String, SetUpError> {
 
 /// Finds what starts a unit at boot: its own link, or another unit that wants it.
 async fn boot_start(systemd: &Systemd, unit: &str) -> Result<Vec<Finding>, SystemdError> {
-    let mut findings = Vec::new();
     let file_state: String = systemd.unit_property(unit, "UnitFileState").await?;
-    if matches!(file_state.as_str(), "enabled" | "enabled-runtime") {
-        findings.push(Finding {
-            what: format!("the unit {unit} starts at boot by itself ({file_state})"),
+    if file_state == "enabled" {
+        return Ok(vec![Finding {
+            what: format!("the unit {unit} starts at boot by itself"),
             remedy: format!("systemctl disable {unit}"),
-        });
-        return Ok(findings);
+        }]);
     }
+    let mut findings = Vec::new();
     for relation in ["WantedBy", "RequiredBy", "TriggeredBy"] {
         let others: Vec<String> = systemd.unit_property(unit, relation).await?;
-        for other in others {
-            findings.push(Finding {
-                what: format!("the unit {unit} is started with {other} ({relation})"),
-                remedy: format!(
-                    "take {unit} out of {other}, or disable {other} (a PostgreSQL cluster of \
-                     Debian: write \"manual\" into its start.conf)"
-                ),
-            });
-        }
+        findings.extend(others.into_iter().map(|other| Finding {
+            what: format!("the unit {unit} is started together with {other}"),
+            remedy: format!(
+                "take {unit} out of {other}, or disable {other} (a PostgreSQL cluster of Debian: \
+                 write \"manual\" into its start.conf, then systemctl daemon-reload)"
+            ),
+        }));
     }
     Ok(findings)
 }

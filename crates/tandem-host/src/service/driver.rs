@@ -108,6 +108,9 @@ impl Driver {
         if let Err(error) = self.config.lower_serving_flag() {
             tracing::error!(module = self.module(), %error, "the serving flag cannot be lowered: units may still be started");
         }
+        if how == ServiceStop::Force {
+            self.kill_known_groups();
+        }
         let config = Arc::clone(&self.config);
         let mut first_failure = None;
         for (place, service) in config.services.iter().enumerate().rev() {
@@ -232,6 +235,23 @@ impl Driver {
 
     // ---- stop --------------------------------------------------------------------------------
 
+    /// Kills all services at once, by what is known of them, before anybody is asked: systemd may
+    /// hang, and each service that is ended properly costs time.
+    fn kill_known_groups(&self) {
+        for group in self.groups.iter().flatten() {
+            if let Err(error) = group.kill() {
+                tracing::warn!(group = %group.dir().display(), %error, "not killed at once");
+            }
+        }
+        for service in &self.config.services {
+            if let ServiceKind::Commands { .. } = service.kind
+                && let Some(remains) = self.processes_of(service).remains()
+            {
+                remains.kill();
+            }
+        }
+    }
+
     async fn stop_one(
         &mut self,
         place: usize,
@@ -272,12 +292,6 @@ impl Driver {
         unit: &str,
         how: ServiceStop,
     ) -> Result<Ending, ServiceFailure> {
-        if how == ServiceStop::Force
-            && let Some(group) = &self.groups[place]
-            && let Err(error) = group.kill()
-        {
-            tracing::warn!(unit, %error, "the control group could not be killed at once");
-        }
         let systemd = self.systemd().await.map_err(|e| of_systemd(service, &e))?;
         self.remember_group(place, unit).await;
         let group = self.groups[place].clone();
