@@ -277,11 +277,13 @@ impl Node {
             return DataState::Diverged;
         }
         let stopping = self.durable.wanted == Wanted::Stopped || self.leaving.is_some();
-        let member = self
-            .disk
-            .record
-            .as_ref()
-            .is_some_and(|r| r.insync.contains(self.config.node));
+        // What is on its way to the disk, or may have been accepted by the peer, is no secret.
+        let me = self.config.node;
+        let is_out = |r: &Option<Record>| r.as_ref().is_some_and(|r| !r.insync.contains(me));
+        let out = is_out(&self.durable.record)
+            || is_out(&self.disk.proposal)
+            || is_out(&self.durable.proposal);
+        let member = !out && self.record().is_some_and(|r| r.insync.contains(me));
         if member && !(stopping && self.state != State::Stop) && !self.activity.leaves() {
             return DataState::Uptodate;
         }
