@@ -24,7 +24,7 @@ use crate::clock::nanoseconds;
 use crate::content::Bits;
 use crate::network::place;
 use crate::queue::channels;
-use crate::truth::Violation;
+use crate::truth::{Alive, Violation};
 use crate::world::World;
 use tandem_core::{
     ChannelId, DataState, Durable, Epoch, GenerationId, InSync, Instant, NodeId, PeerMessage,
@@ -58,12 +58,7 @@ impl World {
     /// A mirror's session is open.
     pub(crate) fn session_opens(&mut self, node: NodeId, epoch: Epoch, generation: GenerationId) {
         if self.hosts[place(node)].volume.label.mixed {
-            let forced = self.hosts[place(node)]
-                .durable
-                .record
-                .as_ref()
-                .is_some_and(|r| r.forced);
-            if !forced {
+            if !self.truth.forced(generation) {
                 return self.violate(
                     "whole-copy",
                     format!("{node} serves a copy that a comparison left half done"),
@@ -104,9 +99,13 @@ impl World {
         if !gated {
             self.check_lone_answer(node);
         }
+        let alive = Alive {
+            lone: !gated,
+            labels: [0, 1].map(|n: usize| self.hosts[n].volume.label.generation),
+        };
         let finding = self
             .truth
-            .acknowledged(node, self.now, piece, writes, !gated);
+            .acknowledged(node, self.now, piece, writes, alive);
         self.finding(finding);
     }
 

@@ -103,6 +103,15 @@ pub struct Truth {
     pub acknowledgements: u64,
 }
 
+/// Who was there when something was acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct Alive {
+    /// Answered without the peer.
+    pub lone: bool,
+    /// The line of each node's copy.
+    pub labels: [Option<GenerationId>; 2],
+}
+
 /// The terms that are kept for a look at overlaps.
 const TERMS_MAX: usize = 4;
 
@@ -285,7 +294,7 @@ impl Truth {
         now: Time,
         piece: usize,
         writes: &Bits,
-        lone: bool,
+        alive: Alive,
     ) -> Finding {
         self.acknowledgements += 1;
         let term = self.terms[place(node)].as_mut()?;
@@ -298,7 +307,7 @@ impl Truth {
             !core::mem::replace(&mut line.acknowledged, true)
         };
         self.overlaps(node, term, begun)
-            .or_else(|| self.missed_by_younger(term.generation, piece, writes, lone))
+            .or_else(|| self.missed_by_younger(term.generation, piece, writes, alive))
             .or_else(|| {
                 first_of_line
                     .then(|| self.stands_beside(term.generation))
@@ -334,7 +343,7 @@ impl Truth {
         generation: GenerationId,
         piece: usize,
         writes: &Bits,
-        lone: bool,
+        alive: Alive,
     ) -> Finding {
         let younger: Vec<GenerationId> = self
             .lines
@@ -343,8 +352,14 @@ impl Truth {
             .filter(|g| self.is_ancestor(generation, *g))
             .collect();
         for line in younger {
-            // What is answered with the peer's help is there; only a lone answer can be excused.
-            let split = lone && self.excused_above(line, generation);
+            // What is answered with the peer's help is there; only a lone answer can be excused,
+            // or a line that was given up.
+            let lives = alive
+                .labels
+                .into_iter()
+                .flatten()
+                .any(|label| label == line || self.is_ancestor(line, label));
+            let split = (alive.lone || !lives) && self.excused_above(line, generation);
             if split || self.forced_between(line, generation) {
                 continue;
             }
@@ -391,6 +406,12 @@ impl Truth {
                  no record excuses it"
             ),
         ))
+    }
+
+    /// Whether an operator forced this generation.
+    #[must_use]
+    pub fn forced(&self, generation: GenerationId) -> bool {
+        self.births.get(&generation).is_some_and(|b| b.forced)
     }
 
     /// Whether an operator forced this generation and nothing has served it yet.
