@@ -190,8 +190,8 @@ impl Node {
         let diverged = self.divergence.is_some() && !self.divergence_won();
         let stopped = self.durable.wanted == crate::record::Wanted::Stopped;
         if self.settled() && (heard_again || peer_serves || copy_lost || diverged || stopped) {
-            // Nobody acted on the proposal; if the other one accepted it, its record says so.
-            self.durable.proposal = None;
+            // The proposal stays: the other one may be accepting it, and a voter has one proposal
+            // per version. A later promotion goes on with it; a newer record ends it.
             self.proposed = None;
             self.activity = Activity::Idle;
             self.note(if copy_lost {

@@ -117,7 +117,11 @@ impl Node {
             && open.version > base.version
         {
             let adds_peer = open.holder == self.config.node && open.insync == InSync::Both;
-            if change == Change::PeerOut && adds_peer && base.insync != InSync::Both {
+            let alone = matches!(
+                change,
+                Change::PeerOut | Change::Take { keep_both: false }
+            );
+            if alone && adds_peer && base.insync != InSync::Both {
                 // The peer may have accepted to be in: going on from there is the safe reading
                 // (R2), and it accepts to be out from either.
                 self.durable.proposal = Some(self.changed(&open, change));
@@ -405,16 +409,19 @@ impl Node {
         })
     }
 
+    /// Whether this node can begin to serve by `proposal`. A drained number is on this disk, as the
+    /// drain itself waited for; a copy that follows shows it.
     fn ready_to_be_given(&self, proposal: &Record) -> bool {
         let Some(mirror) = &self.mirror else {
             return false;
         };
         let following = matches!(mirror.role, MirrorRole::Following { .. });
-        let applied = proposal
-            .level_at
-            .is_none_or(|level| mirror.position >= level);
+        let applied = !following
+            || proposal
+                .level_at
+                .is_none_or(|level| mirror.position >= level);
         let wanted = self.durable.wanted == crate::record::Wanted::Running;
-        mirror.fault.is_none() && following && applied && wanted && self.leaving.is_none()
+        applied && wanted && self.leaving.is_none() && self.missing().is_none()
     }
 
     /// The first record of the module, made by the operator's answer to the first start.

@@ -196,7 +196,7 @@ impl Node {
     }
 
     /// What every role needs.
-    fn missing(&self) -> Option<(String, &'static str)> {
+    pub(super) fn missing(&self) -> Option<(String, &'static str)> {
         let Some(mirror) = &self.mirror else {
             return Some((
                 "the mirror process does not answer".to_string(),
@@ -263,8 +263,13 @@ impl Node {
             return;
         }
         if peer.state.serves() {
+            self.given_up = None;
             // It has not seen this node's record yet, or is being told to stop serving.
             self.waits_a_moment("the other node still serves");
+            return;
+        }
+        if self.session_lingers(peer) {
+            self.waits_a_moment("the other node's session has not ended yet");
             return;
         }
         if self.candidate(record.insync, record.holder, peer) != Some(self.config.node) {
@@ -288,6 +293,17 @@ impl Node {
         let equal = record.clean && record.insync == InSync::Both && peer.state == State::Wait;
         let (cause, detail) = promote_causes::waiting(equal, self.prefer_me);
         self.promote(cause, detail);
+    }
+
+    /// What the peer served may still run, although it gave up. If its session cannot be ended, it
+    /// gets as long as one that is silent.
+    fn session_lingers(&mut self, peer: &PeerMessage) -> bool {
+        if !peer.mirror.serving {
+            self.given_up = None;
+            return false;
+        }
+        let since = *self.given_up.get_or_insert(self.now);
+        self.now.since(since) < self.config.takeover_after
     }
 
     fn waits_a_moment(&mut self, what: &str) {
@@ -511,6 +527,7 @@ impl Node {
             return;
         }
         self.refused_again = None;
+        self.idle_since = None;
         let id = self.command_mirror(MirrorCommand::Follow {
             epoch: record.epoch,
             generation: record.lineage.current,
@@ -665,10 +682,7 @@ impl Node {
                     self.given_up = None;
                     return;
                 }
-                // What it served may still run. If its session cannot be ended, it gets as long as
-                // one that is silent.
-                let since = *self.given_up.get_or_insert(self.now);
-                if peer.mirror.serving && self.now.since(since) < self.config.takeover_after {
+                if self.session_lingers(&peer) {
                     return;
                 }
                 let clean = self.record().is_some_and(|r| r.clean);
