@@ -310,7 +310,7 @@ fn file_type(kind: rustix::fs::FileType) -> FileType {
 
 fn attributes(node: u64, stat: &Stat) -> FileAttr {
     let changed = Timestamp {
-        seconds: stat.st_ctime as i64,
+        seconds: stat.st_ctime,
         nanoseconds: stat.st_ctime_nsec as u32,
     };
     FileAttr {

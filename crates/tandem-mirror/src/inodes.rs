@@ -24,8 +24,9 @@ use tandem_wire::stream::{Name, ObjectNumber, ROOT_OBJECT};
 
 /// The node of the top directory.
 pub const ROOT_NODE: u64 = 1;
-/// The most descriptors that are kept although nobody uses them.
-const DESCRIPTORS_MAX: usize = 16 << 10;
+/// The most descriptors of a volume that are kept although nobody uses them: enough for a database,
+/// and no more than a fourth of what the process may hold open.
+const DESCRIPTORS_MAX: u64 = 16 << 10;
 
 /// The first object number after [`ROOT_OBJECT`]; they are unique in the whole process.
 static NEXT_OBJECT: AtomicU64 = AtomicU64::new(ROOT_OBJECT + 1);
@@ -198,6 +199,7 @@ impl Drop for Inode {
 /// All objects of one volume that are referred to.
 pub struct Table {
     volume: OwnedFd,
+    descriptors_max: usize,
     nodes: Mutex<HashMap<u64, Entry>>,
     kept: Mutex<VecDeque<Weak<Inode>>>,
     /// Object numbers that a follower knew and that nothing refers to any more.
@@ -219,8 +221,11 @@ impl Table {
     /// When the directory has no handle.
     pub fn new(volume: OwnedFd) -> Result<(Arc<Self>, Arc<Inode>), Errno> {
         let handle = handle_of(volume.as_fd())?;
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let descriptors_max = files.map_or(DESCRIPTORS_MAX, |max| DESCRIPTORS_MAX.min(max / 4));
         let table = Arc::new(Self {
             volume,
+            descriptors_max: descriptors_max as usize,
             nodes: Mutex::default(),
             kept: Mutex::default(),
             forgotten: Mutex::default(),
@@ -389,7 +394,7 @@ impl Table {
     fn keep(&self, inode: &Arc<Inode>) {
         let mut kept = lock(&self.kept);
         kept.push_back(Arc::downgrade(inode));
-        let oldest = if kept.len() > DESCRIPTORS_MAX {
+        let oldest = if kept.len() > self.descriptors_max {
             kept.pop_front()
         } else {
             None

@@ -34,6 +34,7 @@ pub mod filesystem;
 pub mod follower;
 pub mod holders;
 pub mod inodes;
+pub mod link;
 mod linux;
 pub mod mount;
 pub mod mountinfo;
@@ -44,6 +45,7 @@ mod pinning;
 pub mod process;
 pub mod resync;
 pub mod roles;
+pub mod service;
 pub mod source;
 pub mod standing;
 pub mod sync;
@@ -52,6 +54,7 @@ pub mod transport;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tandem_core::NodeId;
 
@@ -87,4 +90,48 @@ pub struct MirrorConfig {
     pub stall_limit: Duration,
     /// The replay buffer of a serving mirror, in bytes of payload.
     pub queue_bytes_max: usize,
+}
+
+/// Why a mirror does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum MirrorError {
+    /// The socket of the daemon.
+    #[error(transparent)]
+    Control(#[from] control::ControlError),
+    /// Not root.
+    #[error("set up the process: run as root")]
+    Process(#[source] rustix::io::Errno),
+}
+
+/// Runs a mirror until its daemon lets it quit.
+///
+/// The process is this function's alone: it changes the mask for new files, the limit of open
+/// files, and how the kernel treats its threads.
+///
+/// # Errors
+/// [`MirrorError`]. Volumes that cannot be used are no error: they are reported, and tried again.
+pub fn run(config: MirrorConfig) -> Result<(), MirrorError> {
+    // Before any thread is started, so that all of them inherit it: memory that they wait for is
+    // never gained by writing to the file system that they serve.
+    if let Err(errno) = rustix::process::configure_io_flusher_behavior(true) {
+        tracing::warn!(%errno, "the kernel may deadlock the mirror when memory runs out");
+    }
+    sys::keep_capabilities_across_users().map_err(MirrorError::Process)?;
+    let files = sys::raise_file_limit();
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let listener = control::listen(&config.socket)?;
+    // Modes come from the application, masked by the kernel.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let incarnation = process::incarnation();
+    let module = config.module.clone();
+    tracing::info!(module, incarnation, files, "mirror started");
+    let signals = control::Signals::default();
+    let roles = roles::Roles::new(
+        Arc::new(config),
+        incarnation,
+        signals.changed.clone(),
+        signals.gossip.clone(),
+    );
+    control::serve(listener, roles, &module, incarnation, signals);
+    Ok(())
 }

@@ -228,9 +228,7 @@ impl Tree {
     ) -> Outcome<(Arc<Inode>, Stat)> {
         self.refuse_hidden(parent, name)?;
         self.change_in(&[parent], |teller| {
-            if teller.session.exists() && !self.make_known_for_link(inode, teller) {
-                return Err(Refusal::Because(Errno::NOENT));
-            }
+            let known = teller.session.exists() && self.make_known_for_link(inode, teller);
             let object = inode.descriptor()?;
             let directory = parent.descriptor()?;
             let flags = AtFlags::EMPTY_PATH;
@@ -238,13 +236,19 @@ impl Tree {
             inode.offer_place(parent, name);
             let stat = self.must(self.stat(inode))?;
             let parent_mtime = self.mtime(parent)?;
-            teller.tell(|| Operation::Link {
-                object: inode.object,
-                parent: parent.object,
-                name: name.clone(),
-                parent_mtime,
-            });
-            self.linked(inode, teller.session);
+            if known {
+                teller.tell(|| Operation::Link {
+                    object: inode.object,
+                    parent: parent.object,
+                    name: name.clone(),
+                    parent_mtime,
+                });
+                self.linked(inode, teller.session);
+            } else if teller.session.exists() {
+                // Its other names were all removed before the comparison began.
+                let reason = "an object got a name that the peer cannot know";
+                self.source.compare_again(teller.session, reason);
+            }
             self.table.remember(inode);
             Ok((inode.clone(), stat))
         })

@@ -402,15 +402,16 @@ impl Tree {
                 return Ok(false);
             }
         }
+        // A name operation may come here before the comparison itself.
+        self.begin_walk(session);
         let mut walk = self.walk();
         for (inode, linked) in children {
             if !inode.is_known(session) {
                 inode.set_known(session);
-                if walk.session == session {
-                    walk.add(inode, linked);
-                }
+                walk.add(inode, linked);
             }
         }
+        drop(walk);
         directory.set_listed(session);
         Ok(true)
     }
@@ -440,38 +441,34 @@ impl Tree {
 
     // ---- the comparison
 
-    /// Starts over for a session.
+    /// Starts the comparison of a session, if nobody did yet.
     pub fn begin_walk(&self, session: SessionId) {
-        let before = std::mem::replace(
-            &mut *self.walk(),
-            Walk {
-                session,
-                todo: VecDeque::from([self.root.clone()]),
-                kept: Vec::new(),
-            },
-        );
+        let before = self.walk().begin(session, &self.root);
         drop(before);
-        // The follower knows the top directory of each volume by its fixed number.
-        self.root.set_known(session);
     }
 
     /// The next object to compare.
     #[must_use]
-    pub fn next_to_compare(&self) -> Option<Arc<Inode>> {
-        self.walk().todo.pop_front()
+    pub fn next_to_compare(&self, session: SessionId) -> Option<Arc<Inode>> {
+        let mut walk = self.walk();
+        if walk.session == session {
+            walk.todo.pop_front()
+        } else {
+            None
+        }
     }
 
     /// Lets go of the objects of a comparison.
-    pub fn end_walk(&self) {
-        let before = std::mem::replace(
-            &mut *self.walk(),
-            Walk {
-                session: SessionId::NONE,
-                todo: VecDeque::new(),
-                kept: Vec::new(),
-            },
-        );
-        drop(before);
+    pub fn end_walk(&self, session: SessionId) {
+        let mut walk = self.walk();
+        if walk.session != session {
+            return;
+        }
+        // Stays the walk of this session, so that nobody starts it again.
+        let todo = std::mem::take(&mut walk.todo);
+        let kept = std::mem::take(&mut walk.kept);
+        drop(walk);
+        drop((todo, kept));
     }
 
     /// Tells the follower which numbers will not come again.
@@ -493,6 +490,21 @@ impl Tree {
 }
 
 impl Walk {
+    /// Makes this the walk of a session. Hands back what the one before held: to be dropped
+    /// without the lock.
+    #[must_use]
+    fn begin(&mut self, session: SessionId, root: &Arc<Inode>) -> Option<Self> {
+        if self.session == session {
+            return None;
+        }
+        let walk = Self {
+            session,
+            todo: VecDeque::from([root.clone()]),
+            kept: Vec::new(),
+        };
+        Some(std::mem::replace(self, walk))
+    }
+
     fn add(&mut self, inode: Arc<Inode>, linked: bool) {
         let directory = inode.kind == FileType::Directory;
         if directory || linked {

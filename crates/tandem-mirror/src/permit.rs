@@ -15,7 +15,7 @@ use tandem_core::Instant;
 /// The permit of one session.
 #[derive(Debug)]
 pub struct Permit {
-    epoch: u64,
+    epoch: AtomicU64,
     /// Nanoseconds of `CLOCK_BOOTTIME`; 0: none was granted yet.
     until: AtomicU64,
     lapsed: AtomicBool,
@@ -37,18 +37,29 @@ impl Permit {
     #[must_use]
     pub const fn new(epoch: u64) -> Self {
         Self {
-            epoch,
+            epoch: AtomicU64::new(epoch),
             until: AtomicU64::new(0),
             lapsed: AtomicBool::new(false),
         }
     }
 
     /// Takes a grant of the daemon's. One of another epoch is ignored; one that comes after the end
-    /// of the last one ends the session's right for good.
+    /// of the last one ends the session's right for good, and so does one until moment zero, which
+    /// takes the permit back.
     pub fn grant(&self, epoch: u64, until: Instant) {
-        if epoch == self.epoch && self.standing() != Standing::Lapsed {
-            self.until.store(until.0.max(1), Ordering::SeqCst);
+        if epoch != self.epoch.load(Ordering::SeqCst) || self.standing() == Standing::Lapsed {
+            return;
         }
+        if until.0 == 0 {
+            self.lapsed.store(true, Ordering::SeqCst);
+        } else {
+            self.until.store(until.0, Ordering::SeqCst);
+        }
+    }
+
+    /// The session goes on in a higher epoch; what was granted goes on with it.
+    pub fn raise(&self, epoch: u64) {
+        self.epoch.fetch_max(epoch, Ordering::SeqCst);
     }
 
     /// What holds now.
@@ -88,6 +99,30 @@ mod tests {
         assert_eq!(permit.standing(), Standing::Awaited);
         permit.grant(3, Instant::FAR);
         assert_eq!(permit.standing(), Standing::Valid);
+    }
+
+    #[test]
+    fn a_permit_that_was_taken_back_does_not_come_again() {
+        let permit = Permit::new(3);
+        permit.grant(3, Instant::FAR);
+        permit.grant(2, Instant(0));
+        assert_eq!(permit.standing(), Standing::Valid);
+        permit.grant(3, Instant(0));
+        assert_eq!(permit.standing(), Standing::Lapsed);
+        permit.grant(3, Instant::FAR);
+        assert_eq!(permit.standing(), Standing::Lapsed);
+    }
+
+    #[test]
+    fn a_session_in_a_higher_epoch_takes_grants_of_that_epoch_only() {
+        let permit = Permit::new(3);
+        permit.grant(3, Instant::FAR);
+        permit.raise(5);
+        assert_eq!(permit.standing(), Standing::Valid);
+        permit.grant(3, Instant(0));
+        assert_eq!(permit.standing(), Standing::Valid);
+        permit.grant(5, Instant(0));
+        assert_eq!(permit.standing(), Standing::Lapsed);
     }
 
     #[test]

@@ -1,1 +1,410 @@
-//! Comparing the whole tree inside the live stream.
+//! Comparing the whole tree inside the live stream, while the application writes.
+//!
+//! The walk goes from the top down. A directory is listed under the name lock, after which the
+//! follower has exactly these entries, by number, and every later effect on them is told. Then each
+//! object is described, and the content of files compared in pieces: hashed under the object's lock
+//! and numbered there, so that both sides mean the same instant of the stream. The follower answers
+//! only where it differs, and then the piece is read *again*, under the lock, and sent as it is by
+//! then: never an old content at a new number.
+//!
+//! Holes are compared as zeros and repaired by punching a hole.
+//!
+//! When everything was compared and no answer is open, the gate is shut, and only then the follower
+//! is asked to bring everything to its disk (R2).
+//!
+//! It deliberately has no rate control yet: a bound on what is under way, and the queue's room, are
+//! what keeps it from flooding the stream.
+
+use crate::inodes::Inode;
+use crate::order::{Outcome, Refusal, Tree, open_file};
+use crate::source::{Advance, SessionId, Source, Written};
+use crate::sys;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, OFlags, SeekFrom};
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tandem_wire::stream::{COMPARE_BYTES, Differs, Operation, WritePlace};
+
+/// Pieces whose answer is open: 16 MiB, enough to keep both disks and the link busy.
+const PIECES_MAX: usize = 64;
+/// `FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE`
+const PUNCH: u32 = 0x03;
+
+/// Compares whenever a session wants it. Returns when the source has ended.
+pub fn run(source: &Arc<Source>, trees: &[Arc<Tree>]) {
+    let mut seen = SessionId::NONE;
+    while let Some(session) = source.await_comparison(seen) {
+        seen = session;
+        let Some(secret) = source.secret(session) else {
+            continue;
+        };
+        tracing::info!("comparing everything with the peer");
+        let mut comparison = Comparison {
+            source,
+            trees,
+            session,
+            secret,
+            open: VecDeque::new(),
+            done_bytes: 0,
+            total_bytes: 0,
+            sent_bytes: 0,
+            buffer: vec![0; COMPARE_BYTES as usize],
+        };
+        let ended = comparison.run();
+        match ended {
+            Ok(()) => tracing::info!(
+                compared_bytes = comparison.done_bytes,
+                sent_bytes = comparison.sent_bytes,
+                "everything was compared"
+            ),
+            Err(Stop::Ended) => tracing::info!("comparison ended with its session"),
+            Err(Stop::Refused(Refusal::Never)) => {}
+            Err(Stop::Refused(Refusal::Because(errno))) => {
+                tracing::error!(%errno, "the volumes cannot be compared");
+                source.compare_again(session, "the volumes could not be read");
+            }
+        }
+        for tree in trees {
+            tree.end_walk(session);
+        }
+    }
+}
+
+/// Why a comparison stops early.
+enum Stop {
+    Ended,
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        Self::Refused(Refusal::Because(errno))
+    }
+}
+
+struct Comparison<'a> {
+    source: &'a Arc<Source>,
+    trees: &'a [Arc<Tree>],
+    session: SessionId,
+    secret: [u8; 32],
+    /// Pieces that were asked for and may not be answered, with their numbers.
+    open: VecDeque<(u64, u16, Arc<Inode>)>,
+    done_bytes: u64,
+    total_bytes: u64,
+    sent_bytes: u64,
+    buffer: Vec<u8>,
+}
+
+impl Comparison<'_> {
+    fn run(&mut self) -> Result<(), Stop> {
+        for tree in self.trees {
+            tree.begin_walk(self.session);
+        }
+        let sizes = self
+            .trees
+            .iter()
+            .map(|tree| size_of_tree(tree.table.volume()));
+        self.total_bytes = sizes.sum();
+        self.report();
+        let trees = self.trees;
+        loop {
+            let mut found = false;
+            for tree in trees {
+                while let Some(inode) = tree.next_to_compare(self.session) {
+                    found = true;
+                    self.compare(tree, &inode)?;
+                }
+            }
+            if !found {
+                break;
+            }
+        }
+        // Every directory is listed: from here on, what is unknown can be introduced by name.
+        self.source.reached_everything(self.session);
+        let end = self
+            .source
+            .append(self.session, 0, &Operation::CompareEnd)
+            .ok_or(Stop::Ended)?;
+        self.settle(end)?;
+        self.source.begin_level(self.session);
+        Ok(())
+    }
+
+    fn compare(&mut self, tree: &Arc<Tree>, inode: &Arc<Inode>) -> Result<(), Stop> {
+        let compared = self.compare_object(tree, inode);
+        match compared {
+            // Removed while it waited for its turn.
+            Err(Stop::Refused(Refusal::Because(Errno::STALE | Errno::NOENT))) => Ok(()),
+            Err(Stop::Refused(refusal)) => Err(tree
+                .judge::<()>(Err(refusal))
+                .map_or_else(Stop::Refused, |()| Stop::Ended)),
+            other => other,
+        }
+    }
+
+    fn compare_object(&mut self, tree: &Arc<Tree>, inode: &Arc<Inode>) -> Result<(), Stop> {
+        self.settle(0)?;
+        if inode.kind == FileType::Directory {
+            tree.list_directory(inode, self.session)?;
+        }
+        self.describe(tree, inode)?;
+        if inode.kind == FileType::RegularFile {
+            self.compare_content(tree, inode)?;
+        }
+        Ok(())
+    }
+
+    fn describe(&self, tree: &Tree, inode: &Arc<Inode>) -> Result<(), Stop> {
+        let descriptor = inode.descriptor()?;
+        let _order = inode.lock();
+        let stat = sys::stat(descriptor.as_fd())?;
+        let xattrs = sys::xattrs(descriptor.as_fd())?;
+        let size = match inode.kind {
+            FileType::RegularFile => stat.st_size as u64,
+            _ => 0,
+        };
+        let operation = Operation::Describe {
+            object: inode.object,
+            attributes: sys::attributes(&stat),
+            size,
+            xattrs,
+        };
+        self.append(tree, &operation).map(|_| ())
+    }
+
+    fn compare_content(&mut self, tree: &Arc<Tree>, inode: &Arc<Inode>) -> Result<(), Stop> {
+        let file = open_file(inode, OFlags::RDONLY | OFlags::NOATIME)?;
+        let mut offset = 0;
+        loop {
+            self.make_room()?;
+            let order = inode.lock();
+            let Some(piece) = self.read_piece(&file, offset, COMPARE_BYTES)? else {
+                return Ok(());
+            };
+            let hash = match piece {
+                Piece::Data(bytes) => blake3::keyed_hash(&self.secret, &self.buffer[..bytes]),
+                Piece::Hole(bytes) => {
+                    self.buffer[..bytes].fill(0);
+                    blake3::keyed_hash(&self.secret, &self.buffer[..bytes])
+                }
+            };
+            let bytes = piece.bytes() as u32;
+            let operation = Operation::Compare {
+                object: inode.object,
+                offset,
+                bytes,
+                hash: *hash.as_bytes(),
+            };
+            let number = self.append(tree, &operation)?;
+            drop(order);
+            self.open.push_back((number, tree.index, inode.clone()));
+            offset += u64::from(bytes);
+            self.done_bytes += u64::from(bytes);
+            if self.open.len().is_multiple_of(16) {
+                self.report();
+            }
+        }
+    }
+
+    /// Reads a piece into the buffer; `None` behind the end of the file.
+    fn read_piece(
+        &mut self,
+        file: &OwnedFd,
+        offset: u64,
+        bytes: u32,
+    ) -> Result<Option<Piece>, Stop> {
+        let size = sys::stat(file.as_fd())?.st_size as u64;
+        if offset >= size {
+            return Ok(None);
+        }
+        let bytes = u64::from(bytes).min(size - offset) as usize;
+        let data = match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+            Ok(data) => data,
+            Err(Errno::NXIO) => u64::MAX,
+            Err(_) => offset,
+        };
+        if data >= offset + bytes as u64 {
+            return Ok(Some(Piece::Hole(bytes)));
+        }
+        let mut filled = 0;
+        while filled < bytes {
+            let at = offset + filled as u64;
+            match rustix::io::pread(file, &mut self.buffer[filled..bytes], at) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok((filled > 0).then_some(Piece::Data(filled)))
+    }
+
+    fn append(&self, tree: &Tree, operation: &Operation) -> Result<u64, Stop> {
+        self.source
+            .append(self.session, tree.index, operation)
+            .ok_or(Stop::Ended)
+    }
+
+    /// Waits until few enough pieces are open.
+    fn make_room(&mut self) -> Result<(), Stop> {
+        let bound = match self.open.front() {
+            Some((number, ..)) if self.open.len() >= PIECES_MAX => *number,
+            Some(_) | None => 0,
+        };
+        self.settle(bound)
+    }
+
+    /// Acts on the follower's answers until it has applied this number.
+    fn settle(&mut self, number: u64) -> Result<(), Stop> {
+        loop {
+            match self.source.advance(self.session, number) {
+                Advance::Ended => return Err(Stop::Ended),
+                Advance::Differs(differs) => self.repair(&differs)?,
+                Advance::Applied(applied) => {
+                    // Answers come before the word that everything before was applied.
+                    while self.open.front().is_some_and(|open| open.0 <= applied) {
+                        self.open.pop_front();
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Sends a piece as it is now.
+    fn repair(&mut self, differs: &Differs) -> Result<(), Stop> {
+        let (volume, object) = (differs.volume, differs.object);
+        let asked = self
+            .open
+            .iter()
+            .find(|o| o.1 == volume && o.2.object == object);
+        let Some(inode) = asked.map(|open| open.2.clone()) else {
+            tracing::warn!(object, "the peer answers what was not asked");
+            return Ok(());
+        };
+        let Some(tree) = self.trees.iter().find(|tree| tree.index == volume) else {
+            return Ok(());
+        };
+        let bytes = differs.bytes.min(COMPARE_BYTES);
+        match self.send_piece(tree, &inode, differs.offset, bytes) {
+            Err(Stop::Refused(Refusal::Because(Errno::STALE))) => Ok(()),
+            Err(Stop::Refused(refusal)) => {
+                let judged: Outcome<()> = tree.judge(Err(refusal));
+                judged.map_err(Stop::Refused)
+            }
+            other => other,
+        }
+    }
+
+    fn send_piece(
+        &mut self,
+        tree: &Tree,
+        inode: &Arc<Inode>,
+        offset: u64,
+        bytes: u32,
+    ) -> Result<(), Stop> {
+        let file = open_file(inode, OFlags::RDONLY | OFlags::NOATIME)?;
+        let _order = inode.lock();
+        let Some(piece) = self.read_piece(&file, offset, bytes)? else {
+            return Ok(());
+        };
+        let mtime = sys::modification_time(&sys::stat(file.as_fd())?);
+        match piece {
+            Piece::Hole(bytes) => {
+                let operation = Operation::Allocate {
+                    object: inode.object,
+                    mode: PUNCH,
+                    offset,
+                    bytes: bytes as u64,
+                    mtime,
+                };
+                self.append(tree, &operation)?;
+            }
+            Piece::Data(bytes) => {
+                let written = Written {
+                    volume: tree.index,
+                    place: WritePlace {
+                        object: inode.object,
+                        offset,
+                        mtime,
+                    },
+                    resync: true,
+                };
+                let data = self.buffer[..bytes].to_vec();
+                self.sent_bytes += bytes as u64;
+                self.source
+                    .append_write(self.session, &written, data)
+                    .ok_or(Stop::Ended)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self) {
+        let total = self.total_bytes.max(self.done_bytes);
+        self.source.compared(self.session, self.done_bytes, total);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Piece {
+    /// So many bytes are in the buffer.
+    Data(usize),
+    /// So many bytes are a hole.
+    Hole(usize),
+}
+
+impl Piece {
+    const fn bytes(self) -> usize {
+        match self {
+            Self::Data(bytes) | Self::Hole(bytes) => bytes,
+        }
+    }
+}
+
+/// The size of all files, for showing progress. What cannot be looked at counts nothing.
+#[must_use]
+pub fn size_of_tree(top: BorrowedFd<'_>) -> u64 {
+    let top = rustix::fs::openat(
+        top,
+        c".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    );
+    let Ok(top) = top else {
+        return 0;
+    };
+    let mut total = 0;
+    let mut directories = vec![top];
+    while let Some(directory) = directories.pop() {
+        for entry in sys::list(directory.as_fd()).unwrap_or_default() {
+            match entry.kind {
+                FileType::Directory => {
+                    let flags = OFlags::RDONLY
+                        | OFlags::DIRECTORY
+                        | OFlags::NOFOLLOW
+                        | OFlags::NOATIME
+                        | OFlags::CLOEXEC;
+                    let mode = rustix::fs::Mode::empty();
+                    directories.extend(rustix::fs::openat(&directory, &*entry.name, flags, mode));
+                }
+                _ => {
+                    let flags = AtFlags::SYMLINK_NOFOLLOW;
+                    if let Ok(stat) = rustix::fs::statat(&directory, &*entry.name, flags)
+                        && sys::file_type(&stat) == FileType::RegularFile
+                    {
+                        total += stat.st_size as u64;
+                    }
+                }
+            }
+        }
+    }
+    total
+}

@@ -1,1 +1,584 @@
-//! Which role the process has.
+//! Which role this process has, and the commands that change it.
+//!
+//! ```text
+//!            Follow            Seal
+//!   Idle ───────────► Following ────► Sealed
+//!    ▲ │                               │ │
+//!    │ └──────── Serve ──► Serving ◄───┘ │ Serve
+//!    └──────────── Close, from any ──────┘
+//! ```
+//!
+//! One command at a time, each answered once; a command that is repeated because its answer was
+//! lost finds its work done and says so again. Permits and messages of the daemons do not wait for
+//! commands.
+//!
+//! The plain directory is read-only by its path from the start of the process on; see
+//! [`crate::mount`].
+//!
+//! **What is lost by a crash.** `Serve` puts the epoch on disk as the highest and withdraws a clean
+//! standing before anything is mounted: a crash in between only costs a comparison. `Close` records
+//! a clean standing last, after the session is gone and everything is on disk.
+
+use crate::MirrorConfig;
+use crate::backing::{self, Volume};
+use crate::epochs::HighestEpoch;
+use crate::follower::Follower;
+use crate::holders::holders;
+use crate::permit::Standing as Permission;
+use crate::service::{Service, Setting};
+use crate::source::{Beginning, Notify, PeerAtBeginning};
+use crate::standing::{self, Standing};
+use crate::{mount, resync};
+use crossbeam_channel::{Receiver, Sender};
+use rustix::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tandem_core::{Instant, MirrorFault};
+use tandem_wire::local::{Command, Fault, Role, Status};
+
+/// What a command comes to: a number of the stream, or a sentence.
+pub type CommandResult = Result<u64, String>;
+
+/// The role of this process.
+pub struct Roles {
+    config: Arc<MirrorConfig>,
+    incarnation: u64,
+    current: Mutex<Current>,
+    volumes: Mutex<Option<Arc<[Volume]>>>,
+    /// Why there are no volumes.
+    missing: Mutex<Option<String>>,
+    /// What is broken for as long as this process lives.
+    broken: Mutex<Option<Fault>>,
+    /// The newest grant: it may come before its epoch is served.
+    granted: Mutex<Option<(u64, Instant)>>,
+    data_bytes: Arc<AtomicU64>,
+    changed: Arc<Notify>,
+    gossip: Sender<Vec<u8>>,
+}
+
+enum Current {
+    Idle,
+    Following {
+        epoch: u64,
+        follower: Arc<Follower>,
+    },
+    Sealed(Sealed),
+    Serving(Arc<Service>),
+    /// A command is changing the role: what was reported last still holds.
+    Changing(Status),
+}
+
+/// The record says that the peer is in sync.
+struct Gated;
+
+#[derive(Clone, Copy)]
+struct Sealed {
+    epoch: u64,
+    applied: u64,
+    level: bool,
+}
+
+impl Roles {
+    /// An idle process. `changed` is called at each change of the status; messages of the peer's
+    /// daemon go to `gossip`.
+    #[must_use]
+    pub fn new(
+        config: Arc<MirrorConfig>,
+        incarnation: u64,
+        changed: Arc<Notify>,
+        gossip: Sender<Vec<u8>>,
+    ) -> Self {
+        let roles = Self {
+            config,
+            incarnation,
+            current: Mutex::new(Current::Idle),
+            volumes: Mutex::default(),
+            missing: Mutex::default(),
+            broken: Mutex::default(),
+            granted: Mutex::default(),
+            data_bytes: Arc::default(),
+            changed,
+            gossip,
+        };
+        if let Err(reason) = roles.volumes() {
+            tracing::error!(reason, "volumes cannot be used");
+        }
+        roles
+    }
+
+    /// Tries again to open volumes that could not be opened.
+    pub fn look_for_volumes(&self) {
+        if lock(&self.volumes).is_none() && self.volumes().is_ok() {
+            tracing::info!("volumes can be used now");
+            (self.changed)();
+        }
+    }
+
+    /// The volumes, opened, locked and read-only by their paths.
+    fn volumes(&self) -> Result<Arc<[Volume]>, String> {
+        let mut held = lock(&self.volumes);
+        if let Some(volumes) = &*held {
+            return Ok(volumes.clone());
+        }
+        let result = open_volumes(&self.config);
+        *lock(&self.missing) = result.as_ref().err().cloned();
+        let volumes = result?;
+        *held = Some(volumes.clone());
+        drop(held);
+        let (size, measured) = (self.data_bytes.clone(), volumes.clone());
+        std::thread::Builder::new()
+            .name("measure".to_owned())
+            .spawn(move || {
+                let sizes = measured
+                    .iter()
+                    .map(|v| resync::size_of_tree(v.directory.as_fd()));
+                size.store(sizes.sum(), Ordering::Relaxed);
+            })
+            .expect("a thread can be started");
+        Ok(volumes)
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// Why it could not be.
+    pub fn carry_out(&self, command: &Command) -> CommandResult {
+        let result = match *command {
+            Command::Serve {
+                epoch,
+                generation,
+                gated,
+            } => self.serve(epoch, generation, gated.then_some(Gated)),
+            Command::Follow { epoch, generation } => self.follow(epoch, generation),
+            Command::Seal => self.seal(),
+            Command::ReleasePeer { epoch, generation } => self.release_peer(epoch, generation),
+            Command::Drain => self.drain(),
+            Command::Close => self.close(),
+        };
+        (self.changed)();
+        result
+    }
+
+    fn serve(&self, epoch: u64, generation: u64, gated: Option<Gated>) -> CommandResult {
+        match &*self.current() {
+            Current::Idle | Current::Sealed(_) => {}
+            Current::Serving(service) if service.epoch() == epoch => {
+                return Ok(service.status().position);
+            }
+            Current::Serving(service) => {
+                return Err(format!("epoch {} is being served", service.epoch()));
+            }
+            Current::Following { epoch, .. } => {
+                return Err(format!("epoch {epoch} is being followed: seal it first"));
+            }
+            Current::Changing(_) => return Err("another command is being carried out".to_owned()),
+        }
+        self.refuse_broken()?;
+        let volumes = self.volumes()?;
+        refuse_held(&volumes)?;
+        let recorded = standing::recorded(&self.config, &volumes);
+        let position = recorded.map_or(0, |standing| standing.applied);
+        let clean = recorded.is_some_and(|s| s.clean && s.generation == generation);
+        let peer = match gated {
+            None => PeerAtBeginning::Out,
+            Some(Gated) if clean => PeerAtBeginning::Equal,
+            Some(Gated) => PeerAtBeginning::InSync,
+        };
+        self.raise_epoch(epoch)?;
+        standing::withdraw(&self.config, &volumes).map_err(|error| sentence(&error))?;
+        let service = Service::begin(Setting {
+            config: self.config.clone(),
+            volumes,
+            incarnation: self.incarnation,
+            beginning: Beginning {
+                epoch,
+                generation,
+                peer,
+                position,
+            },
+            changed: self.changed.clone(),
+            gossip: self.gossip.clone(),
+        });
+        let service = Arc::new(service.map_err(|error| sentence(&error))?);
+        self.grant_newest(&service);
+        *self.current() = Current::Serving(service);
+        tracing::info!(epoch, ?peer, position, "serving");
+        Ok(position)
+    }
+
+    fn follow(&self, epoch: u64, generation: u64) -> CommandResult {
+        let older = match &*self.current() {
+            Current::Idle | Current::Sealed(_) => None,
+            Current::Following {
+                epoch: followed,
+                follower,
+            } => {
+                if *followed == epoch {
+                    return Ok(follower.status().applied);
+                }
+                Some(follower.clone())
+            }
+            Current::Serving(service) => {
+                return Err(format!(
+                    "epoch {} is being served: close it first",
+                    service.epoch()
+                ));
+            }
+            Current::Changing(_) => return Err("another command is being carried out".to_owned()),
+        };
+        self.refuse_broken()?;
+        let volumes = self.volumes()?;
+        for volume in volumes.iter() {
+            mount::protect(volume).map_err(|error| sentence(&error))?;
+        }
+        if let Some(follower) = older {
+            self.begin_change();
+            stop(follower);
+            *self.current() = Current::Idle;
+        }
+        let follower = Follower::start(self.config.clone(), volumes, epoch, generation);
+        let follower = Arc::new(follower.map_err(|error| sentence(&error))?);
+        self.forward(&follower);
+        let applied = follower.status().applied;
+        *self.current() = Current::Following { epoch, follower };
+        tracing::info!(epoch, "following");
+        Ok(applied)
+    }
+
+    /// Passes on what the follower reports; ends with it.
+    fn forward(&self, follower: &Follower) {
+        let (changes, messages) = (follower.changes(), follower.gossip_in());
+        let (changed, gossip) = (self.changed.clone(), self.gossip.clone());
+        std::thread::Builder::new()
+            .name("follow-events".to_owned())
+            .spawn(move || forward(&changes, &messages, &changed, &gossip))
+            .expect("a thread can be started");
+    }
+
+    fn seal(&self) -> CommandResult {
+        let (epoch, follower) = match &*self.current() {
+            Current::Following { epoch, follower } => (*epoch, follower.clone()),
+            Current::Sealed(sealed) => return Ok(sealed.applied),
+            Current::Idle | Current::Serving(_) => return Err("nothing is followed".to_owned()),
+            Current::Changing(_) => return Err("another command is being carried out".to_owned()),
+        };
+        let level = follower.status().level;
+        let applied = follower.seal().map_err(|error| sentence(&error))?;
+        self.begin_change();
+        stop(follower);
+        let sealed = Sealed {
+            epoch,
+            applied,
+            level,
+        };
+        *self.current() = Current::Sealed(sealed);
+        tracing::info!(epoch, applied, "sealed");
+        Ok(applied)
+    }
+
+    fn release_peer(&self, epoch: u64, generation: u64) -> CommandResult {
+        let service = self.service()?;
+        if epoch < service.epoch() {
+            return Err(format!("epoch {} is being served", service.epoch()));
+        }
+        // The winner of a divergence goes on in a higher epoch: on disk before it is used.
+        self.raise_epoch(epoch)?;
+        let position = service.release_peer(epoch, generation);
+        self.grant_newest(&service);
+        tracing::info!(epoch, position, "going on without the peer");
+        Ok(position)
+    }
+
+    fn drain(&self) -> CommandResult {
+        let position = self.service()?.drain()?;
+        tracing::info!(position, "drained");
+        Ok(position)
+    }
+
+    fn close(&self) -> CommandResult {
+        match &*self.current() {
+            Current::Idle => return Ok(0),
+            Current::Changing(_) => return Err("another command is being carried out".to_owned()),
+            Current::Following { .. } | Current::Sealed(_) | Current::Serving(_) => {}
+        }
+        match self.begin_change() {
+            Current::Idle | Current::Changing(_) => Ok(0),
+            Current::Sealed(sealed) => {
+                *self.current() = Current::Idle;
+                Ok(sealed.applied)
+            }
+            Current::Following { follower, .. } => {
+                let received = follower.status().received;
+                stop(follower);
+                *self.current() = Current::Idle;
+                Ok(received)
+            }
+            Current::Serving(service) => {
+                let result = self.end_service(service);
+                *self.current() = Current::Idle;
+                tracing::info!("no longer serving");
+                result
+            }
+        }
+    }
+
+    fn end_service(&self, service: Arc<Service>) -> CommandResult {
+        let status = service.status();
+        let (epoch, drained) = (service.epoch(), service.drained());
+        let service = Arc::into_inner(service).expect("only this thread keeps services");
+        if let Some(fault) = status.fault {
+            // The page cache of a failed disk lies to whoever reads it next in this process.
+            *lock(&self.broken) = Some(fault);
+        }
+        if let Err(error) = service.end() {
+            tracing::error!(%error, "the service has ended, the disk has not");
+            *lock(&self.broken) = Some(Fault::LocalDisk(error.to_string()));
+            return Err(error.to_string());
+        }
+        let volumes = self.volumes()?;
+        for volume in volumes.iter() {
+            mount::protect(volume).map_err(|error| sentence(&error))?;
+        }
+        if let Some(position) = drained {
+            for volume in volumes.iter() {
+                volume.sync().map_err(|error| sentence(&error))?;
+            }
+            let standing = Standing {
+                epoch,
+                generation: status.generation,
+                stream_incarnation: self.incarnation,
+                applied: position,
+                checkpointed: position,
+                clean: true,
+            };
+            standing::record(&self.config, &volumes, &standing)
+                .map_err(|error| sentence(&error))?;
+        }
+        Ok(drained.unwrap_or(status.position))
+    }
+
+    fn service(&self) -> Result<Arc<Service>, String> {
+        match &*self.current() {
+            Current::Serving(service) => Ok(service.clone()),
+            Current::Idle
+            | Current::Following { .. }
+            | Current::Sealed(_)
+            | Current::Changing(_) => Err("nothing is served".to_owned()),
+        }
+    }
+
+    /// Takes the role out, leaving what it reported last.
+    fn begin_change(&self) -> Current {
+        let status = self.status();
+        std::mem::replace(&mut *self.current(), Current::Changing(status))
+    }
+
+    fn refuse_broken(&self) -> Result<(), String> {
+        match &*lock(&self.broken) {
+            None => Ok(()),
+            Some(Fault::LocalDisk(text) | Fault::Apply(text) | Fault::Volume(text)) => Err(
+                format!("this copy was lost ({text}): look at the disk, then restart the mirror"),
+            ),
+        }
+    }
+
+    fn raise_epoch(&self, epoch: u64) -> Result<(), String> {
+        let epochs = HighestEpoch::open(&self.config.state_dir, &self.config.module)
+            .map_err(|error| sentence(&error))?;
+        match epochs.raise(epoch) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!(
+                "epoch {epoch} is older than {}, which this node already took part in",
+                epochs.highest()
+            )),
+            Err(error) => Err(sentence(&error)),
+        }
+    }
+
+    /// The newest grant may have come before its epoch.
+    fn grant_newest(&self, service: &Service) {
+        let granted = *lock(&self.granted);
+        if let Some((epoch, until)) = granted {
+            service.grant(epoch, until);
+        }
+    }
+
+    /// Takes a grant of the daemon's.
+    pub fn grant(&self, epoch: u64, until: Instant) {
+        *lock(&self.granted) = Some((epoch, until));
+        if let Current::Serving(service) = &*self.current() {
+            service.grant(epoch, until);
+        }
+    }
+
+    /// Sends a daemon message to the peer, if there is a stream.
+    pub fn gossip(&self, message: Vec<u8>) {
+        match &*self.current() {
+            Current::Serving(service) => service.gossip(&message),
+            Current::Following { follower, .. } => follower.gossip_out(message),
+            Current::Idle | Current::Sealed(_) | Current::Changing(_) => {}
+        }
+    }
+
+    /// Whether the process may end.
+    #[must_use]
+    pub fn may_quit(&self) -> bool {
+        match &*self.current() {
+            Current::Idle | Current::Sealed(_) | Current::Following { .. } => true,
+            Current::Serving(_) | Current::Changing(_) => false,
+        }
+    }
+
+    /// A snapshot for the daemon.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut status = match &*self.current() {
+            Current::Idle => Status::default(),
+            Current::Changing(status) => status.clone(),
+            Current::Sealed(sealed) => Status {
+                role: Role::Sealed {
+                    epoch: sealed.epoch,
+                },
+                position: sealed.applied,
+                acknowledged: sealed.applied,
+                level: sealed.level,
+                ..Status::default()
+            },
+            Current::Following { epoch, follower } => following(*epoch, follower),
+            Current::Serving(service) => serving(service),
+        };
+        status.incarnation = self.incarnation;
+        status.data_bytes = self.data_bytes.load(Ordering::Relaxed);
+        if let Some(fault) = &*lock(&self.broken) {
+            status.fault = Some(fault.clone());
+        }
+        if let Some(reason) = &*lock(&self.missing) {
+            status.fault = Some(Fault::Volume(reason.clone()));
+        }
+        status
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        lock(&self.current)
+    }
+}
+
+fn following(epoch: u64, follower: &Follower) -> Status {
+    let followed = follower.status();
+    Status {
+        role: Role::Following { epoch },
+        stalled: followed.stalled || !followed.connected,
+        level: followed.level,
+        fault: followed.fault.map(|fault| match fault {
+            MirrorFault::LocalDisk(text) => Fault::LocalDisk(text),
+            MirrorFault::Apply(text) => Fault::Apply(text),
+            MirrorFault::Volume(text) => Fault::Volume(text),
+        }),
+        position: followed.applied,
+        acknowledged: followed.received,
+        completion_age_ms: milliseconds(followed.completion_age),
+        ..Status::default()
+    }
+}
+
+fn serving(service: &Service) -> Status {
+    let served = service.status();
+    let permit = service.permit();
+    Status {
+        role: Role::Serving {
+            epoch: service.epoch(),
+            gated: served.gated,
+        },
+        peer: served.peer,
+        stalled: served.stalled,
+        lapsed: permit.standing() == Permission::Lapsed,
+        permit_until: permit.until().0,
+        fault: served.fault,
+        position: served.position,
+        acknowledged: served.acknowledged,
+        exposure_bytes: served.exposure_bytes,
+        exposure_age_ms: milliseconds(served.exposure_age),
+        completion_age_ms: milliseconds(served.completion_age),
+        ..Status::default()
+    }
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Ends a follower whose last reference this is.
+fn stop(follower: Arc<Follower>) {
+    if let Some(follower) = Arc::into_inner(follower) {
+        follower.stop();
+    }
+}
+
+fn open_volumes(config: &MirrorConfig) -> Result<Arc<[Volume]>, String> {
+    let mut volumes = Vec::new();
+    for (index, (name, path)) in (0u16..).zip(&config.volumes) {
+        let volume = backing::open_volume(index, name, path).map_err(|error| sentence(&error))?;
+        volumes.push(volume);
+    }
+    for volume in &volumes {
+        mount::protect(volume).map_err(|error| sentence(&error))?;
+    }
+    Ok(volumes.into())
+}
+
+/// A process that has the plain directory open for writing would go on writing there, unmirrored
+/// and without an error.
+fn refuse_held(volumes: &[Volume]) -> Result<(), String> {
+    for volume in volumes {
+        let holders = holders(volume).map_err(|error| sentence(&error))?;
+        if let Some(first) = holders.first() {
+            return Err(format!(
+                "{} is in use beneath the mirror: {first}{}",
+                volume.path.display(),
+                match holders.len() {
+                    1 => String::new(),
+                    more => format!(", and {} more", more - 1),
+                }
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn forward(
+    changes: &Receiver<()>,
+    messages: &Receiver<Vec<u8>>,
+    changed: &Notify,
+    gossip: &Sender<Vec<u8>>,
+) {
+    loop {
+        crossbeam_channel::select! {
+            recv(changes) -> change => match change {
+                Ok(()) => changed(),
+                Err(_) => return,
+            },
+            recv(messages) -> message => match message {
+                Ok(message) => {
+                    // A daemon that does not listen loses gossip, not data.
+                    let _ = gossip.try_send(message);
+                }
+                Err(_) => return,
+            },
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -88,10 +88,23 @@ pub struct Beginning {
     pub epoch: u64,
     /// The generation that is written.
     pub generation: u64,
-    /// Whether the record says that the peer is in sync: the gate is shut from the start.
-    pub gated: bool,
+    /// What is known of the peer's copy.
+    pub peer: PeerAtBeginning,
     /// The last number that this copy stands for.
     pub position: u64,
+}
+
+/// What is known of the peer's copy when a source begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PeerAtBeginning {
+    /// The record says that it is not in sync: the gate is open.
+    Out,
+    /// The record says that it is in sync: the gate is shut from the first write on. Nobody can
+    /// prove that it is equal, so it is compared first.
+    InSync,
+    /// In sync, and this copy ended cleanly at the beginning's position. A peer that did so too
+    /// goes on from there.
+    Equal,
 }
 
 /// The effect of a write.
@@ -124,8 +137,7 @@ pub struct Source {
     pub permit: Permit,
     /// The mirror process.
     pub incarnation: u64,
-    /// The epoch of this service.
-    pub epoch: u64,
+    epoch: AtomicU64,
     limits: Limits,
     state: Mutex<State>,
     /// The sender waits here.
@@ -192,6 +204,8 @@ struct Session {
     applied: u64,
     moved: Instant,
     checkpointed: u64,
+    /// Frames were dropped that the follower did not get: only a comparison can follow.
+    lost: bool,
     differs: VecDeque<Differs>,
     done_bytes: u64,
     total_bytes: u64,
@@ -266,6 +280,8 @@ pub struct SourceStatus {
     pub stalled: bool,
     /// What is broken.
     pub fault: Option<Fault>,
+    /// The generation that is written.
+    pub generation: u64,
     /// The last number given.
     pub position: u64,
     /// The last number that the peer has applied.
@@ -297,26 +313,24 @@ impl Source {
     #[must_use]
     pub fn new(incarnation: u64, beginning: Beginning, limits: Limits, changed: Notify) -> Self {
         let now = sys::now();
-        let session = beginning.gated.then(|| {
-            let phase = Phase::Expected;
-            Session::new(1, phase, [0; 32], beginning.position, now)
+        let gated = beginning.peer != PeerAtBeginning::Out;
+        let session = gated.then(|| {
+            let mut session = Session::new(1, Phase::Expected, [0; 32], beginning.position, now);
+            session.lost = beginning.peer == PeerAtBeginning::InSync;
+            session
         });
-        let id = u64::from(beginning.gated);
+        let id = u64::from(gated);
         Self {
             permit: Permit::new(beginning.epoch),
             incarnation,
-            epoch: beginning.epoch,
+            epoch: AtomicU64::new(beginning.epoch),
             limits,
             state: Mutex::new(State {
                 generation: beginning.generation,
                 last: beginning.position,
                 sessions: id,
                 session,
-                gate: if beginning.gated {
-                    Gate::Shut
-                } else {
-                    Gate::Open
-                },
+                gate: if gated { Gate::Shut } else { Gate::Open },
                 pending: BTreeMap::new(),
                 tickets: 0,
                 finished: now,
@@ -346,6 +360,12 @@ impl Source {
     /// Sets who is told that the queue has room again.
     pub fn on_room(&self, notify: Notify) {
         *self.room.lock().unwrap_or_else(PoisonError::into_inner) = Some(notify);
+    }
+
+    /// The epoch of this service.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
     }
 
     // ---- what operations ask, without a lock
@@ -383,7 +403,7 @@ impl Source {
         let payload = stream::encode(operation);
         let mut state = self.lock();
         let number = state.next_number(session)?;
-        let header = FrameHeader::operation(self.epoch, number, volume);
+        let header = FrameHeader::operation(self.epoch(), number, volume);
         self.push(state, header, payload);
         Some(number)
     }
@@ -397,7 +417,7 @@ impl Source {
     ) -> Option<u64> {
         let mut state = self.lock();
         let number = state.next_number(session)?;
-        let mut header = FrameHeader::write(self.epoch, number, written.volume, written.place);
+        let mut header = FrameHeader::write(self.epoch(), number, written.volume, written.place);
         header
             .flags
             .set(if written.resync { FLAG_RESYNC } else { 0 });
@@ -505,7 +525,7 @@ impl Source {
         let session = state.session.as_mut().expect("checked by the caller");
         session.bytes += payload.len() + FRAME_OVERHEAD;
         session.frames.push_back(QueuedFrame {
-            header: FrameHeader::operation(self.epoch, number, target.volume),
+            header: FrameHeader::operation(self.epoch(), number, target.volume),
             payload: Arc::new(payload),
         });
         if state.link.is_some() {
@@ -567,7 +587,10 @@ impl Source {
         Offer {
             generation: state.generation,
             last: state.last,
-            base: state.session.as_ref().map(|session| session.base),
+            base: match &state.session {
+                Some(session) if !session.lost => Some(session.base),
+                Some(_) | None => None,
+            },
             gated: state.gate != Gate::Open,
         }
     }
@@ -605,7 +628,7 @@ impl Source {
         let now = sys::now();
         let last = state.last;
         let session = state.session.as_mut()?;
-        if from <= session.base || from > last + 1 {
+        if session.lost || from <= session.base || from > last + 1 {
             return None;
         }
         session.sent = from - 1;
@@ -728,18 +751,31 @@ impl Source {
 
     /// The connection is over.
     pub fn unlink(&self, link: u64) {
-        let mut state = self.lock();
-        if state.link.as_ref().is_none_or(|l| l.number != link) {
-            return;
+        let state = self.lock();
+        if state.link.as_ref().is_some_and(|l| l.number == link) {
+            self.disconnect(state);
+            (self.changed)();
         }
+    }
+
+    /// Without a connection, only a session whose gate is shut is kept, and of that only what can
+    /// be resumed: a comparison always starts over.
+    fn disconnect(&self, mut state: MutexGuard<'_, State>) {
         state.unlink();
         self.advance.notify_all();
-        if state.gate == Gate::Provisional {
-            self.end_session(state, "the peer left before its copy was known to be level");
-        } else {
-            drop(state);
+        if state.gate != Gate::Shut {
+            self.end_session(
+                state,
+                "the connection broke before the peer was known to be level",
+            );
+            return;
         }
-        (self.changed)();
+        let last = state.last;
+        if let Some(session) = &mut state.session
+            && session.phase == Phase::Comparing
+        {
+            session.lose_frames(last);
+        }
     }
 
     /// The follower could not apply something, or ended the session: nothing of it can be resumed.
@@ -754,6 +790,28 @@ impl Source {
             drop(state);
         } else {
             self.end_session(state, "the peer gave the session up");
+        }
+        (self.changed)();
+    }
+
+    /// The follower cannot follow what happened: everything has to be compared again. A shut gate
+    /// stays shut.
+    pub fn compare_again(&self, session: SessionId, reason: &str) {
+        let mut state = self.lock();
+        if state.session.as_ref().is_none_or(|s| s.id != session.0) {
+            return;
+        }
+        tracing::warn!(reason, "everything will be compared again");
+        state.unlink();
+        self.advance.notify_all();
+        if state.gate == Gate::Shut {
+            let last = state.last;
+            if let Some(session) = &mut state.session {
+                session.lose_frames(last);
+            }
+            drop(state);
+        } else {
+            self.end_session(state, reason);
         }
         (self.changed)();
     }
@@ -812,9 +870,11 @@ impl Source {
     // ---- commands of the daemon
 
     /// The record without the peer counts (R2): opens the gate, answers what waits, ends the
-    /// session. Says the last number.
-    pub fn release_peer(&self, generation: u64) -> u64 {
+    /// session. Goes on in this epoch, which may be a higher one. Says the last number.
+    pub fn release_peer(&self, epoch: u64, generation: u64) -> u64 {
         let mut state = self.lock();
+        self.epoch.fetch_max(epoch, Ordering::SeqCst);
+        self.permit.raise(epoch);
         state.generation = generation;
         let last = state.last;
         state.alone_bytes = 0;
@@ -835,10 +895,9 @@ impl Source {
         if sabotage::skip_drain() {
             let last = state.last;
             if let Some(session) = &mut state.session {
-                session.frames.clear();
-                session.base = last;
-                session.sent = last;
+                session.lose_frames(last);
             }
+            state.unlink();
             return Ok(last);
         }
         let level = state.gate == Gate::Shut
@@ -851,7 +910,7 @@ impl Source {
         }
         let id = SessionId(state.sessions);
         let number = state.next_number(id).ok_or(DrainError::Ended)?;
-        let header = FrameHeader::operation(self.epoch, number, volume);
+        let header = FrameHeader::operation(self.epoch(), number, volume);
         self.push(state, header, stream::encode(&Operation::Checkpoint));
         let deadline = sys::now().after(self.limits.stall_limit);
         let mut state = self.lock();
@@ -937,16 +996,7 @@ impl Source {
             Gate::Shut => limit * 2,
             Gate::Provisional | Gate::Open => limit,
         };
-        let mut unlinked = false;
-        if state.link.is_some() && silence > patience {
-            tracing::warn!(
-                silence_ms = silence.as_millis(),
-                "connection to a silent peer closed"
-            );
-            state.unlink();
-            unlinked = true;
-            self.advance.notify_all();
-        }
+        let silent = state.link.is_some() && silence > patience;
         let ping_after = limit / 5;
         if state.link.is_some() && now.since(state.said) > ping_after {
             state.ping_due = true;
@@ -963,12 +1013,16 @@ impl Source {
                 guard,
                 "the peer does not keep up and the application would wait",
             );
-        } else if unlinked && state.gate == Gate::Provisional {
-            self.end_session(guard, "the peer left before its copy was known to be level");
+        } else if silent {
+            tracing::warn!(
+                silence_ms = silence.as_millis(),
+                "connection to a silent peer closed"
+            );
+            self.disconnect(guard);
         } else {
             drop(guard);
         }
-        if stalled != was || unlinked || stuck {
+        if stalled != was || silent || stuck {
             (self.changed)();
         }
     }
@@ -989,6 +1043,7 @@ impl Source {
             peer,
             stalled: state.stalled,
             fault: state.fault.clone(),
+            generation: state.generation,
             position: state.last,
             acknowledged: state.peer_applied,
             exposure_bytes: if alone { state.alone_bytes } else { 0 },
@@ -1014,7 +1069,7 @@ impl Source {
             if state.ended {
                 return None;
             }
-            if let Some(batch) = state.batch(self.epoch) {
+            if let Some(batch) = state.batch(self.epoch()) {
                 return Some(batch);
             }
             let left = deadline.since(sys::now());
@@ -1116,7 +1171,7 @@ impl Source {
         session.phase = Phase::Leveling(number);
         session.bytes += payload.len() + FRAME_OVERHEAD;
         session.frames.push_back(QueuedFrame {
-            header: FrameHeader::operation(self.epoch, number, 0),
+            header: FrameHeader::operation(self.epoch(), number, 0),
             payload: Arc::new(payload),
         });
         self.work.notify_one();
@@ -1240,10 +1295,20 @@ impl Session {
             applied: base,
             moved: now,
             checkpointed: 0,
+            lost: false,
             differs: VecDeque::new(),
             done_bytes: 0,
             total_bytes: 0,
         }
+    }
+
+    /// Gives up the replay buffer: the session cannot be resumed by anybody.
+    fn lose_frames(&mut self, last: u64) {
+        self.frames.clear();
+        self.bytes = 0;
+        self.base = last;
+        self.sent = last;
+        self.lost = true;
     }
 
     /// Drops what the follower has applied.

@@ -170,11 +170,14 @@ pub fn list(directory: BorrowedFd<'_>) -> Result<Vec<DirectoryEntry>, Errno> {
     Ok(entries)
 }
 
+/// Name and value of an extended attribute.
+pub type Xattr = (Vec<u8>, Vec<u8>);
+
 /// All extended attributes of the object behind an `O_PATH` descriptor.
 ///
 /// # Errors
 /// Those of `listxattr(2)`; a file system without them gives an empty list.
-pub fn xattrs(object: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub fn xattrs(object: BorrowedFd<'_>) -> Result<Vec<Xattr>, Errno> {
     let path = descriptor_path(object);
     let needed = match rustix::fs::listxattr_query(&path) {
         Ok(needed) => needed,
@@ -236,7 +239,7 @@ pub fn attributes(stat: &Stat) -> Attributes {
 #[must_use]
 pub fn modification_time(stat: &Stat) -> Timestamp {
     Timestamp {
-        seconds: stat.st_mtime as i64,
+        seconds: stat.st_mtime,
         nanoseconds: stat.st_mtime_nsec as u32,
     }
 }
@@ -245,7 +248,7 @@ pub fn modification_time(stat: &Stat) -> Timestamp {
 #[must_use]
 pub fn access_time(stat: &Stat) -> Timestamp {
     Timestamp {
-        seconds: stat.st_atime as i64,
+        seconds: stat.st_atime,
         nanoseconds: stat.st_atime_nsec as u32,
     }
 }
