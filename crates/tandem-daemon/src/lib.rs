@@ -1,1 +1,51 @@
-//! Skeleton.
+//! Connects: configuration, identity, loop, links and HTTP API of one node. It carries out what
+//! the core decides and decides nothing itself.
+//!
+//! - [`client`]: asks the daemon of this node
+//! - [`config`]: the configuration file
+//! - [`identity`], [`pairing`]: who this node and its peer are
+//! - [`check`]: whether this machine is as the configuration says
+//! - [`daemon`]: puts the parts together; they are
+//!   - `reactor`: the thread that owns the core, the heartbeat networks and the mirror's socket
+//!   - `state_writer`, `addresses`, `services`, `mirror_process`: the slow work
+//!   - `link`: the control link to the other daemon
+//!   - `hub`, `jobs`, `commands`, `http`: what people see and ask for
+
+mod addresses;
+pub mod check;
+pub mod client;
+mod commands;
+pub mod config;
+pub mod daemon;
+mod files;
+mod http;
+mod hub;
+pub mod identity;
+mod jobs;
+mod link;
+mod mirror_link;
+mod mirror_process;
+mod networks;
+pub mod pairing;
+mod reactor;
+mod services;
+mod snapshot;
+mod state_writer;
+mod sys;
+mod tls;
+
+/// The release of this program.
+pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
+/// An error with everything that led to it, in one line.
+#[must_use]
+pub fn report(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

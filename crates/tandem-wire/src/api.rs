@@ -244,9 +244,12 @@ pub struct CommandRequest {
     pub module: Option<String>,
     /// What.
     pub command: CommandName,
-    /// For `prim`.
+    /// For `prim`: serve whatever is here.
     #[serde(default)]
     pub force: bool,
+    /// For `stop`: the node that serves brings both copies level, and nobody takes over.
+    #[serde(default)]
+    pub whole: bool,
     /// Whether the answer waits for the end (bounded), or only names the job.
     #[serde(default)]
     pub wait: bool,
@@ -272,28 +275,52 @@ pub enum CommandName {
     Second,
 }
 
-impl CommandName {
-    /// What the core is told, or `None` where `force` makes no sense.
+/// What a command is told besides its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Manner {
+    /// Nothing.
+    Plain,
+    /// `prim --force`
+    Force,
+    /// `stop` of the whole module.
+    Whole,
+}
+
+impl CommandRequest {
+    /// What the core is told, or `None` where `force` or `whole` make no sense.
     #[must_use]
-    pub const fn command(self, force: bool) -> Option<Command> {
-        match (self, force) {
-            (Self::Start, false) => Some(Command::Start),
-            (Self::Stop, false) => Some(Command::Stop),
-            (Self::Restart, false) => Some(Command::Restart),
-            (Self::StopStart, false) => Some(Command::StopStart),
-            (Self::Swap, false) => Some(Command::Swap),
-            (Self::Prim, false) => Some(Command::Prim),
-            (Self::Prim, true) => Some(Command::PrimForce),
-            (Self::Second, false) => Some(Command::Second),
+    pub const fn command(&self) -> Option<Command> {
+        let manner = match (self.force, self.whole) {
+            (false, false) => Manner::Plain,
+            (true, false) => Manner::Force,
+            (false, true) => Manner::Whole,
+            (true, true) => return None,
+        };
+        self.command.command(manner)
+    }
+}
+
+impl CommandName {
+    /// What the core is told, or `None` where the manner makes no sense.
+    #[must_use]
+    pub const fn command(self, manner: Manner) -> Option<Command> {
+        use Manner::{Force, Plain, Whole};
+        match (self, manner) {
+            (Self::Start, Plain) => Some(Command::Start),
+            (Self::Stop, Plain) => Some(Command::Stop),
+            (Self::Stop, Whole) => Some(Command::StopModule),
+            (Self::Restart, Plain) => Some(Command::Restart),
+            (Self::StopStart, Plain) => Some(Command::StopStart),
+            (Self::Swap, Plain) => Some(Command::Swap),
+            (Self::Prim, Plain) => Some(Command::Prim),
+            (Self::Prim, Force) => Some(Command::PrimForce),
+            (Self::Second, Plain) => Some(Command::Second),
             (
-                Self::Start
-                | Self::Stop
-                | Self::Restart
-                | Self::StopStart
-                | Self::Swap
-                | Self::Second,
-                true,
-            ) => None,
+                Self::Start | Self::Restart | Self::StopStart | Self::Swap | Self::Second,
+                Force | Whole,
+            )
+            | (Self::Stop, Force)
+            | (Self::Prim, Whole) => None,
         }
     }
 }
@@ -418,7 +445,9 @@ mod tests {
         let request: CommandRequest =
             serde_json::from_str(r#"{"command":"stopstart"}"#).expect("all else has a default");
         assert_eq!(request.command, CommandName::StopStart);
-        assert_eq!(request.command.command(true), None);
-        assert_eq!(CommandName::Prim.command(true), Some(Command::PrimForce));
+        assert_eq!(request.command(), Some(Command::StopStart));
+        let force = CommandName::Prim.command(Manner::Force);
+        assert_eq!(force, Some(Command::PrimForce));
+        assert_eq!(CommandName::Swap.command(Manner::Force), None);
     }
 }

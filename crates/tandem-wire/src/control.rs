@@ -191,6 +191,7 @@ mod tests {
                     module: None,
                     command: CommandName::Swap,
                     force: false,
+                    whole: false,
                     wait: false,
                 },
             },

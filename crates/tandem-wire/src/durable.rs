@@ -1,8 +1,8 @@
-//! The state file of one module on one node: [`Durable`] in bytes.
+//! The state of one module on one node: [`Durable`] in bytes.
 //!
-//! `TNDS`, a version (u16, little-endian), the length of the body (u32), the body in postcard, and
-//! the blake3 hash of all that. A torn or damaged file is told from an absent one: it must not be
-//! taken for a first start. Writing atomically is the business of `tandem-host`.
+//! A version (u16, little-endian), then the body in postcard; fields of later versions follow it
+//! and are skipped. Writing it atomically, and knowing a damaged file from an absent one, is the
+//! business of `tandem-host`.
 
 use crate::record::{Impossible, RecordBytes};
 use serde::{Deserialize, Serialize};
@@ -11,36 +11,26 @@ use tandem_core::{Durable, Epoch, Record};
 
 /// The version that this release writes.
 pub const VERSION: u16 = 1;
-/// The largest file in bytes: two records with full history are below 3 KiB.
-pub const FILE_MAX: usize = 64 << 10;
 
-const MAGIC: [u8; 4] = *b"TNDS";
-const HEADER_BYTES: usize = 10;
-const HASH_BYTES: usize = 32;
+const HEADER_BYTES: usize = 2;
 
 /// Why bytes are no state of ours.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DurableError {
-    /// Too short, too long, or another file.
-    #[error("this is not a state file of tandem")]
-    NotAStateFile,
     /// Written by a release that this one does not know.
-    #[error("the state file has version {found}, this release reads version {VERSION}")]
+    #[error("the state has version {found}, this release reads version {VERSION}")]
     Version {
         /// The version found.
         found: u16,
     },
-    /// The hash does not match: torn or damaged.
-    #[error("the state file is damaged: its checksum does not match")]
-    Damaged,
-    /// The hash matches and the content makes no sense.
-    #[error("the state file cannot be read")]
+    /// The content makes no sense.
+    #[error("the state cannot be read")]
     Malformed(#[source] postcard::Error),
     /// A field with a value that no release ever wrote.
-    #[error("the state file cannot be read")]
+    #[error("the state cannot be read")]
     Impossible(#[from] Impossible),
     /// The state of another module or node: a copied file.
-    #[error("the state file belongs to node{node} of module {module}")]
+    #[error("the state belongs to node{node} of module {module}")]
     Foreign {
         /// Whose it is.
         node: u8,
@@ -71,23 +61,16 @@ pub struct Owner {
 /// The bytes of a state.
 #[must_use]
 pub fn encode(owner: &Owner, durable: &Durable) -> Vec<u8> {
-    let body = postcard::to_stdvec(&Body {
+    let body = Body {
         node: owner.node,
         module: owner.module.clone(),
         record: durable.record.as_ref().map(RecordBytes::from),
         proposal: durable.proposal.as_ref().map(RecordBytes::from),
         highest_epoch: durable.highest_epoch.0,
         wanted: durable.wanted == Wanted::Running,
-    })
-    .expect("a state has no map and no unsized field, so postcard cannot fail");
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len() + HASH_BYTES);
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&body);
-    let hash = blake3::hash(&bytes);
-    bytes.extend_from_slice(hash.as_bytes());
-    bytes
+    };
+    postcard::to_extend(&body, VERSION.to_le_bytes().to_vec())
+        .expect("a state has no map and no unsized field, so postcard cannot fail")
 }
 
 /// The state in these bytes.
@@ -95,23 +78,12 @@ pub fn encode(owner: &Owner, durable: &Durable) -> Vec<u8> {
 /// # Errors
 /// [`DurableError`]
 pub fn decode(owner: &Owner, bytes: &[u8]) -> Result<Durable, DurableError> {
-    if bytes.len() < HEADER_BYTES + HASH_BYTES || bytes.len() > FILE_MAX || bytes[..4] != MAGIC {
-        return Err(DurableError::NotAStateFile);
-    }
-    let found = u16::from_le_bytes([bytes[4], bytes[5]]);
+    let found = (bytes.first_chunk::<HEADER_BYTES>()).map_or(0, |two| u16::from_le_bytes(*two));
     if found != VERSION {
         return Err(DurableError::Version { found });
     }
-    let (signed, hash) = bytes.split_at(bytes.len() - HASH_BYTES);
-    let body = &signed[HEADER_BYTES..];
-    let length = u32::from_le_bytes([bytes[6], bytes[7], bytes[8], bytes[9]]);
-    if length as usize != body.len()
-        || blake3::hash(signed) != *<&[u8; 32]>::try_from(hash).expect("split at 32")
-    {
-        return Err(DurableError::Damaged);
-    }
-    let (body, _later_fields) =
-        postcard::take_from_bytes::<Body>(body).map_err(DurableError::Malformed)?;
+    let (body, _later_fields) = postcard::take_from_bytes::<Body>(&bytes[HEADER_BYTES..])
+        .map_err(DurableError::Malformed)?;
     if body.node != owner.node || body.module != owner.module {
         return Err(DurableError::Foreign {
             node: body.node,
@@ -174,13 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_state_is_never_taken_for_a_first_start() {
+    fn a_state_that_is_cut_short_is_an_error() {
         let bytes = encode(&owner(), &durable());
-        for place in 0..bytes.len() {
-            let mut torn = bytes.clone();
-            torn[place] ^= 0x10;
-            assert!(decode(&owner(), &torn).is_err(), "byte {place}");
-            assert!(decode(&owner(), &bytes[..place]).is_err(), "cut at {place}");
+        for length in 0..bytes.len() {
+            assert!(
+                decode(&owner(), &bytes[..length]).is_err(),
+                "cut at {length}"
+            );
         }
     }
 
@@ -199,12 +171,7 @@ mod tests {
     #[test]
     fn fields_of_a_later_release_are_skipped() {
         let mut bytes = encode(&owner(), &durable());
-        bytes.truncate(bytes.len() - HASH_BYTES);
         bytes.extend_from_slice(b"later");
-        let length = (bytes.len() - HEADER_BYTES) as u32;
-        bytes[6..10].copy_from_slice(&length.to_le_bytes());
-        let hash = blake3::hash(&bytes);
-        bytes.extend_from_slice(hash.as_bytes());
         assert_eq!(decode(&owner(), &bytes), Ok(durable()));
     }
 }

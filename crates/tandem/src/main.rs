@@ -1,26 +1,17 @@
 //! Speaks: the one binary, `tandem`.
 
+mod cli;
 mod demo;
 
 use clap::Parser;
+use cli::{Arguments, Top};
 use std::process::ExitCode;
 
-#[derive(Parser)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(clap::Subcommand)]
-enum Command {
-    Demo(demo::DemoOptions),
-    #[command(flatten)]
-    Part(demo::DemoPart),
-}
-
 fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Demo(options) => demo::run(options),
-        Command::Part(part) => demo::run_part(&part),
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Top::Verb(verb) => cli::run(verb, &arguments.places).into(),
+        Top::Demo(options) => demo::run(options),
+        Top::Part(part) => demo::run_part(&part),
     }
 }

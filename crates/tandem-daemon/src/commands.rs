@@ -1,0 +1,123 @@
+//! Operators' commands on their way to the core that carries them out: here, or over the control
+//! link to the other node's.
+
+use crate::config::Configuration;
+use crate::hub::Hub;
+use crate::jobs::{Jobs, Origin};
+use crate::reactor::{Input, Inputs};
+use std::sync::Arc;
+use tandem_core::{CommandId, Event, NodeId};
+use tandem_wire::api::{CommandRequest, Job, JobState};
+use tandem_wire::control::ControlFrame;
+use tokio::sync::mpsc;
+
+/// A request that makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error("node {0} does not exist: the nodes are 1 and 2")]
+    Node(u8),
+    #[error("there is no module {0}")]
+    Module(String),
+    #[error("`force` is for `prim`, `whole` for `stop`")]
+    Manner,
+}
+
+/// The way of commands. Clones lead to the same place.
+#[derive(Clone)]
+pub(crate) struct Commands {
+    pub configuration: Arc<Configuration>,
+    pub node: NodeId,
+    pub hub: Hub,
+    pub jobs: Jobs,
+    pub inputs: Inputs,
+    pub frames: mpsc::Sender<ControlFrame>,
+}
+
+impl Commands {
+    /// Begins a command of a client of this daemon.
+    pub(crate) fn submit(&self, request: CommandRequest) -> Result<Job, CommandError> {
+        let node = match request.node {
+            None => self.node,
+            Some(number) => NodeId::from_number(number).ok_or(CommandError::Node(number))?,
+        };
+        let command = request.command();
+        let command = command.ok_or(CommandError::Manner)?;
+        let module = self.module(&request)?;
+        let here = node == self.node;
+        let origin = if here { Origin::Here } else { Origin::ForPeer };
+        let (number, job) = self.jobs.begin(node, &module, request.command, origin);
+        if here {
+            self.give(number, command);
+        } else if !self.hub.link_is_up() {
+            let message = "the other node does not answer".to_owned();
+            self.jobs.update(number, JobState::Unreachable, message);
+        } else {
+            let frame = ControlFrame::Command {
+                job: number,
+                request,
+            };
+            if self.frames.try_send(frame).is_err() {
+                let message = "the control link to the other node is full".to_owned();
+                self.jobs.update(number, JobState::Unreachable, message);
+            }
+        }
+        Ok(self.jobs.find(&job.job).unwrap_or(job))
+    }
+
+    /// Begins a command of the peer's, for this node.
+    pub(crate) fn accept(&self, peers_number: u64, request: &CommandRequest) {
+        let (command, module) = match (request.command(), self.module(request)) {
+            (Some(command), Ok(module)) => (command, module),
+            (None, _) => return self.refuse(peers_number, request, &CommandError::Manner),
+            (_, Err(error)) => return self.refuse(peers_number, request, &error),
+        };
+        let origin = Origin::Peer(peers_number);
+        let (number, _) = self.jobs.begin(self.node, &module, request.command, origin);
+        self.give(number, command);
+    }
+
+    fn module(&self, request: &CommandRequest) -> Result<String, CommandError> {
+        let name = request.module.as_deref();
+        match self.configuration.module(name) {
+            Some(module) => Ok(module.name.clone()),
+            None => Err(CommandError::Module(
+                name.unwrap_or("(none named)").to_owned(),
+            )),
+        }
+    }
+
+    fn give(&self, number: u64, command: tandem_core::Command) {
+        let event = Event::Commanded {
+            id: CommandId(number),
+            command,
+        };
+        if !self.inputs.offer(Input::Event(event)) {
+            let message = "the daemon is too far behind".to_owned();
+            let told = self.jobs.update(number, JobState::Failed, message);
+            self.tell_peer(told);
+        }
+    }
+
+    fn refuse(&self, peers_number: u64, request: &CommandRequest, error: &CommandError) {
+        let answer = Job {
+            job: String::new(),
+            node: self.node.number(),
+            module: request.module.clone().unwrap_or_default(),
+            command: request.command,
+            state: JobState::Refused,
+            message: error.to_string(),
+            progress: Vec::new(),
+        };
+        self.tell_peer(Some((peers_number, answer)));
+    }
+
+    /// Tells the peer how one of its commands is getting on.
+    pub(crate) fn tell_peer(&self, told: Option<(u64, Job)>) {
+        if let Some((job, mut answer)) = told {
+            // The peer keeps what was said before itself.
+            answer.progress.clear();
+            // A full link has more to say than this; the peer's job ends as lost with the link.
+            let _ = self.frames.try_send(ControlFrame::Answer { job, answer });
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The configuration file: one file, equal on both nodes, per-node values under the node.
+//!
+//! What was typed (`raw`) and what is meant ([`Configuration`]) are two types; between them stands
+//! the validation, which collects every problem and says for each where it is, and what to do.
+//! Whether the machine is as the file says is asked elsewhere ([`crate::check`]).
+
+mod canonical;
+mod duration;
+mod problem;
+mod raw;
+mod validate;
+
+pub use canonical::{difference, digest, fields};
+pub use duration::parse_duration;
+pub use problem::{ConfigError, Problem};
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tandem_core::NodeId;
+
+/// Console, API.
+pub const HTTP_PORT: u16 = 9010;
+/// Control link, pairing.
+pub const CONTROL_PORT: u16 = 9011;
+/// Data stream.
+pub const DATA_PORT: u16 = 9012;
+/// Heartbeats (UDP).
+pub const HEARTBEAT_PORT: u16 = 9013;
+
+/// The limits of this release, with a clear answer beyond them.
+pub mod limits {
+    use std::time::Duration;
+    /// Modules in a cluster. Later releases run up to 32.
+    pub const MODULES_MAX: usize = 1;
+    /// Volumes of a module.
+    pub const VOLUMES_MAX: usize = 32;
+    /// Virtual addresses of a module.
+    pub const ADDRESSES_MAX: usize = 8;
+    /// Heartbeat networks.
+    pub const NETWORKS_MAX: usize = 4;
+    /// Services, and checkers, of a module: far beyond any application that one file describes.
+    pub const RESOURCES_MAX: usize = 64;
+    /// The shortest `takeover-after`: five heartbeats of 60 ms.
+    pub const TAKEOVER_AFTER_MIN: Duration = Duration::from_millis(300);
+    /// The longest.
+    pub const TAKEOVER_AFTER_MAX: Duration = Duration::from_secs(300);
+    /// The longest time limit and period: a day.
+    pub const LIMIT_MAX: Duration = Duration::from_secs(24 * 3600);
+    /// The length of a name. Modules' names become parts of unit and socket names.
+    pub const NAME_BYTES_MAX: usize = 32;
+    /// The size of the file in bytes. Both nodes must be able to show it to each other.
+    pub const FILE_BYTES_MAX: usize = 48 << 10;
+}
+
+/// What the file means.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Configuration {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Silence on every channel after which the standby takes over.
+    pub takeover_after: Duration,
+    /// node1, node2.
+    pub nodes: [Node; 2],
+    /// The protected applications.
+    pub modules: Vec<Module>,
+}
+
+/// One of the two servers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Any name; shown to people.
+    pub name: String,
+    /// For the control link and the data stream.
+    pub address: IpAddr,
+    /// One per heartbeat network, in the same order on both nodes.
+    pub heartbeat: Vec<IpAddr>,
+}
+
+/// One protected application.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Module {
+    /// Its name.
+    pub name: String,
+    /// Mirrored directories.
+    pub volumes: Vec<Volume>,
+    /// Virtual addresses.
+    pub addresses: Vec<Address>,
+    /// In start order.
+    pub services: Vec<Service>,
+    /// What probes it.
+    pub checkers: Vec<Checker>,
+}
+
+/// One mirrored directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// Where it is, absolute and without `.` and `..`.
+    pub path: PathBuf,
+}
+
+/// A virtual address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Address {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The length of its network's prefix.
+    pub prefix: u8,
+    /// The interface on node1 and on node2.
+    pub interfaces: [String; 2],
+}
+
+/// What is started and stopped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: ServiceKind,
+    /// When it counts as started.
+    pub ready: Option<Ready>,
+    /// How long a start may take.
+    pub start_limit: Duration,
+    /// How long a stop may take before force is used.
+    pub stop_limit: Duration,
+}
+
+/// What a service is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ServiceKind {
+    /// A systemd unit, with its suffix.
+    Unit(String),
+    /// Shell command lines.
+    Commands {
+        /// Starts it.
+        start: String,
+        /// Stops it.
+        stop: String,
+        /// Succeeds while it runs.
+        check: Option<String>,
+    },
+}
+
+/// How a service shows that it can be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ready {
+    /// It accepts a connection.
+    Tcp(SocketAddr),
+    /// The command succeeds.
+    Command(String),
+}
+
+/// What probes the application.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checker {
+    /// Its name.
+    pub name: String,
+    /// What it looks at.
+    pub probe: Probe,
+    /// From the start of one probe to the start of the next.
+    pub period: Duration,
+    /// How long one probe may take.
+    pub timeout: Duration,
+    /// Successes in a row after which it is up.
+    pub rise: u32,
+    /// Failures in a row after which it is down.
+    pub fall: u32,
+    /// What its going down leads to.
+    pub action: Action,
+}
+
+/// What a checker looks at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Probe {
+    /// A connection is accepted.
+    Tcp(SocketAddr),
+    /// A program ends with status 0.
+    Script(PathBuf),
+    /// A systemd unit is active.
+    Unit(String),
+    /// A process with this name runs.
+    Process(String),
+}
+
+/// What the going down of a checker leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// The services are restarted in place.
+    Restart,
+    /// The module is stopped and started here.
+    StopStart,
+    /// The roles are exchanged.
+    Swap,
+    /// The module is stopped here.
+    Stop,
+    /// It is only shown.
+    None,
+}
+
+impl Configuration {
+    /// Reads and validates the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: it cannot be read, or what is wrong with it, everything at once.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Validates the text of a file; `path` is only named in errors.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`]
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        validate::parse(text).map_err(|problems| ConfigError::Invalid {
+            path: path.to_owned(),
+            problems,
+        })
+    }
+
+    /// One of the nodes.
+    #[must_use]
+    pub fn node(&self, node: NodeId) -> &Node {
+        match node {
+            NodeId::One => &self.nodes[0],
+            NodeId::Two => &self.nodes[1],
+        }
+    }
+
+    /// The module of this name, or the only one.
+    #[must_use]
+    pub fn module(&self, name: Option<&str>) -> Option<&Module> {
+        match name {
+            Some(name) => self.modules.iter().find(|module| module.name == name),
+            None if self.modules.len() == 1 => self.modules.first(),
+            None => None,
+        }
+    }
+}
+
+impl Address {
+    /// The interface on a node.
+    #[must_use]
+    pub fn interface(&self, node: NodeId) -> &str {
+        match node {
+            NodeId::One => &self.interfaces[0],
+            NodeId::Two => &self.interfaces[1],
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The configuration field by field, in one order and one spelling, whatever the file looks like:
+//! what both nodes must have equal, and where they differ.
+
+use super::duration::words;
+use super::{Action, Configuration, Module, Node, Probe, Ready, Service, ServiceKind};
+use tandem_core::ConfigurationDigest;
+
+/// All fields, with the path that an operator finds in the file.
+#[must_use]
+pub fn fields(configuration: &Configuration) -> Vec<(String, String)> {
+    let mut fields = Fields(Vec::new());
+    fields.add("cluster.name", &configuration.cluster);
+    fields.add(
+        "cluster.takeover-after",
+        words(configuration.takeover_after),
+    );
+    for (number, node) in (1..).zip(&configuration.nodes) {
+        fields.node(&format!("node{number}"), node);
+    }
+    for module in &configuration.modules {
+        fields.module(&format!("module.{}", module.name), module);
+    }
+    fields.0
+}
+
+/// The digest of all fields.
+#[must_use]
+pub fn digest(fields: &[(String, String)]) -> ConfigurationDigest {
+    let mut hasher = blake3::Hasher::new_derive_key("tandem 2026 digest of a configuration");
+    for (field, value) in fields {
+        for text in [field, value] {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+    }
+    let hash = hasher.finalize();
+    let first = hash.as_bytes().first_chunk::<8>();
+    ConfigurationDigest(u64::from_le_bytes(*first.expect("a hash has 32 bytes")))
+}
+
+/// The first field that differs, as a sentence; `None` if all are equal.
+#[must_use]
+pub fn difference(
+    mine: &[(String, String)],
+    peers: &[(String, String)],
+    peer: &str,
+) -> Option<String> {
+    let value = |fields: &[(String, String)], field: &str| {
+        (fields.iter())
+            .find(|(name, _)| name == field)
+            .map(|(_, value)| value.clone())
+    };
+    for (field, own) in mine {
+        match value(peers, field) {
+            Some(other) if other == *own => {}
+            Some(other) => {
+                return Some(format!("{field} is {own} here and {other} on {peer}"));
+            }
+            None => return Some(format!("{field} is {own} here and missing on {peer}")),
+        }
+    }
+    for (field, other) in peers {
+        if value(mine, field).is_none() {
+            return Some(format!("{field} is {other} on {peer} and missing here"));
+        }
+    }
+    (mine != peers).then(|| format!("the order of the entries is another one on {peer}"))
+}
+
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn add(&mut self, field: impl Into<String>, value: impl ToString) {
+        self.0.push((field.into(), value.to_string()));
+    }
+
+    fn node(&mut self, at: &str, node: &Node) {
+        self.add(format!("{at}.name"), &node.name);
+        self.add(format!("{at}.address"), node.address);
+        for (place, address) in node.heartbeat.iter().enumerate() {
+            self.add(format!("{at}.heartbeat[{place}]"), address);
+        }
+    }
+
+    fn module(&mut self, at: &str, module: &Module) {
+        for volume in &module.volumes {
+            let field = format!("{at}.volume.{}.path", volume.name);
+            self.add(field, volume.path.display());
+        }
+        for address in &module.addresses {
+            let field = format!("{at}.address.{}", address.address);
+            self.add(format!("{field}.prefix"), address.prefix);
+            for (number, interface) in (1..).zip(&address.interfaces) {
+                self.add(format!("{field}.interface.node{number}"), interface);
+            }
+        }
+        for service in &module.services {
+            self.service(&format!("{at}.service.{}", service.name), service);
+        }
+        for checker in &module.checkers {
+            let at = format!("{at}.checker.{}", checker.name);
+            match &checker.probe {
+                Probe::Tcp(endpoint) => self.add(format!("{at}.tcp"), endpoint),
+                Probe::Script(path) => self.add(format!("{at}.script"), path.display()),
+                Probe::Unit(unit) => self.add(format!("{at}.unit"), unit),
+                Probe::Process(name) => self.add(format!("{at}.process"), name),
+            }
+            self.add(format!("{at}.period"), words(checker.period));
+            self.add(format!("{at}.timeout"), words(checker.timeout));
+            self.add(format!("{at}.rise"), checker.rise);
+            self.add(format!("{at}.fall"), checker.fall);
+            let action = match checker.action {
+                Action::Restart => "restart",
+                Action::StopStart => "stopstart",
+                Action::Swap => "swap",
+                Action::Stop => "stop",
+                Action::None => "none",
+            };
+            self.add(format!("{at}.action"), action);
+        }
+    }
+
+    fn service(&mut self, at: &str, service: &Service) {
+        match &service.kind {
+            ServiceKind::Unit(unit) => self.add(format!("{at}.unit"), unit),
+            ServiceKind::Commands { start, stop, check } => {
+                self.add(format!("{at}.start"), start);
+                self.add(format!("{at}.stop"), stop);
+                if let Some(check) = check {
+                    self.add(format!("{at}.check"), check);
+                }
+            }
+        }
+        match &service.ready {
+            Some(Ready::Tcp(endpoint)) => self.add(format!("{at}.ready.tcp"), endpoint),
+            Some(Ready::Command(command)) => self.add(format!("{at}.ready.command"), command),
+            None => {}
+        }
+        self.add(format!("{at}.start-limit"), words(service.start_limit));
+        self.add(format!("{at}.stop-limit"), words(service.stop_limit));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn parse(text: &str) -> Vec<(String, String)> {
+        fields(&Configuration::parse(Path::new("t"), text).expect("it is good"))
+    }
+
+    const ONE: &str = r#"
+[cluster]
+name = "c"
+[node1]
+name = "a"
+address = "10.0.0.1"
+[node2]
+name = "b"
+address = "10.0.0.2"
+[[module]]
+name = "m"
+[[module.volume]]
+name = "v"
+path = "/v"
+[[module.volume]]
+name = "w"
+path = "/w"
+"#;
+
+    #[test]
+    fn spelling_and_order_of_keys_do_not_matter() {
+        let other = ONE
+            .replace(
+                "name = \"c\"",
+                "# ours\ntakeover-after = \"5000ms\"\nname = 'c'",
+            )
+            .replace("path = \"/v\"", "path = \"//v/\"");
+        assert_eq!(digest(&parse(ONE)), digest(&parse(&other)));
+        assert_eq!(difference(&parse(ONE), &parse(&other), "b"), None);
+    }
+
+    #[test]
+    fn the_first_field_that_differs_is_named() {
+        for (from, to, sentence) in [
+            (
+                "\"/v\"",
+                "\"/x\"",
+                "module.m.volume.v.path is /v here and /x on b",
+            ),
+            ("\"c\"", "\"d\"", "cluster.name is c here and d on b"),
+            (
+                "name = \"w\"",
+                "name = \"u\"",
+                "module.m.volume.w.path is /w here and missing on b",
+            ),
+        ] {
+            let other = parse(&ONE.replacen(from, to, 1));
+            assert_ne!(digest(&parse(ONE)), digest(&other));
+            assert_eq!(
+                difference(&parse(ONE), &other, "b").as_deref(),
+                Some(sentence)
+            );
+        }
+        let mut swapped = parse(ONE);
+        let last = swapped.len() - 1;
+        swapped.swap(last, last - 1);
+        assert!(difference(&parse(ONE), &swapped, "b").is_some());
+    }
+}

@@ -1,0 +1,108 @@
+//! The file as it was typed: every key, nothing judged yet. Unknown keys are refused here.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A text and where it stands.
+pub(super) type Text = Spanned<String>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Raw {
+    pub cluster: Cluster,
+    pub node1: Node,
+    pub node2: Node,
+    pub module: Spanned<Vec<Spanned<Module>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Cluster {
+    pub name: Text,
+    pub takeover_after: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Node {
+    pub name: Text,
+    pub address: Text,
+    pub heartbeat: Option<Spanned<Vec<Text>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Module {
+    pub name: Text,
+    #[serde(default)]
+    pub volume: Vec<Volume>,
+    #[serde(default)]
+    pub address: Vec<Address>,
+    #[serde(default)]
+    pub service: Vec<Spanned<Service>>,
+    #[serde(default)]
+    pub checker: Vec<Spanned<Checker>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Volume {
+    pub name: Text,
+    pub path: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Address {
+    pub address: Text,
+    pub interface: Spanned<Interface>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Interface {
+    Same(String),
+    Each(Interfaces),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Interfaces {
+    pub node1: String,
+    pub node2: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Service {
+    pub name: Text,
+    pub unit: Option<Text>,
+    pub start: Option<Text>,
+    pub stop: Option<Text>,
+    pub check: Option<Text>,
+    pub ready: Option<Spanned<Ready>>,
+    pub start_limit: Option<Text>,
+    pub stop_limit: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Ready {
+    pub tcp: Option<Text>,
+    pub command: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Checker {
+    pub name: Text,
+    pub tcp: Option<Text>,
+    pub script: Option<Text>,
+    pub unit: Option<Text>,
+    pub process: Option<Text>,
+    pub period: Option<Text>,
+    pub timeout: Option<Text>,
+    pub rise: Option<Spanned<u32>>,
+    pub fall: Option<Spanned<u32>>,
+    pub action: Option<Text>,
+}

@@ -1,0 +1,544 @@
+//! Puts the daemon of one node together and runs it.
+//!
+//! The order of the start is that of urgency: a daemon that was killed must be heard again before
+//! anybody misses it, so the first heartbeat leaves before anything slow begins. The end is the
+//! other way round: a daemon that is stopped leaves mirror and application as they are, unless the
+//! machine itself is going down.
+
+use crate::addresses::{self, Keeper};
+use crate::commands::Commands;
+use crate::config::{self, ConfigError, Configuration, HTTP_PORT};
+use crate::http::Api;
+use crate::hub::Hub;
+use crate::identity::{self, Identity, IdentityError};
+use crate::jobs::Jobs;
+use crate::link::{self, Link, Outgoing};
+use crate::mirror_link::MirrorLink;
+use crate::mirror_process::{MirrorProcess, Starter};
+use crate::networks::{Network, NetworkError};
+use crate::reactor::{self, Entrance, Input, Inputs, Output, Reactor, Work};
+use crate::services::{self, CHECKER_COMMAND, Runner};
+use crate::snapshot::Decision;
+use crate::state_writer;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tandem_core::event::Boot;
+use tandem_core::{Answer, Config, Durable, Event, Node};
+use tandem_host::address::{Address, AddressConfig};
+use tandem_host::state::{StateError, StateFile};
+use tandem_host::systemd::{self, Systemd};
+use tandem_host::{clock, memory};
+use tandem_wire::durable::{DurableError, Owner, decode};
+use tandem_wire::peer::PeerKey;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+/// How long a running mirror may take to show itself before the core starts without its report.
+const ADOPTION_MAX: Duration = Duration::from_millis(60);
+/// Commands of the peer's that may wait.
+const COMMANDS_MAX: usize = 16;
+/// How often the end of the module is looked for while the machine shuts down.
+const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
+
+/// Where a daemon finds its files.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Identity, token, state.
+    pub state_dir: PathBuf,
+    /// Sockets; empty after a boot.
+    pub runtime_dir: PathBuf,
+}
+
+/// Why a daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The other node has not joined.
+    #[error(
+        "the other node has not joined yet: run `tandem cluster invite`, and there what it says"
+    )]
+    NoPeer,
+    /// The state file.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// What is in the state file.
+    #[error("read the state of module {module}")]
+    Durable {
+        /// Whose.
+        module: String,
+        /// Why not.
+        #[source]
+        source: DurableError,
+    },
+    /// A heartbeat network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The runtime directory.
+    #[error("use the runtime directory {}", path.display())]
+    RuntimeDirectory {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The clock.
+    #[error(transparent)]
+    Clock(#[from] clock::ClockError),
+    /// Threads, signals.
+    #[error("start the threads of the daemon")]
+    Threads(#[source] io::Error),
+}
+
+/// The directory of a module's state file.
+#[must_use]
+pub fn module_state_dir(state_dir: &Path, module: &str) -> PathBuf {
+    state_dir.join("modules").join(module)
+}
+
+/// The socket of a module's mirror.
+#[must_use]
+pub fn mirror_socket(runtime_dir: &Path, module: &str) -> PathBuf {
+    runtime_dir.join(format!("{module}.mirror.sock"))
+}
+
+/// The socket of the daemon's API.
+#[must_use]
+pub fn local_socket(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("tandem.sock")
+}
+
+/// The core's settings, as the configuration and the identity have them.
+#[must_use]
+pub fn core_config(configuration: &Configuration, identity: &Identity) -> Config {
+    let limit = (configuration.modules.iter())
+        .flat_map(|module| &module.services)
+        .map(|service| service.start_limit.max(service.stop_limit))
+        .max();
+    let mut config = Config::new(identity.node, configuration.takeover_after);
+    config.networks = configuration.node(identity.node).heartbeat.len() as u8;
+    config.digest = config::digest(&config::fields(configuration));
+    config.service_limit = limit.unwrap_or(config.service_limit);
+    config
+}
+
+/// Runs the daemon of this node until it is told to end.
+///
+/// # Errors
+/// [`DaemonError`]: it could not start.
+pub fn run(settings: &Settings) -> Result<(), DaemonError> {
+    let configuration = Arc::new(Configuration::read(&settings.config)?);
+    let identity = Arc::new(Identity::read(&settings.state_dir)?);
+    let peer_der = identity.peer_der.clone().ok_or(DaemonError::NoPeer)?;
+    let token = identity::read_token(&settings.state_dir)?;
+    create_runtime_dir(&settings.runtime_dir)?;
+    let [module] = configuration.modules.as_slice() else {
+        unreachable!("the configuration was validated: this release runs one module");
+    };
+
+    let state_dir = module_state_dir(&settings.state_dir, &module.name);
+    let state = StateFile::open(&state_dir)?;
+    let owner = Owner {
+        node: identity.node.number(),
+        module: module.name.clone(),
+    };
+    let durable = read_state(&state, &owner)?;
+    if let Err(error) = memory::lock_memory() {
+        tracing::warn!("{}", crate::report(&error));
+    }
+    let networks = open_networks(&configuration, &identity)?;
+    let machine_booted = clock::machine_booted_marker(&settings.runtime_dir)?;
+
+    let incarnation = u64::from_le_bytes(identity::random()?);
+    let socket = mirror_socket(&settings.runtime_dir, &module.name);
+    let mut mirror = MirrorLink::new(socket, &module.name, incarnation);
+    let boot = Boot {
+        durable,
+        mirror: mirror.adopt(ADOPTION_MAX),
+        machine_booted,
+        seed: u64::from_le_bytes(identity::random()?),
+    };
+    let node = Node::new(core_config(&configuration, &identity), boot, clock::now());
+
+    let Entrance {
+        inputs,
+        receiver,
+        wake,
+        shared,
+    } = reactor::entrance().map_err(DaemonError::Threads)?;
+    let (writes, _) =
+        state_writer::start(state, owner, inputs.clone()).map_err(DaemonError::Threads)?;
+    let (outputs, outputs_receiver) = mpsc::channel(reactor::OUTPUTS_MAX);
+    let (messages, messages_receiver) = mpsc::channel(reactor::MESSAGES_MAX);
+    let reactor = Reactor::new(reactor::Parts {
+        node,
+        peer: identity.node.peer(),
+        key: PeerKey::new(&identity.cluster, &identity.secret),
+        networks,
+        mirror,
+        inputs: receiver,
+        wake,
+        shared: shared.clone(),
+        writes,
+        outputs,
+        messages,
+    });
+    let thread = std::thread::Builder::new()
+        .name("reactor".to_owned())
+        .spawn(move || reactor.run())
+        .map_err(DaemonError::Threads)?;
+
+    // From here on the node is heard; what follows may take its time.
+    let rest = Rest {
+        settings: settings.clone(),
+        configuration,
+        identity,
+        peer_der,
+        token,
+        incarnation,
+        inputs: inputs.clone(),
+        shared,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(DaemonError::Threads)?;
+    let ended = runtime.block_on(rest.run(outputs_receiver, messages_receiver));
+    // Nothing here may hold up the end: mirror and application go on by themselves.
+    runtime.shutdown_background();
+    inputs.offer(Input::End);
+    if thread.join().is_err() {
+        tracing::error!("the reactor ended by a panic");
+    }
+    ended.map_err(DaemonError::Threads)
+}
+
+fn create_runtime_dir(path: &Path) -> Result<(), DaemonError> {
+    std::fs::create_dir_all(path).map_err(|source| DaemonError::RuntimeDirectory {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read_state(state: &StateFile, owner: &Owner) -> Result<Durable, DaemonError> {
+    match state.read()? {
+        None => Ok(Durable::default()),
+        Some(bytes) => decode(owner, &bytes).map_err(|source| DaemonError::Durable {
+            module: owner.module.clone(),
+            source,
+        }),
+    }
+}
+
+fn open_networks(
+    configuration: &Configuration,
+    identity: &Identity,
+) -> Result<Vec<Network>, DaemonError> {
+    let own = &configuration.node(identity.node).heartbeat;
+    let peers = &configuration.node(identity.node.peer()).heartbeat;
+    let pairs = own.iter().zip(peers);
+    Ok(pairs
+        .map(|(own, peer)| Network::open(*own, *peer))
+        .collect::<Result<_, _>>()?)
+}
+
+/// Everything but the reactor.
+struct Rest {
+    settings: Settings,
+    configuration: Arc<Configuration>,
+    identity: Arc<Identity>,
+    peer_der: Vec<u8>,
+    token: String,
+    incarnation: u64,
+    inputs: Inputs,
+    shared: Arc<reactor::Shared>,
+}
+
+impl Rest {
+    async fn run(
+        self,
+        outputs: mpsc::Receiver<Output>,
+        messages: mpsc::Receiver<Vec<u8>>,
+    ) -> io::Result<()> {
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let node = self.identity.node;
+        let hub = Hub::new(self.configuration.clone(), node, self.incarnation);
+        let jobs = Jobs::new(hub.clone(), self.incarnation);
+        let (frames, frames_receiver) = mpsc::channel(link::FRAMES_MAX);
+        let commands = Commands {
+            configuration: self.configuration.clone(),
+            node,
+            hub: hub.clone(),
+            jobs: jobs.clone(),
+            inputs: self.inputs.clone(),
+            frames,
+        };
+        let outgoing = Outgoing {
+            messages,
+            frames: frames_receiver,
+        };
+        self.start_links(outgoing, &commands);
+        self.start_api(&commands);
+        let hands = self.start_hands(&hub);
+        let desk = Desk {
+            hub,
+            jobs,
+            commands,
+            hands,
+            starter: Starter::new(self.mirror_process()),
+            stalled: false,
+            ready: false,
+        };
+        let desk = tokio::spawn(desk.run(outputs));
+        tracing::info!("tandem {} runs as {node}", crate::RELEASE);
+
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+            ended = desk => {
+                return Err(io::Error::other(match ended {
+                    Ok(()) => "the reactor ended".to_owned(),
+                    Err(error) => error.to_string(),
+                }));
+            }
+        }
+        // The manager's socket may be gone; it makes no difference any more.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        if machine_stops().await {
+            self.give_up_service().await;
+        }
+        tracing::info!("the daemon ends; mirror and application go on");
+        Ok(())
+    }
+
+    fn start_links(&self, outgoing: Outgoing, commands: &Commands) {
+        let (from_peer, mut from_peer_receiver) = mpsc::channel(COMMANDS_MAX);
+        let link = Link {
+            identity: self.identity.clone(),
+            peer_der: self.peer_der.clone(),
+            configuration: self.configuration.clone(),
+            incarnation: self.incarnation,
+            inputs: self.inputs.clone(),
+            hub: commands.hub.clone(),
+            jobs: commands.jobs.clone(),
+            commands: from_peer,
+        };
+        tokio::spawn(link.clone().speak(outgoing));
+        tokio::spawn(link.listen());
+        let commands = commands.clone();
+        tokio::spawn(async move {
+            while let Some((number, request)) = from_peer_receiver.recv().await {
+                commands.accept(number, &request);
+            }
+        });
+    }
+
+    fn start_api(&self, commands: &Commands) {
+        let api = Api::new(
+            commands.hub.clone(),
+            commands.jobs.clone(),
+            commands.clone(),
+        );
+        let everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), HTTP_PORT);
+        let token = self.token.clone();
+        let tcp = api.clone();
+        tokio::spawn(async move { tcp.serve_tcp(everywhere, &token).await });
+        tokio::spawn(api.serve_local(local_socket(&self.settings.runtime_dir)));
+    }
+
+    fn start_hands(&self, hub: &Hub) -> Hands {
+        let module = &self.configuration.modules[0];
+        let address = |address: &config::Address| {
+            Address::new(AddressConfig {
+                address: address.address,
+                prefix: address.prefix,
+                interface: address.interface(self.identity.node).to_owned(),
+            })
+        };
+        let keeper = Keeper {
+            addresses: module.addresses.iter().map(address).collect(),
+            takeover_after: self.configuration.takeover_after,
+            shared: self.shared.clone(),
+            inputs: self.inputs.clone(),
+            hub: hub.clone(),
+        };
+        let (addresses, orders) = mpsc::channel(addresses::ORDERS_MAX);
+        tokio::spawn(keeper.run(orders));
+        let runtime_dir = &self.settings.runtime_dir;
+        let runner = Runner::new(module, runtime_dir, self.inputs.clone(), hub.clone());
+        let (services, orders) = mpsc::channel(services::ORDERS_MAX);
+        tokio::spawn(runner.run(orders));
+        Hands {
+            addresses,
+            services,
+        }
+    }
+
+    fn mirror_process(&self) -> MirrorProcess {
+        MirrorProcess {
+            module: self.configuration.modules[0].name.clone(),
+            config: self.settings.config.clone(),
+            state_dir: self.settings.state_dir.clone(),
+            runtime_dir: self.settings.runtime_dir.clone(),
+        }
+    }
+
+    /// The machine shuts down: the peer gets the service before the network goes. Bounded by the
+    /// limits of the services, twice (by force the second time), and the handing over.
+    async fn give_up_service(&self) {
+        tracing::info!("the machine shuts down: giving the service to the other node");
+        self.inputs.send(Input::Event(Event::ShuttingDown));
+        let limit = core_config(&self.configuration, &self.identity).service_limit;
+        let end = limit * 2 + Duration::from_secs(15);
+        let gone = timeout(end, async {
+            while !self.shared.stopped() {
+                sleep(SHUTDOWN_LOOK).await;
+            }
+        });
+        if gone.await.is_err() {
+            tracing::error!("the module did not stop before the machine does");
+        }
+    }
+}
+
+/// Whether the machine itself is going down, as far as systemd says.
+async fn machine_stops() -> bool {
+    /// systemd answers within milliseconds, or is not there any more.
+    const ANSWER_MAX: Duration = Duration::from_secs(3);
+    if !systemd::is_present() {
+        return false;
+    }
+    let asked = timeout(ANSWER_MAX, async {
+        match Systemd::connect().await {
+            Ok(systemd) => systemd.is_stopping().await,
+            Err(error) => Err(error),
+        }
+    });
+    match asked.await {
+        Ok(Ok(stopping)) => stopping,
+        Ok(Err(error)) => {
+            tracing::warn!(
+                "ask systemd whether the machine stops: {}",
+                crate::report(&error)
+            );
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// The ways to those who do slow work.
+struct Hands {
+    addresses: mpsc::Sender<addresses::Order>,
+    services: mpsc::Sender<services::Order>,
+}
+
+/// Takes what the reactor hands out to where it belongs, in order.
+struct Desk {
+    hub: Hub,
+    jobs: Jobs,
+    commands: Commands,
+    hands: Hands,
+    starter: Starter,
+    stalled: bool,
+    ready: bool,
+}
+
+impl Desk {
+    /// Until the reactor ends.
+    async fn run(mut self, mut outputs: mpsc::Receiver<Output>) {
+        while let Some(output) = outputs.recv().await {
+            match output {
+                Output::Picture(snapshot) => {
+                    if snapshot.mirror.is_some() {
+                        self.starter.found();
+                    }
+                    let stalled = snapshot.mirror.as_ref().is_some_and(|m| m.stalled);
+                    if stalled != self.stalled {
+                        self.stalled = stalled;
+                        self.service(services::Order::Freeze(stalled)).await;
+                    }
+                    self.hub.picture(*snapshot);
+                }
+                Output::Decided(decision) => self.decided(&decision),
+                Output::Trouble(text) => tracing::warn!("{text}"),
+                Output::Answer { id, answer } => self.answer(id, answer),
+                Output::Work(work) => self.work(work).await,
+                Output::StartMirror => self.starter.missing(),
+                Output::Turned => self.alive(),
+            }
+        }
+    }
+
+    fn decided(&self, decision: &Decision) {
+        let Decision {
+            row,
+            because,
+            inputs,
+            alarm,
+        } = decision;
+        match (alarm, row) {
+            (true, _) => tracing::error!(inputs, "{because}"),
+            (false, Some(row)) => tracing::info!(row = row.0, inputs, "{because}"),
+            (false, None) => tracing::info!(inputs, "{because}"),
+        }
+        self.hub.decided(decision);
+    }
+
+    fn answer(&self, id: tandem_core::CommandId, answer: Answer) {
+        if id == CHECKER_COMMAND {
+            if let Answer::Refused(reason) | Answer::Failed(reason) = answer {
+                tracing::error!("what the checker asked for was not done: {reason}");
+            }
+            return;
+        }
+        let told = self.jobs.answered(id, answer);
+        self.commands.tell_peer(told);
+    }
+
+    async fn work(&self, work: Work) {
+        match work {
+            Work::ProbeAddress(id) => self.address(addresses::Order::Probe(id)).await,
+            Work::HoldAddress(id) => self.address(addresses::Order::Hold(id)).await,
+            Work::DropAddress(id) => self.address(addresses::Order::Drop(id)).await,
+            Work::StartServices(id) => self.service(services::Order::Start(id)).await,
+            Work::StopServices { id, how } => {
+                self.service(services::Order::Stop { id, how }).await;
+            }
+        }
+    }
+
+    async fn address(&self, order: addresses::Order) {
+        // The keeper is gone only when the daemon ends.
+        let _ = self.hands.addresses.send(order).await;
+    }
+
+    async fn service(&self, order: services::Order) {
+        // The runner is gone only when the daemon ends.
+        let _ = self.hands.services.send(order).await;
+    }
+
+    /// The reactor turned, and this task too: both are alive.
+    fn alive(&mut self) {
+        use sd_notify::NotifyState;
+        let states = match std::mem::replace(&mut self.ready, true) {
+            true => [NotifyState::Watchdog].as_slice(),
+            false => [NotifyState::Ready, NotifyState::Watchdog].as_slice(),
+        };
+        // Without a manager there is nobody to tell.
+        let _ = sd_notify::notify(states);
+    }
+}

@@ -1,0 +1,525 @@
+//! What people and the other node are shown: both nodes' status, the history, and the events by
+//! number, so that a client that was away can go on where it was.
+//!
+//! A short lock, never held across an await; the reactor does not know of it.
+
+use crate::config::Configuration;
+use crate::snapshot::{Decision, Snapshot};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tandem_core::{
+    InSync, Instant, MirrorFault, MirrorRole, MirrorStatus, NodeId, PeerCopy, Record, Tone,
+};
+use tandem_host::clock;
+use tandem_wire::api::{
+    AddressStatus, ApiEvent, ChannelStatus, ClusterStatus, EVENTS_KEPT_MAX, HISTORY_SHOWN_MAX,
+    HistoryEntry, MirrorSummary, ModuleStatus, NodeStatus, RecordStatus, ResourceStatus,
+    colour_word, data_words, tone_word,
+};
+use tokio::sync::watch;
+
+/// The longest reason that a status carries: the other node's daemon takes 64 KiB in all.
+const TEXT_BYTES_MAX: usize = 600;
+
+/// The shared picture of the cluster. Clones show the same.
+#[derive(Clone)]
+pub(crate) struct Hub {
+    inner: Arc<Mutex<Inner>>,
+    /// Counts the changes; whoever waits for one sees the number grow.
+    news: watch::Sender<u64>,
+    /// Makes the numbers of another process's events other numbers.
+    incarnation: u64,
+}
+
+struct Inner {
+    configuration: Arc<Configuration>,
+    node: NodeId,
+    snapshot: Option<Snapshot>,
+    history: VecDeque<HistoryEntry>,
+    services: Vec<ResourceStatus>,
+    checkers: Vec<ResourceStatus>,
+    address_held: bool,
+    peer: Option<NodeStatus>,
+    peer_heard: Option<Instant>,
+    link_up: bool,
+    speaking: bool,
+    difference: Option<String>,
+    events: VecDeque<(u64, ApiEvent)>,
+    next_event: u64,
+}
+
+/// A place in the sequence of events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct EventId {
+    incarnation: u64,
+    number: u64,
+}
+
+impl std::fmt::Display for EventId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}-{}", self.incarnation, self.number)
+    }
+}
+
+impl std::str::FromStr for EventId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (incarnation, number) = text.split_once('-').ok_or(())?;
+        Ok(Self {
+            incarnation: u64::from_str_radix(incarnation, 16).map_err(|_| ())?,
+            number: number.parse().map_err(|_| ())?,
+        })
+    }
+}
+
+impl Hub {
+    /// Nothing is known yet.
+    pub(crate) fn new(configuration: Arc<Configuration>, node: NodeId, incarnation: u64) -> Self {
+        let module = configuration.modules.first();
+        let resource = |name: &String, state: &str| ResourceStatus {
+            name: name.clone(),
+            state: state.to_owned(),
+            reason: None,
+        };
+        let services = module.map_or(Vec::new(), |module| {
+            let services = module.services.iter();
+            services.map(|s| resource(&s.name, "stopped")).collect()
+        });
+        let checkers = module.map_or(Vec::new(), |module| {
+            let checkers = module.checkers.iter();
+            checkers.map(|c| resource(&c.name, "paused")).collect()
+        });
+        Self {
+            inner: Arc::new(Mutex::new(Inner {
+                configuration,
+                node,
+                snapshot: None,
+                history: VecDeque::new(),
+                services,
+                checkers,
+                address_held: false,
+                peer: None,
+                peer_heard: None,
+                link_up: false,
+                speaking: false,
+                difference: None,
+                events: VecDeque::new(),
+                next_event: 1,
+            })),
+            news: watch::Sender::new(0),
+            incarnation,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere leaves a picture that is still the newest one there is.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.news.send_modify(|count| *count += 1);
+        result
+    }
+
+    /// Sees each change.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// Takes a new picture of this node.
+    pub(crate) fn picture(&self, snapshot: Snapshot) {
+        self.change(|inner| inner.snapshot = Some(snapshot));
+    }
+
+    /// Remembers a decision.
+    pub(crate) fn decided(&self, decision: &Decision) {
+        self.change(|inner| {
+            let entry = HistoryEntry {
+                at_ms: unix_ms(),
+                kind: if decision.alarm { "alarm" } else { "decision" }.to_owned(),
+                row: decision.row.map(|row| row.0),
+                because: short(&decision.because),
+                inputs: short(&decision.inputs),
+            };
+            inner.history.push_back(entry.clone());
+            if inner.history.len() > HISTORY_SHOWN_MAX {
+                inner.history.pop_front();
+            }
+            let node = inner.node.number();
+            let module = inner.module_name();
+            inner.keep(ApiEvent::History {
+                node,
+                module,
+                entry,
+            });
+        });
+    }
+
+    /// Keeps an event for clients.
+    pub(crate) fn event(&self, event: ApiEvent) {
+        self.change(|inner| inner.keep(event));
+    }
+
+    /// All services are in this state; `failed` names the one that is the reason.
+    pub(crate) fn services(&self, state: &str, failed: Option<(&str, &str)>) {
+        self.change(|inner| {
+            for service in &mut inner.services {
+                service.state = state.to_owned();
+                service.reason = None;
+                if let Some((name, reason)) = failed
+                    && service.name == name
+                {
+                    service.state = "failed".to_owned();
+                    service.reason = Some(short(reason));
+                }
+            }
+        });
+    }
+
+    /// A checker changed, or (without a name) all of them.
+    pub(crate) fn checker(&self, name: Option<&str>, state: &str, reason: Option<&str>) {
+        self.change(|inner| {
+            for checker in &mut inner.checkers {
+                if name.is_none_or(|name| name == checker.name) {
+                    checker.state = state.to_owned();
+                    checker.reason = reason.map(short);
+                }
+            }
+        });
+    }
+
+    /// The virtual addresses came or went.
+    pub(crate) fn address(&self, held: bool) {
+        self.change(|inner| inner.address_held = held);
+    }
+
+    /// The peer's daemon said how it is.
+    pub(crate) fn peer(&self, status: NodeStatus) {
+        self.change(|inner| {
+            inner.peer = Some(status);
+            inner.peer_heard = Some(clock::now());
+        });
+    }
+
+    /// The control link from the peer came or went.
+    pub(crate) fn link(&self, up: bool) {
+        self.change(|inner| inner.link_up = up);
+    }
+
+    /// The control link to the peer came or went.
+    pub(crate) fn speaking(&self, up: bool) {
+        self.change(|inner| inner.speaking = up);
+    }
+
+    /// Whether the peer can be told something, and can answer.
+    pub(crate) fn link_is_up(&self) -> bool {
+        let inner = self.lock();
+        inner.link_up && inner.speaking
+    }
+
+    /// Where the configurations differ, if they do.
+    pub(crate) fn difference(&self, difference: Option<String>) {
+        self.change(|inner| inner.difference = difference);
+    }
+
+    /// This node.
+    pub(crate) fn own(&self) -> NodeStatus {
+        self.lock().own()
+    }
+
+    /// Both nodes.
+    pub(crate) fn status(&self) -> ClusterStatus {
+        let inner = self.lock();
+        let mut nodes = vec![inner.own(), inner.peer()];
+        nodes.sort_by_key(|node| node.node);
+        ClusterStatus {
+            cluster: inner.configuration.cluster.clone(),
+            answered_by: inner.node.number(),
+            takeover_after_ms: milliseconds(inner.configuration.takeover_after),
+            configuration_differs: inner.difference.clone(),
+            nodes,
+        }
+    }
+
+    /// The newest event's place.
+    pub(crate) fn newest(&self) -> EventId {
+        EventId {
+            incarnation: self.incarnation,
+            number: self.lock().next_event - 1,
+        }
+    }
+
+    /// The events after a place; `None` if some of them are not kept any more.
+    pub(crate) fn after(&self, place: EventId) -> Option<Vec<(EventId, ApiEvent)>> {
+        let inner = self.lock();
+        let oldest = inner.next_event - inner.events.len() as u64;
+        if place.incarnation != self.incarnation || place.number + 1 < oldest {
+            return None;
+        }
+        let events = inner.events.iter();
+        Some(
+            events
+                .filter(|(number, _)| *number > place.number)
+                .map(|(number, event)| {
+                    let id = EventId {
+                        incarnation: self.incarnation,
+                        number: *number,
+                    };
+                    (id, event.clone())
+                })
+                .collect(),
+        )
+    }
+}
+
+impl Inner {
+    fn module_name(&self) -> String {
+        let module = self.configuration.modules.first();
+        module.map_or(String::new(), |module| module.name.clone())
+    }
+
+    fn keep(&mut self, event: ApiEvent) {
+        self.events.push_back((self.next_event, event));
+        self.next_event += 1;
+        if self.events.len() > EVENTS_KEPT_MAX {
+            self.events.pop_front();
+        }
+    }
+
+    fn shell(&self, node: NodeId) -> NodeStatus {
+        let configured = self.configuration.node(node);
+        NodeStatus {
+            node: node.number(),
+            name: configured.name.clone(),
+            address: configured.address.to_string(),
+            ..NodeStatus::default()
+        }
+    }
+
+    fn own(&self) -> NodeStatus {
+        NodeStatus {
+            version: crate::RELEASE.to_owned(),
+            answers: true,
+            modules: vec![self.own_module()],
+            ..self.shell(self.node)
+        }
+    }
+
+    fn own_module(&self) -> ModuleStatus {
+        let now = clock::now();
+        let base = ModuleStatus {
+            name: self.module_name(),
+            addresses: self.addresses(),
+            services: self.services.clone(),
+            checkers: self.checkers.clone(),
+            history: self.history.iter().cloned().collect(),
+            ..ModuleStatus::default()
+        };
+        let Some(snapshot) = &self.snapshot else {
+            return unknown(base, "the daemon is starting");
+        };
+        let (permit, permit_left_ms) = match snapshot.permit_until {
+            None => ("none", None),
+            Some(Instant::FAR) => ("without end", None),
+            Some(until) => ("until", Some(milliseconds(until.since(now)))),
+        };
+        ModuleStatus {
+            state: snapshot.state.word().to_owned(),
+            tone: tone_word(snapshot.tone).to_owned(),
+            colour: colour_word(snapshot.state, snapshot.tone).to_owned(),
+            data: data_words(snapshot.data),
+            resync_percent: resync_percent(snapshot),
+            reason: short(&snapshot.reason),
+            advice: snapshot.advice.clone(),
+            warning: snapshot.warning.as_deref().map(short),
+            state_age_ms: milliseconds(now.since(snapshot.since)),
+            record: snapshot.record.as_ref().map(record_status),
+            permit: permit.to_owned(),
+            permit_left_ms,
+            mirror: mirror_summary(snapshot.mirror.as_ref()),
+            channels: (snapshot.channels.iter())
+                .map(|channel| ChannelStatus {
+                    name: channel.id.to_string(),
+                    heard_ms: channel.heard.map(|at| milliseconds(now.since(at))),
+                    received: channel.received,
+                    refused: channel.refused,
+                    unsent: channel.unsent,
+                })
+                .collect(),
+            ..base
+        }
+    }
+
+    fn addresses(&self) -> Vec<AddressStatus> {
+        let Some(module) = self.configuration.modules.first() else {
+            return Vec::new();
+        };
+        let status = |address: &crate::config::Address| AddressStatus {
+            address: format!("{}/{}", address.address, address.prefix),
+            interface: address.interface(self.node).to_owned(),
+            held: self.address_held,
+        };
+        module.addresses.iter().map(status).collect()
+    }
+
+    /// The peer: as it says itself over the control link; else as its heartbeats say; else unknown.
+    fn peer(&self) -> NodeStatus {
+        let now = clock::now();
+        let node = self.node.peer();
+        let fresh = self
+            .configuration
+            .takeover_after
+            .max(Duration::from_secs(3));
+        let link_age = self.peer_heard.map(|heard| now.since(heard));
+        let answers = self.link_up && link_age.is_some_and(|age| age < fresh);
+        let last = self.peer.clone();
+        if answers && let Some(status) = last {
+            return NodeStatus {
+                answers: true,
+                silent_ms: None,
+                ..status
+            };
+        }
+        let beat = self.snapshot.as_ref().and_then(|snapshot| snapshot.peer);
+        let heard = [self.peer_heard, beat.map(|peer| peer.heard)];
+        let heard = heard.into_iter().flatten().max();
+        let mut status = last.unwrap_or_else(|| self.shell(node));
+        status.answers = false;
+        status.silent_ms = heard.map(|heard| milliseconds(now.since(heard)));
+        let module = status.modules.pop().unwrap_or_else(|| ModuleStatus {
+            name: self.module_name(),
+            ..ModuleStatus::default()
+        });
+        status.modules = vec![match beat {
+            Some(peer) if !peer.silent => ModuleStatus {
+                state: peer.state.word().to_owned(),
+                tone: tone_word(peer.tone).to_owned(),
+                colour: colour_word(peer.state, peer.tone).to_owned(),
+                data: data_words(peer.data),
+                reason: "known by its heartbeats only: its control link does not answer".to_owned(),
+                ..module
+            },
+            Some(_) | None if module.state.is_empty() || module.state == "unknown" => {
+                unknown(module, "it does not answer")
+            }
+            Some(_) | None => {
+                let reason = format!("it does not answer; it was {}", module.state);
+                unknown(module, &reason)
+            }
+        }];
+        status
+    }
+}
+
+fn unknown(module: ModuleStatus, reason: &str) -> ModuleStatus {
+    ModuleStatus {
+        state: "unknown".to_owned(),
+        tone: tone_word(Tone::NotReady).to_owned(),
+        colour: "red".to_owned(),
+        data: "unknown".to_owned(),
+        reason: reason.to_owned(),
+        advice: None,
+        resync_percent: None,
+        ..module
+    }
+}
+
+fn record_status(record: &Record) -> RecordStatus {
+    RecordStatus {
+        version: record.version.0,
+        epoch: record.epoch.0,
+        holder: record.holder.number(),
+        insync: match record.insync {
+            InSync::Both => vec![1, 2],
+            InSync::Only(one) => vec![one.number()],
+        },
+        generation: format!("{:016x}", record.lineage.current.0),
+        confirmed: record.confirmed,
+        clean: record.clean,
+        forced: record.forced,
+    }
+}
+
+fn resync_percent(snapshot: &Snapshot) -> Option<u8> {
+    match (&snapshot.mirror, snapshot.data) {
+        (_, tandem_core::DataState::Resyncing(percent)) => Some(percent),
+        (
+            Some(MirrorStatus {
+                peer:
+                    PeerCopy::Comparing {
+                        done_bytes,
+                        total_bytes,
+                    },
+                ..
+            }),
+            _,
+        ) => {
+            let percent = done_bytes.saturating_mul(100) / (*total_bytes).max(1);
+            Some(u8::try_from(percent.min(99)).unwrap_or(99))
+        }
+        _ => None,
+    }
+}
+
+fn mirror_summary(mirror: Option<&MirrorStatus>) -> MirrorSummary {
+    let Some(mirror) = mirror else {
+        return MirrorSummary::default();
+    };
+    let (role, gated) = match mirror.role {
+        MirrorRole::Idle => ("idle", false),
+        MirrorRole::Following { .. } => ("following", false),
+        MirrorRole::Sealed { .. } => ("sealed", false),
+        MirrorRole::Serving { gated, .. } => ("serving", gated),
+    };
+    let (peer, done, total) = match mirror.peer {
+        PeerCopy::Absent => ("absent", None, None),
+        PeerCopy::Comparing {
+            done_bytes,
+            total_bytes,
+        } => ("comparing", Some(done_bytes), Some(total_bytes)),
+        PeerCopy::Level => ("level", None, None),
+    };
+    MirrorSummary {
+        running: true,
+        role: role.to_owned(),
+        peer: peer.to_owned(),
+        gated,
+        stalled: mirror.stalled,
+        parked: mirror.lapsed,
+        fault: mirror.fault.as_ref().map(|fault| match fault {
+            MirrorFault::LocalDisk(text) | MirrorFault::Apply(text) | MirrorFault::Volume(text) => {
+                short(text)
+            }
+        }),
+        position: mirror.position.0,
+        acknowledged: mirror.acknowledged.0,
+        exposure_bytes: mirror.exposure_bytes,
+        exposure_ms: milliseconds(mirror.exposure_age),
+        resync_done_bytes: done,
+        resync_total_bytes: total,
+        data_bytes: mirror.data_bytes,
+    }
+}
+
+fn short(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text.to_owned();
+    }
+    let end = (0..=TEXT_BYTES_MAX)
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .expect("0 is a boundary");
+    format!("{}…", &text[..end])
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, milliseconds)
+}

@@ -1,0 +1,557 @@
+//! The local socket to the mirror process of the module, owned by the reactor's thread and never
+//! waited for: permits must not queue behind anything.
+//!
+//! Commands that were not answered are sent again after a reconnection to the same process. When
+//! the process is gone (nobody listens, or another incarnation answers), the core is told that the
+//! mirror was lost, and each command that the process had been sent counts as refused; commands
+//! that were never sent wait for the next process.
+//!
+//! Starting the process is not done here; [`MirrorLink::wants_process`] says that one is missing.
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tandem_core::{EffectId, Epoch, Event, Instant, MirrorCommand, MirrorStatus, Sequence};
+use tandem_wire::local::{Command, MESSAGE_MAX, ToDaemon, ToMirror, VERSION};
+
+/// How soon a connection is tried again: short against every `takeover-after`.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// What may wait to be taken by a mirror that does not read: beyond it, gossip is dropped and the
+/// connection is given up for commands. Sixteen messages of the largest size.
+const WAITING_BYTES_MAX: usize = 16 * MESSAGE_MAX;
+/// How many commands may be without an answer: the core has one or two.
+const COMMANDS_MAX: usize = 64;
+
+/// What the mirror said, for the reactor.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// For the core.
+    Event(Event),
+    /// The peer's daemon, over the data stream.
+    Gossip(Vec<u8>),
+    /// To be logged.
+    Trouble(String),
+}
+
+/// The connection, or the lack of one.
+pub(crate) struct MirrorLink {
+    path: PathBuf,
+    module: String,
+    stream: Option<Stream>,
+    retry_at: Instant,
+    /// Without an answer, oldest first.
+    commands: VecDeque<Pending>,
+    next_id: u64,
+    permit: Option<(u64, u64)>,
+    /// The process that was talked to last; `None` after it was found to be gone.
+    incarnation: Option<u64>,
+    status: Option<MirrorStatus>,
+    pub(crate) unsent: u64,
+}
+
+struct Stream {
+    socket: UnixStream,
+    incoming: Vec<u8>,
+    outgoing: VecDeque<u8>,
+    greeted: bool,
+}
+
+struct Pending {
+    id: u64,
+    effect: EffectId,
+    command: Command,
+    sent: bool,
+}
+
+impl MirrorLink {
+    /// A link that is not connected yet. `seed` makes the commands' numbers differ from those of
+    /// an earlier daemon, whose answers may still come.
+    pub(crate) fn new(path: PathBuf, module: &str, seed: u64) -> Self {
+        Self {
+            path,
+            module: module.to_owned(),
+            stream: None,
+            retry_at: Instant(0),
+            commands: VecDeque::new(),
+            next_id: seed,
+            permit: None,
+            incarnation: None,
+            status: None,
+            unsent: 0,
+        }
+    }
+
+    /// Finds out whether a mirror runs already, for at most `limit`.
+    pub(crate) fn adopt(&mut self, limit: Duration) -> Option<MirrorStatus> {
+        let end = std::time::Instant::now() + limit;
+        self.connect(Instant(0));
+        while self.stream.is_some() && self.status.is_none() {
+            let left = end.checked_duration_since(std::time::Instant::now())?;
+            let fd = self.as_fd().expect("connected");
+            wait_readable(fd, left);
+            // Before the core exists there is nothing to be said but the status.
+            self.receive(Instant(0), &mut |_| {});
+        }
+        self.status.clone()
+    }
+
+    /// What it said last.
+    pub(crate) fn status(&self) -> Option<&MirrorStatus> {
+        self.status.as_ref()
+    }
+
+    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.as_ref().map(|stream| stream.socket.as_fd())
+    }
+
+    /// Whether bytes wait for the mirror to read.
+    pub(crate) fn wants_to_write(&self) -> bool {
+        (self.stream.as_ref()).is_some_and(|stream| !stream.outgoing.is_empty())
+    }
+
+    /// Whether nobody listens, so that a process should be started.
+    pub(crate) fn wants_process(&self) -> bool {
+        self.stream.is_none()
+    }
+
+    /// When the link wants a turn.
+    pub(crate) fn deadline(&self) -> Instant {
+        match self.stream {
+            Some(_) => Instant::FAR,
+            None => self.retry_at,
+        }
+    }
+
+    /// Sends a command, at once or after the next connection.
+    pub(crate) fn command(&mut self, now: Instant, effect: EffectId, command: MirrorCommand) {
+        if self.commands.len() >= COMMANDS_MAX {
+            // An answer to the oldest one makes no difference any more.
+            self.commands.pop_front();
+        }
+        self.next_id = self.next_id.wrapping_add(1);
+        let pending = Pending {
+            id: self.next_id,
+            effect,
+            command: Command::from(command),
+            sent: self.greeted(),
+        };
+        let message = pending.message();
+        self.commands.push_back(pending);
+        self.say(now, &message);
+    }
+
+    fn greeted(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.greeted)
+    }
+
+    /// Sends the permit, at once or after the next connection. The newest replaces all others.
+    pub(crate) fn permit(&mut self, now: Instant, epoch: Epoch, until: Instant) {
+        self.permit = Some((epoch.0, until.0));
+        self.say(
+            now,
+            &ToMirror::Permit {
+                epoch: epoch.0,
+                until: until.0,
+            },
+        );
+    }
+
+    /// Sends a message of the core over the data stream, if all goes well.
+    pub(crate) fn gossip(&mut self, now: Instant, bytes: &[u8]) {
+        let busy = match &self.stream {
+            Some(stream) => {
+                !stream.greeted || stream.outgoing.len() + bytes.len() > WAITING_BYTES_MAX / 2
+            }
+            None => true,
+        };
+        match busy {
+            true => self.unsent += 1,
+            false => self.say(now, &ToMirror::Gossip(bytes.to_vec())),
+        }
+    }
+
+    /// Connects again when it is time, reads and writes what is possible.
+    pub(crate) fn turn(&mut self, now: Instant, hear: &mut impl FnMut(Heard)) {
+        if self.stream.is_none() && now >= self.retry_at {
+            self.connect(now);
+            if self.stream.is_none() {
+                self.lost(hear);
+            }
+        }
+        self.flush(now);
+        self.receive(now, hear);
+    }
+
+    fn connect(&mut self, now: Instant) {
+        self.retry_at = now.after(RETRY_AFTER);
+        let Ok(socket) = open(&self.path) else {
+            return;
+        };
+        self.stream = Some(Stream {
+            socket,
+            incoming: Vec::new(),
+            outgoing: VecDeque::new(),
+            greeted: false,
+        });
+        let hello = ToMirror::Hello {
+            version: VERSION,
+            module: self.module.clone(),
+        };
+        self.push(&hello);
+        self.flush(now);
+    }
+
+    /// The process is gone: what it was told is void.
+    fn lost(&mut self, hear: &mut impl FnMut(Heard)) {
+        if self.incarnation.take().is_some() {
+            self.permit = None;
+            self.status = None;
+            hear(Heard::Event(Event::MirrorLost));
+            let void = self.commands.iter().filter(|pending| pending.sent);
+            for id in void.map(|pending| pending.effect) {
+                let reason = "the mirror's process was lost".to_owned();
+                hear(Heard::Event(Event::MirrorRefused { id, reason }));
+            }
+            self.commands.retain(|pending| !pending.sent);
+        }
+    }
+
+    fn disconnect(&mut self, now: Instant) {
+        self.stream = None;
+        // At once: a restarted listener is found within milliseconds, a dead one as well.
+        self.retry_at = now;
+    }
+
+    fn say(&mut self, now: Instant, message: &ToMirror) {
+        if self.greeted() {
+            self.push(message);
+            self.flush(now);
+        }
+    }
+
+    fn push(&mut self, message: &ToMirror) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        let bytes = postcard::to_stdvec(message).expect("plain data");
+        if stream.outgoing.len() + bytes.len() > WAITING_BYTES_MAX {
+            self.stream = None;
+            return;
+        }
+        stream.outgoing.extend((bytes.len() as u32).to_le_bytes());
+        stream.outgoing.extend(bytes);
+    }
+
+    fn flush(&mut self, now: Instant) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        while !stream.outgoing.is_empty() {
+            let (front, _) = stream.outgoing.as_slices();
+            match stream.socket.write(front) {
+                Ok(0) => return self.disconnect(now),
+                Ok(written) => drop(stream.outgoing.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.disconnect(now),
+            }
+        }
+    }
+
+    fn receive(&mut self, now: Instant, hear: &mut impl FnMut(Heard)) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        let mut gone = false;
+        let mut piece = [0; 16 << 10];
+        // At most one largest message a turn: the networks have their turn too.
+        while stream.incoming.len() <= MESSAGE_MAX + 4 {
+            match stream.socket.read(&mut piece) {
+                Ok(0) => gone = true,
+                Ok(bytes) => {
+                    stream.incoming.extend_from_slice(&piece[..bytes]);
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => gone = true,
+            }
+            break;
+        }
+        while let Some(stream) = &mut self.stream {
+            match next_message(&mut stream.incoming) {
+                Ok(Some(message)) => self.heard(now, message, hear),
+                Ok(None) => break,
+                Err(trouble) => {
+                    hear(Heard::Trouble(trouble));
+                    gone = true;
+                    break;
+                }
+            }
+        }
+        if gone {
+            self.disconnect(now);
+        }
+    }
+
+    fn heard(&mut self, now: Instant, message: ToDaemon, hear: &mut impl FnMut(Heard)) {
+        match message {
+            ToDaemon::Hello {
+                version,
+                module,
+                incarnation,
+            } => {
+                if version != VERSION || module != self.module {
+                    let trouble = format!(
+                        "the mirror at {} speaks version {version} for module {module}",
+                        self.path.display()
+                    );
+                    hear(Heard::Trouble(trouble));
+                    self.stream = None;
+                    return;
+                }
+                if self.incarnation.is_some_and(|known| known != incarnation) {
+                    self.lost(hear);
+                }
+                self.incarnation = Some(incarnation);
+                self.greet(now);
+            }
+            ToDaemon::Status(status) => {
+                let status = MirrorStatus::from(status);
+                self.status = Some(status.clone());
+                hear(Heard::Event(Event::MirrorReported(status)));
+            }
+            ToDaemon::Done { id, position } => {
+                if let Some(id) = self.answered(id) {
+                    let position = Sequence(position);
+                    hear(Heard::Event(Event::MirrorDone { id, position }));
+                }
+            }
+            ToDaemon::Refused { id, reason } => {
+                if let Some(id) = self.answered(id) {
+                    hear(Heard::Event(Event::MirrorRefused { id, reason }));
+                }
+            }
+            ToDaemon::Gossip(bytes) => hear(Heard::Gossip(bytes)),
+        }
+    }
+
+    /// The permit and everything that has no answer yet, in order.
+    fn greet(&mut self, now: Instant) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        stream.greeted = true;
+        if let Some((epoch, until)) = self.permit {
+            self.push(&ToMirror::Permit { epoch, until });
+        }
+        for pending in &mut self.commands {
+            pending.sent = true;
+        }
+        let messages: Vec<ToMirror> = self.commands.iter().map(Pending::message).collect();
+        for message in &messages {
+            self.push(message);
+        }
+        self.flush(now);
+    }
+
+    fn answered(&mut self, id: u64) -> Option<EffectId> {
+        let place = self.commands.iter().position(|pending| pending.id == id)?;
+        self.commands.remove(place).map(|pending| pending.effect)
+    }
+}
+
+impl Pending {
+    fn message(&self) -> ToMirror {
+        ToMirror::Command {
+            id: self.id,
+            command: self.command.clone(),
+        }
+    }
+}
+
+fn next_message(incoming: &mut Vec<u8>) -> Result<Option<ToDaemon>, String> {
+    let Some(length) = incoming.first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let length = u32::from_le_bytes(*length) as usize;
+    if length > MESSAGE_MAX {
+        return Err(format!("the mirror sent a message of {length} bytes"));
+    }
+    if incoming.len() < 4 + length {
+        return Ok(None);
+    }
+    let message = postcard::take_from_bytes(&incoming[4..4 + length])
+        .map(|(message, _later_fields)| message)
+        .map_err(|_| "the mirror sent a message that cannot be read".to_owned());
+    incoming.drain(..4 + length);
+    message.map(Some)
+}
+
+fn open(path: &Path) -> io::Result<UnixStream> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(UnixStream::from(socket))
+}
+
+fn wait_readable(fd: BorrowedFd<'_>, limit: Duration) {
+    use nix::poll::{PollFd, PollFlags, ppoll};
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+    // Whatever it says, the caller looks at the socket and at the clock.
+    let _ = ppoll(&mut fds, Some(limit.into()), None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use tandem_wire::local::Status;
+
+    struct Mirror {
+        socket: UnixStream,
+    }
+
+    impl Mirror {
+        fn accept(listener: &UnixListener, incarnation: u64) -> Self {
+            let (socket, _) = listener.accept().expect("a daemon connects");
+            socket
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .expect("a socket");
+            let mut mirror = Self { socket };
+            assert!(matches!(mirror.hear(), ToMirror::Hello { .. }));
+            mirror.say(&ToDaemon::Hello {
+                version: VERSION,
+                module: "m".into(),
+                incarnation,
+            });
+            mirror.say(&ToDaemon::Status(Status {
+                incarnation,
+                ..Status::default()
+            }));
+            mirror
+        }
+
+        fn say(&mut self, message: &ToDaemon) {
+            let bytes = postcard::to_stdvec(message).expect("plain data");
+            let length = (bytes.len() as u32).to_le_bytes();
+            self.socket.write_all(&length).expect("the daemon reads");
+            self.socket.write_all(&bytes).expect("the daemon reads");
+        }
+
+        fn hear(&mut self) -> ToMirror {
+            let mut length = [0; 4];
+            self.socket.read_exact(&mut length).expect("a message");
+            let mut bytes = vec![0; u32::from_le_bytes(length) as usize];
+            self.socket.read_exact(&mut bytes).expect("a message");
+            postcard::from_bytes(&bytes).expect("a message")
+        }
+    }
+
+    fn until(link: &mut MirrorLink, wanted: impl Fn(&[Heard]) -> bool) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        let mut now = 0;
+        let end = std::time::Instant::now() + Duration::from_secs(10);
+        while !wanted(&heard) {
+            assert!(std::time::Instant::now() < end, "{heard:?}");
+            now += 1_000_000;
+            link.turn(Instant(now), &mut |what| heard.push(what));
+            std::thread::yield_now();
+        }
+        heard
+    }
+
+    fn reported(heard: &[Heard]) -> bool {
+        (heard.iter()).any(|h| matches!(h, Heard::Event(Event::MirrorReported(_))))
+    }
+
+    fn lost(heard: &[Heard]) -> bool {
+        (heard.iter()).any(|h| matches!(h, Heard::Event(Event::MirrorLost)))
+    }
+
+    fn link() -> (tempfile::TempDir, UnixListener, MirrorLink) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("m.sock");
+        let listener = UnixListener::bind(&path).expect("a free name");
+        (directory, listener, MirrorLink::new(path, "m", 1000))
+    }
+
+    #[test]
+    fn a_running_mirror_is_adopted_and_an_absent_one_costs_nothing() {
+        let (directory, listener, mut link) = link();
+        let mirror = std::thread::spawn(move || Mirror::accept(&listener, 7));
+        let status = link.adopt(Duration::from_secs(10)).expect("it answers");
+        assert_eq!(status.incarnation.0, 7);
+        drop(mirror.join().expect("no panic"));
+        let mut absent = MirrorLink::new(directory.path().join("none"), "m", 0);
+        assert_eq!(absent.adopt(Duration::from_secs(10)), None);
+    }
+
+    #[test]
+    fn an_unanswered_command_is_sent_again_to_the_same_process() {
+        let (_directory, listener, mut link) = link();
+        let mirror = std::thread::spawn(move || {
+            let mut first = Mirror::accept(&listener, 7);
+            let sent = first.hear();
+            drop(first);
+            let mut second = Mirror::accept(&listener, 7);
+            assert_eq!(second.hear(), sent);
+            let ToMirror::Command { id, .. } = sent else {
+                panic!("{sent:?}")
+            };
+            second.say(&ToDaemon::Done { id, position: 5 });
+            second
+        });
+        until(&mut link, reported);
+        link.command(Instant(0), EffectId(3), MirrorCommand::Seal);
+        let done = Event::MirrorDone {
+            id: EffectId(3),
+            position: Sequence(5),
+        };
+        let heard = until(&mut link, |heard| {
+            (heard.iter()).any(|h| matches!(h, Heard::Event(e) if *e == done))
+        });
+        assert!(!lost(&heard));
+        drop(mirror.join().expect("no panic"));
+    }
+
+    #[test]
+    fn another_process_is_a_lost_mirror_and_gets_no_old_command() {
+        let (_directory, listener, mut link) = link();
+        let mirror = std::thread::spawn(move || {
+            let mut first = Mirror::accept(&listener, 7);
+            first.hear();
+            drop(first);
+            let mut other = Mirror::accept(&listener, 8);
+            assert!(matches!(other.hear(), ToMirror::Command { command, .. }
+                if command == Command::Close));
+            other
+        });
+        until(&mut link, reported);
+        link.command(Instant(0), EffectId(3), MirrorCommand::Seal);
+        let refused = |heard: &[Heard]| {
+            (heard.iter()).any(|h| {
+                matches!(h, Heard::Event(Event::MirrorRefused { id, .. })
+                if *id == EffectId(3))
+            })
+        };
+        assert!(lost(&until(&mut link, refused)));
+        link.command(Instant(0), EffectId(4), MirrorCommand::Close);
+        until(&mut link, |_| mirror.is_finished());
+        drop(mirror.join().expect("no panic"));
+    }
+
+    #[test]
+    fn garbage_ends_the_connection_and_nothing_else() {
+        let (_directory, listener, mut link) = link();
+        link.turn(Instant(1), &mut |_| {});
+        let (mut socket, _) = listener.accept().expect("a daemon connects");
+        socket.write_all(&[0xff; 64]).expect("the daemon reads");
+        let heard = until(&mut link, |heard| !heard.is_empty());
+        assert!(matches!(heard[0], Heard::Trouble(_)), "{heard:?}");
+    }
+}

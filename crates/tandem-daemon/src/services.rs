@@ -1,0 +1,273 @@
+//! The services and checkers of the module, as the core orders them. The host knows how; here is
+//! only the way of orders in and of outcomes back.
+
+use crate::config;
+use crate::hub::Hub;
+use crate::reactor::{Input, Inputs};
+use std::future::poll_fn;
+use std::path::Path;
+use std::task::Poll;
+use tandem_core::{Command, CommandId, EffectId, Event, ServiceFailure, ServiceStop};
+use tandem_host::checker::{CheckerAction, CheckerChange, CheckerConfig, Checkers, Probe, Verdict};
+use tandem_host::service::{Ready, ServiceConfig, ServiceKind, Services, ServicesConfig};
+use tokio::sync::mpsc;
+
+/// Orders that may wait; the core gives one or two at a time.
+pub(crate) const ORDERS_MAX: usize = 64;
+/// The number of commands that checkers give: nobody waits for their answers.
+pub(crate) const CHECKER_COMMAND: CommandId = CommandId(u64::MAX);
+
+/// What the core asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Order {
+    Start(EffectId),
+    Stop {
+        id: EffectId,
+        how: ServiceStop,
+    },
+    /// The mirror stalls, or not any more: what looks dead only waits.
+    Freeze(bool),
+}
+
+/// What the host is told about the services of a module.
+pub(crate) fn services_config(module: &config::Module, runtime_dir: &Path) -> ServicesConfig {
+    let service = |service: &config::Service| ServiceConfig {
+        name: service.name.clone(),
+        kind: match &service.kind {
+            config::ServiceKind::Unit(unit) => ServiceKind::Unit(unit.clone()),
+            config::ServiceKind::Commands { start, stop, check } => ServiceKind::Commands {
+                start: start.clone(),
+                stop: stop.clone(),
+                check: check.clone(),
+            },
+        },
+        ready: service.ready.as_ref().map(|ready| match ready {
+            config::Ready::Tcp(endpoint) => Ready::Tcp(*endpoint),
+            config::Ready::Command(command) => Ready::Command(command.clone()),
+        }),
+        start_limit: service.start_limit,
+        stop_limit: service.stop_limit,
+    };
+    ServicesConfig {
+        module: module.name.clone(),
+        services: module.services.iter().map(service).collect(),
+        volumes: module.volumes.iter().map(|v| v.path.clone()).collect(),
+        runtime_dir: runtime_dir.to_owned(),
+    }
+}
+
+fn checker_config(checker: &config::Checker) -> CheckerConfig {
+    CheckerConfig {
+        name: checker.name.clone(),
+        probe: match &checker.probe {
+            config::Probe::Tcp(endpoint) => Probe::Tcp(*endpoint),
+            config::Probe::Script(path) => Probe::Script(path.clone()),
+            config::Probe::Unit(unit) => Probe::Unit(unit.clone()),
+            config::Probe::Process(name) => Probe::Process(name.clone()),
+        },
+        period: checker.period,
+        timeout: checker.timeout,
+        rise: checker.rise,
+        fall: checker.fall,
+        action: match checker.action {
+            config::Action::Restart => CheckerAction::Restart,
+            config::Action::StopStart => CheckerAction::StopStart,
+            config::Action::Swap => CheckerAction::Swap,
+            config::Action::Stop => CheckerAction::Stop,
+            config::Action::None => CheckerAction::None,
+        },
+    }
+}
+
+/// Carries out orders for one module.
+pub(crate) struct Runner {
+    services: Services,
+    failures: mpsc::Receiver<ServiceFailure>,
+    checkers: Vec<CheckerConfig>,
+    running: Option<(Checkers, mpsc::Receiver<CheckerChange>)>,
+    /// The newest order was a start.
+    wanted: bool,
+    inputs: Inputs,
+    hub: Hub,
+}
+
+impl Runner {
+    /// Takes charge and changes nothing. Inside a tokio runtime.
+    pub(crate) fn new(
+        module: &config::Module,
+        runtime_dir: &Path,
+        inputs: Inputs,
+        hub: Hub,
+    ) -> Self {
+        let (services, failures) = Services::new(services_config(module, runtime_dir));
+        Self {
+            services,
+            failures,
+            checkers: module.checkers.iter().map(checker_config).collect(),
+            running: None,
+            wanted: false,
+            inputs,
+            hub,
+        }
+    }
+
+    /// Carries out orders until there are no more.
+    pub(crate) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        // Ends of starts: the checkers begin then.
+        let (started_sender, mut started) = mpsc::channel(ORDERS_MAX);
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    None => return,
+                    Some(Order::Freeze(frozen)) => self.freeze(frozen),
+                    Some(Order::Start(id)) => self.start(id, started_sender.clone()).await,
+                    Some(Order::Stop { id, how }) => self.stop(id, how).await,
+                },
+                Some(()) = started.recv() => self.start_checkers().await,
+                Some(failure) = self.failures.recv() => {
+                    tracing::error!("service {} is down: {}", failure.name, failure.reason);
+                    self.hub.services("running", Some((&failure.name, &failure.reason)));
+                    self.inputs.send(Input::Event(Event::ServiceDown(failure)));
+                }
+                change = next_change(&mut self.running) => self.changed(change),
+            }
+        }
+    }
+
+    fn freeze(&self, frozen: bool) {
+        match (&self.running, frozen) {
+            (Some((checkers, _)), true) => checkers.freeze(),
+            (Some((checkers, _)), false) => checkers.thaw(),
+            (None, _) => {}
+        }
+        match frozen {
+            true => self.services.freeze(),
+            false => self.services.thaw(),
+        }
+    }
+
+    async fn start(&mut self, id: EffectId, started: mpsc::Sender<()>) {
+        self.wanted = true;
+        self.stop_checkers().await;
+        self.hub.services("starting", None);
+        let (services, inputs, hub) =
+            (self.services.clone(), self.inputs.clone(), self.hub.clone());
+        spawn_in_order(async move {
+            let event = match services.start().await {
+                Ok(()) => {
+                    tracing::info!("the services run");
+                    hub.services("running", None);
+                    // The runner is gone only when the daemon ends.
+                    let _ = started.send(()).await;
+                    Event::ServicesStarted(id)
+                }
+                Err(failure) => {
+                    tracing::error!(
+                        "service {} does not start: {}",
+                        failure.name,
+                        failure.reason
+                    );
+                    hub.services("stopped", Some((&failure.name, &failure.reason)));
+                    Event::ServicesFailed { id, failure }
+                }
+            };
+            inputs.send(Input::Event(event));
+        })
+        .await;
+    }
+
+    async fn stop(&mut self, id: EffectId, how: ServiceStop) {
+        self.wanted = false;
+        self.stop_checkers().await;
+        self.hub.services("stopping", None);
+        let (services, inputs, hub) =
+            (self.services.clone(), self.inputs.clone(), self.hub.clone());
+        spawn_in_order(async move {
+            let event = match services.stop(how).await {
+                Ok(()) => {
+                    hub.services("stopped", None);
+                    Event::ServicesStopped(id)
+                }
+                Err(failure) => {
+                    tracing::error!("service {} does not stop: {}", failure.name, failure.reason);
+                    hub.services("stopping", Some((&failure.name, &failure.reason)));
+                    Event::ServicesFailed { id, failure }
+                }
+            };
+            inputs.send(Input::Event(event));
+        })
+        .await;
+    }
+
+    async fn start_checkers(&mut self) {
+        self.stop_checkers().await;
+        if self.wanted && !self.checkers.is_empty() {
+            self.running = Some(Checkers::start(self.checkers.clone()));
+        }
+    }
+
+    async fn stop_checkers(&mut self) {
+        if let Some((checkers, _)) = self.running.take() {
+            checkers.shutdown().await;
+        }
+        self.hub.checker(None, "paused", None);
+    }
+
+    fn changed(&self, change: CheckerChange) {
+        let CheckerChange {
+            name,
+            action,
+            verdict,
+            reason,
+        } = change;
+        match verdict {
+            Verdict::Up => {
+                tracing::info!("checker {name} is up");
+                self.hub.checker(Some(&name), "up", None);
+                return;
+            }
+            Verdict::Down => {
+                tracing::error!("checker {name} is down: {reason}");
+                self.hub.checker(Some(&name), "down", Some(&reason));
+            }
+        }
+        let command = |command| Event::Commanded {
+            id: CHECKER_COMMAND,
+            command,
+        };
+        let event = match action {
+            CheckerAction::Restart => Event::ServiceDown(ServiceFailure {
+                name,
+                reason,
+                hopeless: false,
+            }),
+            CheckerAction::StopStart => command(Command::StopStart),
+            CheckerAction::Swap => command(Command::Swap),
+            CheckerAction::Stop => command(Command::Stop),
+            CheckerAction::Wait | CheckerAction::None => return,
+        };
+        self.inputs.send(Input::Event(event));
+    }
+}
+
+/// The next change of the running checkers; never, if none run.
+async fn next_change(
+    running: &mut Option<(Checkers, mpsc::Receiver<CheckerChange>)>,
+) -> CheckerChange {
+    if let Some((_, changes)) = running
+        && let Some(change) = changes.recv().await
+    {
+        return change;
+    }
+    std::future::pending().await
+}
+
+/// Lets the future begin here, so that orders reach the host in their order, and go on in a task
+/// of its own, so that a later order can end it.
+async fn spawn_in_order(work: impl Future<Output = ()> + Send + 'static) {
+    let mut work = Box::pin(work);
+    let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+    if begun.is_pending() {
+        tokio::spawn(work);
+    }
+}

@@ -1,0 +1,87 @@
+//! What the reactor lets the rest of the daemon see: a copy of the core's view and of the facts
+//! beside it. It is a picture, never asked for a decision.
+
+use tandem_core::{
+    ChannelId, DataState, Instant, MirrorStatus, PeerView, Record, Row, State, Tone, View,
+};
+
+/// The module on this node at one moment.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Snapshot {
+    pub state: State,
+    pub tone: Tone,
+    pub data: DataState,
+    pub reason: String,
+    pub advice: Option<String>,
+    pub warning: Option<String>,
+    pub since: Instant,
+    pub record: Option<Record>,
+    pub permit_until: Option<Instant>,
+    pub peer: Option<PeerView>,
+    pub mirror: Option<MirrorStatus>,
+    pub channels: Vec<Channel>,
+}
+
+/// One way to the peer.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Channel {
+    pub id: ChannelId,
+    pub heard: Option<Instant>,
+    pub received: u64,
+    pub refused: u64,
+    pub unsent: u64,
+}
+
+/// What the core decided, and upon what.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Decision {
+    pub row: Option<Row>,
+    pub because: String,
+    pub inputs: String,
+    pub alarm: bool,
+}
+
+impl Snapshot {
+    /// Copies.
+    pub(crate) fn new(
+        view: &View<'_>,
+        mirror: Option<&MirrorStatus>,
+        channels: Vec<Channel>,
+    ) -> Self {
+        Self {
+            state: view.state,
+            tone: view.tone,
+            data: view.data,
+            reason: view.reason.to_owned(),
+            advice: view.advice.map(str::to_owned),
+            warning: view.warning.clone(),
+            since: view.since,
+            record: view.record.cloned(),
+            permit_until: view.permit_until,
+            peer: view.peer,
+            mirror: mirror.cloned(),
+            channels,
+        }
+    }
+
+    /// Whether a person would see the difference to `earlier` at once; numbers that run all the
+    /// time are left out.
+    pub(crate) fn differs(&self, earlier: &Self) -> bool {
+        let shown = |snapshot: &Self| {
+            let peer = snapshot.peer;
+            let mirror = snapshot.mirror.as_ref();
+            (
+                snapshot.state,
+                snapshot.tone,
+                snapshot.data,
+                peer.map(|peer| (peer.state, peer.tone, peer.data, peer.silent)),
+                mirror.map(|m| (m.incarnation, m.role, m.stalled, m.lapsed, m.fault.clone())),
+            )
+        };
+        shown(self) != shown(earlier)
+            || self.reason != earlier.reason
+            || self.advice != earlier.advice
+            || self.record != earlier.record
+            || self.warning.is_some() != earlier.warning.is_some()
+    }
+}

@@ -1,0 +1,190 @@
+//! The command line as it is typed.
+
+use crate::demo;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+use tandem_daemon::config::parse_duration;
+use tandem_daemon::daemon::Settings;
+
+/// Keeps one application alive on two servers.
+#[derive(Parser)]
+#[command(name = "tandem", version, max_term_width = 100)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub places: Places,
+    #[command(subcommand)]
+    pub command: Top,
+}
+
+/// The product's own commands, and the show's.
+#[derive(Subcommand)]
+pub enum Top {
+    #[command(flatten)]
+    Verb(Verb),
+    /// Shows on one machine what happens when a server loses power (as root)
+    Demo(demo::DemoOptions),
+    #[command(flatten)]
+    Part(demo::DemoPart),
+}
+
+/// Where files are.
+#[derive(Args, Clone, Debug)]
+pub struct Places {
+    /// The configuration, the same on both nodes
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/tandem/tandem.toml"
+    )]
+    pub config: PathBuf,
+    /// Identity, token and state of this node
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/var/lib/tandem"
+    )]
+    pub state_dir: PathBuf,
+    /// Sockets of this node
+    #[arg(long, global = true, value_name = "DIR", default_value = "/run/tandem")]
+    pub runtime_dir: PathBuf,
+}
+
+impl Places {
+    /// As the daemon takes them.
+    pub fn settings(&self) -> Settings {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        Settings {
+            config: absolute(&self.config),
+            state_dir: absolute(&self.state_dir),
+            runtime_dir: absolute(&self.runtime_dir),
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Runs the daemon of this node
+    Daemon,
+    /// Runs the mirror of one module on this node (started by the daemon)
+    Mirror {
+        /// The module
+        #[arg(long)]
+        module: String,
+    },
+    /// Shows both nodes
+    Status(StatusOptions),
+    /// Starts a node; it picks its role by itself
+    Start(CommandOptions),
+    /// Stops a node; the other one takes over if it can
+    Stop(CommandOptions),
+    /// Restarts the services in place, without a failover
+    Restart(CommandOptions),
+    /// Stops a node and starts it again; on the primary this is a failover
+    Stopstart(CommandOptions),
+    /// Exchanges the roles of the nodes
+    Swap(CommandOptions),
+    /// Lets a node serve: the answer to the first start, or to a WAIT
+    Prim {
+        /// Serve whatever is there, even where the other node may have newer data. The other node
+        /// must be off
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        options: CommandOptions,
+    },
+    /// Starts a node as standby; gives up its side of a divergence
+    Second(CommandOptions),
+    /// The configuration file
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+    /// The keys of the two nodes
+    Cluster {
+        #[command(subcommand)]
+        verb: ClusterVerb,
+    },
+}
+
+/// What is to be done with the configuration.
+#[derive(Subcommand)]
+pub enum ConfigVerb {
+    /// Checks the file, and whether this machine is as the file says; changes nothing
+    Check,
+}
+
+/// What is to be done with the keys.
+#[derive(Subcommand)]
+pub enum ClusterVerb {
+    /// On node1: makes the keys of a new cluster and says how node2 joins
+    Init {
+        /// For tests and images: writes the keys of both nodes into two state directories at once
+        #[arg(long, num_args = 2, value_names = ["STATE_DIR1", "STATE_DIR2"])]
+        offline: Option<Vec<PathBuf>>,
+        /// Waits here until node2 has joined, instead of in the background
+        #[arg(long)]
+        wait: bool,
+    },
+    /// On node1: says again how node2 joins (the first word lasts for 15 minutes)
+    Invite {
+        /// Waits here until node2 has joined, instead of in the background
+        #[arg(long)]
+        wait: bool,
+    },
+    /// On node2: joins the cluster, as `cluster init` on node1 says
+    Join {
+        /// node1's address and port
+        address: String,
+        /// What `cluster init` printed
+        token: String,
+    },
+    #[command(hide = true)]
+    ServeInvitation,
+}
+
+/// For `status`.
+#[derive(Args)]
+pub struct StatusOptions {
+    /// In JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+    /// Shows it again whenever it changes
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// For commands.
+#[derive(Args, Clone)]
+pub struct CommandOptions {
+    /// The node, 1 or 2; default: this one
+    #[arg(long, value_name = "N", value_parser = node_number)]
+    pub node: Option<u8>,
+    /// The module; default: the only one
+    #[arg(long)]
+    pub module: Option<String>,
+    /// Only begins, and says the job's name
+    #[arg(long)]
+    pub no_wait: bool,
+    /// How long to wait for the end; default: no limit
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    pub timeout: Option<Duration>,
+    /// Both nodes (start, stop): a stop brings both copies level first
+    #[arg(long, conflicts_with = "node")]
+    pub all: bool,
+}
+
+fn node_number(text: &str) -> Result<u8, String> {
+    match text.trim_start_matches("node") {
+        "1" => Ok(1),
+        "2" => Ok(2),
+        _ => Err("the nodes are 1 and 2".to_owned()),
+    }
+}
+
+fn limit(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,197 @@
+//! Operators' commands: given to the daemon, waited for, told about. Nothing is asked.
+
+use super::arguments::{CommandOptions, Places};
+use super::{Exit, complain};
+use std::time::Duration;
+use tandem_daemon::client::{Client, ClientError};
+use tandem_wire::api::{CommandName, CommandRequest, Job, JobState};
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// How long a daemon that is restarted in the middle of a command may be away.
+const AWAY_MAX: Duration = Duration::from_secs(10);
+/// How often it is looked for meanwhile.
+const AWAY_LOOK: Duration = Duration::from_millis(100);
+/// Nobody waits longer; without `--timeout` this stands for no limit.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// `start`
+pub async fn start(places: &Places, options: &CommandOptions) -> Exit {
+    if !options.all {
+        return one(places, CommandName::Start, options).await;
+    }
+    let client = Client::new(&places.runtime_dir);
+    let mut jobs = Vec::new();
+    // Both first, then both ends: each may need the other to get anywhere.
+    for node in [1, 2] {
+        match client
+            .command(&request(CommandName::Start, options, node))
+            .await
+        {
+            Ok(job) => jobs.push(job),
+            Err(error) => return complain(&error),
+        }
+    }
+    let mut exit = Exit::Done;
+    for job in jobs {
+        match follow(&client, job, options).await {
+            Exit::Done => {}
+            other => exit = other,
+        }
+    }
+    exit
+}
+
+/// `stop`
+pub async fn stop(places: &Places, options: &CommandOptions) -> Exit {
+    if !options.all {
+        return one(places, CommandName::Stop, options).await;
+    }
+    let client = Client::new(&places.runtime_dir);
+    let status = match client.status().await {
+        Ok(status) => status,
+        Err(error) => return complain(&error),
+    };
+    let serves = status.nodes.iter().find(|node| {
+        let state = node.modules.first().map(|module| module.state.as_str());
+        matches!(state, Some("PRIM" | "ALONE"))
+    });
+    // Who serves first: it needs the other one to bring both copies level.
+    let first = serves.map_or(status.answered_by, |node| node.node);
+    for node in [first, 3 - first] {
+        let mut request = request(CommandName::Stop, options, node);
+        request.whole = true;
+        match give(&client, &request, options).await {
+            Exit::Done => {}
+            other => return other,
+        }
+    }
+    Exit::Done
+}
+
+/// `restart`
+pub async fn restart(places: &Places, options: &CommandOptions) -> Exit {
+    one(places, CommandName::Restart, options).await
+}
+
+/// `stopstart`
+pub async fn stopstart(places: &Places, options: &CommandOptions) -> Exit {
+    one(places, CommandName::StopStart, options).await
+}
+
+/// `swap`
+pub async fn swap(places: &Places, options: &CommandOptions) -> Exit {
+    one(places, CommandName::Swap, options).await
+}
+
+/// `prim`
+pub async fn prim(places: &Places, force: bool, options: &CommandOptions) -> Exit {
+    let client = Client::new(&places.runtime_dir);
+    let mut request = plain(CommandName::Prim, options);
+    request.force = force;
+    give(&client, &request, options).await
+}
+
+/// `second`
+pub async fn second(places: &Places, options: &CommandOptions) -> Exit {
+    one(places, CommandName::Second, options).await
+}
+
+async fn one(places: &Places, command: CommandName, options: &CommandOptions) -> Exit {
+    if options.all {
+        eprintln!("tandem: --all is for start and stop");
+        return Exit::Refused;
+    }
+    let client = Client::new(&places.runtime_dir);
+    give(&client, &plain(command, options), options).await
+}
+
+fn plain(command: CommandName, options: &CommandOptions) -> CommandRequest {
+    CommandRequest {
+        node: options.node,
+        module: options.module.clone(),
+        command,
+        force: false,
+        whole: false,
+        wait: false,
+    }
+}
+
+fn request(command: CommandName, options: &CommandOptions, node: u8) -> CommandRequest {
+    CommandRequest {
+        node: Some(node),
+        ..plain(command, options)
+    }
+}
+
+async fn give(client: &Client, request: &CommandRequest, options: &CommandOptions) -> Exit {
+    match client.command(request).await {
+        Ok(job) => follow(client, job, options).await,
+        Err(error) => complain(&error),
+    }
+}
+
+/// Tells how a job is getting on, until it ends.
+async fn follow(client: &Client, mut job: Job, options: &CommandOptions) -> Exit {
+    if options.no_wait && !job.state.ended() {
+        println!("{}", job.job);
+        return Exit::Done;
+    }
+    let end = Instant::now() + options.timeout.unwrap_or(FOREVER);
+    let mut told = 0;
+    loop {
+        let last = if job.state.ended() { 1 } else { 0 };
+        for line in (job.progress.iter())
+            .take(job.progress.len() - last.min(job.progress.len()))
+            .skip(told)
+        {
+            println!("node{}: {line}", job.node);
+        }
+        told = job.progress.len();
+        if job.state.ended() {
+            return ended(&job);
+        }
+        match timeout_at(end, ask(client, &job, told)).await {
+            Ok(Ok(newer)) => job = newer,
+            Ok(Err(error)) => return complain(&error),
+            Err(_) => {
+                eprintln!("tandem: not done in time; it goes on (job {})", job.job);
+                return Exit::TimedOut;
+            }
+        }
+    }
+}
+
+/// Asks again while the daemon is away for a moment.
+async fn ask(client: &Client, job: &Job, seen: usize) -> Result<Job, ClientError> {
+    let end = Instant::now() + AWAY_MAX;
+    loop {
+        match client.job(&job.job, seen).await {
+            Err(ClientError::NoDaemon { .. } | ClientError::Broken) if Instant::now() < end => {
+                sleep(AWAY_LOOK).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn ended(job: &Job) -> Exit {
+    let (node, message) = (job.node, &job.message);
+    match job.state {
+        JobState::Done => {
+            println!("node{node}: done: {message}");
+            Exit::Done
+        }
+        JobState::Refused => {
+            eprintln!("tandem: node{node} refused: {message}");
+            Exit::Refused
+        }
+        JobState::Failed | JobState::Lost | JobState::Running => {
+            eprintln!("tandem: node{node} failed: {message}");
+            Exit::Failed
+        }
+        JobState::Unreachable => {
+            eprintln!("tandem: node{node}: {message}");
+            Exit::PeerUnreachable
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `tandem mirror`: the process of one module's mirror.
+
+use super::Exit;
+use super::arguments::Places;
+use std::net::SocketAddr;
+use tandem_daemon::config::{Configuration, DATA_PORT};
+use tandem_daemon::daemon::{core_config, mirror_socket, module_state_dir};
+use tandem_daemon::identity::Identity;
+use tandem_daemon::report;
+use tandem_mirror::{MirrorConfig, QUEUE_BYTES_MAX, transport};
+
+/// Runs until it is told to quit.
+pub fn run(places: &Places, module: &str) -> Exit {
+    match config(places, module) {
+        Ok(config) => {
+            let _ = config;
+            tracing::error!("the mirror of module {module} is not there yet");
+            Exit::Failed
+        }
+        Err(reason) => {
+            tracing::error!("the mirror of module {module} does not run: {reason}");
+            Exit::Failed
+        }
+    }
+}
+
+fn config(places: &Places, name: &str) -> Result<MirrorConfig, String> {
+    let settings = places.settings();
+    let configuration = Configuration::read(&settings.config).map_err(|e| report(&e))?;
+    let identity = Identity::read(&settings.state_dir).map_err(|e| report(&e))?;
+    let module = (configuration.module(Some(name))).ok_or("there is no such module")?;
+    let core = core_config(&configuration, &identity);
+    let node = identity.node;
+    let address = |node| SocketAddr::new(configuration.node(node).address, DATA_PORT);
+    let peer_certificate_der = identity
+        .peer_der
+        .ok_or("the other node has not joined yet")?;
+    Ok(MirrorConfig {
+        cluster: identity.cluster,
+        module: module.name.clone(),
+        node,
+        volumes: (module.volumes.iter())
+            .map(|volume| (volume.name.clone(), volume.path.clone()))
+            .collect(),
+        listen: address(node),
+        peer: address(node.peer()),
+        identity: transport::Identity {
+            certificate_der: identity.certificate_der,
+            key_der: identity.key_der,
+            peer_certificate_der,
+        },
+        socket: mirror_socket(&settings.runtime_dir, name),
+        state_dir: module_state_dir(&settings.state_dir, name),
+        configuration: core.digest.0,
+        takeover_after: core.takeover_after,
+        stall_limit: core.stall_limit(),
+        queue_bytes_max: QUEUE_BYTES_MAX,
+    })
+}

@@ -1,0 +1,187 @@
+//! `tandem status`: both nodes, one line each, and below what a person has to know.
+
+use super::arguments::{Places, StatusOptions};
+use super::{Exit, complain};
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::time::Duration;
+use tandem_daemon::client::Client;
+use tandem_wire::api::{ClusterStatus, ModuleStatus, NodeStatus};
+
+/// How often `--watch` looks.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Shows the status, once or for ever.
+pub async fn run(places: &Places, options: &StatusOptions) -> Exit {
+    let client = Client::new(&places.runtime_dir);
+    let ansi = std::io::stdout().is_terminal();
+    let mut shown = String::new();
+    loop {
+        let text = match client.status().await {
+            Ok(status) if options.json => {
+                serde_json::to_string_pretty(&status).expect("plain data") + "\n"
+            }
+            Ok(status) => describe(&status, ansi),
+            Err(error) if options.watch => format!("{}\n", tandem_daemon::report(&error)),
+            Err(error) => return complain(&error),
+        };
+        if text != shown {
+            if ansi && options.watch && !options.json {
+                // Back to the top, nothing below.
+                print!("\x1b[H\x1b[J");
+            }
+            print!("{text}");
+            shown = text;
+        }
+        if !options.watch {
+            return Exit::Done;
+        }
+        tokio::time::sleep(WATCH_INTERVAL).await;
+    }
+}
+
+/// The status for people.
+fn describe(status: &ClusterStatus, ansi: bool) -> String {
+    let mut text = String::new();
+    let module = status.nodes.iter().find_map(|node| node.modules.first());
+    let name = module.map_or("", |module| module.name.as_str());
+    line(&mut text, &format!("{name} - {}", status.cluster));
+    let width = |of: fn(&NodeStatus) -> usize| status.nodes.iter().map(of).max().unwrap_or(0);
+    let name_width = width(|node| node.name.len());
+    let data_width = width(|node| node.modules.first().map_or(0, |module| module.data.len()));
+    for node in &status.nodes {
+        let Some(module) = node.modules.first() else {
+            continue;
+        };
+        let state = paint(&format!("{:<7}", module.state), &module.colour, ansi);
+        let colour = paint(&format!("{:<7}", module.colour), &module.colour, ansi);
+        line(
+            &mut text,
+            &format!(
+                "node{} {:<name_width$}  {state}  {colour}  {:<data_width$}  {}",
+                node.node, node.name, module.data, module.reason
+            ),
+        );
+    }
+    for node in &status.nodes {
+        for module in &node.modules {
+            details(&mut text, node, module);
+        }
+    }
+    if let Some(difference) = &status.configuration_differs {
+        line(
+            &mut text,
+            &format!("the configurations differ: {difference}"),
+        );
+    }
+    text
+}
+
+fn details(text: &mut String, node: &NodeStatus, module: &ModuleStatus) {
+    let name = format!("node{}", node.node);
+    if !node.answers {
+        let since = node.silent_ms.map_or("never heard".to_owned(), |ms| {
+            format!("for {}.{} s", ms / 1000, ms % 1000 / 100)
+        });
+        line(text, &format!("{name} does not answer: {since}"));
+    }
+    for address in module.addresses.iter().filter(|address| address.held) {
+        let (address, interface) = (&address.address, &address.interface);
+        line(text, &format!("{name} holds {address} on {interface}"));
+    }
+    if let (Some(done), Some(total)) = (
+        module.mirror.resync_done_bytes,
+        module.mirror.resync_total_bytes,
+    ) {
+        let percent = module.resync_percent.unwrap_or(0);
+        line(
+            text,
+            &format!("{name} compares: {percent} % ({done} of {total} bytes)"),
+        );
+    }
+    let failing = (module.services.iter().chain(&module.checkers))
+        .filter(|resource| matches!(resource.state.as_str(), "failed" | "down"));
+    for resource in failing {
+        let reason = resource.reason.as_deref().unwrap_or("");
+        line(
+            text,
+            &format!("{name} {} is {}: {reason}", resource.name, resource.state),
+        );
+    }
+    if let Some(fault) = &module.mirror.fault {
+        line(text, &format!("{name} fault: {fault}"));
+    }
+    if let Some(warning) = &module.warning {
+        line(text, &format!("{name} warning: {warning}"));
+    }
+    if let Some(advice) = &module.advice {
+        line(text, &format!("{name} advice: {advice}"));
+    }
+}
+
+fn line(text: &mut String, words: &str) {
+    writeln!(text, "{}", words.trim_end()).expect("writing to a string");
+}
+
+fn paint(word: &str, colour: &str, ansi: bool) -> String {
+    let code = match colour {
+        "green" => 32,
+        "magenta" => 35,
+        _ => 31,
+    };
+    match ansi {
+        true => format!("\x1b[{code}m{word}\x1b[0m"),
+        false => word.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_wire::api::AddressStatus;
+
+    fn node(number: u8, state: &str, colour: &str, reason: &str) -> NodeStatus {
+        NodeStatus {
+            node: number,
+            name: format!("h{number}"),
+            answers: number == 1,
+            silent_ms: (number == 2).then_some(1500),
+            modules: vec![ModuleStatus {
+                name: "videeos".into(),
+                state: state.into(),
+                colour: colour.into(),
+                data: "uptodate".into(),
+                reason: reason.into(),
+                addresses: vec![AddressStatus {
+                    address: "10.0.0.9/24".into(),
+                    interface: "eth0".into(),
+                    held: number == 1,
+                }],
+                advice: (number == 2).then(|| "switch it on".into()),
+                ..ModuleStatus::default()
+            }],
+            ..NodeStatus::default()
+        }
+    }
+
+    #[test]
+    fn people_see_one_line_per_node_and_what_they_have_to_know() {
+        let status = ClusterStatus {
+            cluster: "cluster1".into(),
+            nodes: vec![
+                node(1, "PRIM", "green", "both are level"),
+                node(2, "unknown", "red", "it does not answer"),
+            ],
+            ..ClusterStatus::default()
+        };
+        let expected = "videeos - cluster1
+node1 h1  PRIM     green    uptodate  both are level
+node2 h2  unknown  red      uptodate  it does not answer
+node1 holds 10.0.0.9/24 on eth0
+node2 does not answer: for 1.5 s
+node2 advice: switch it on
+";
+        assert_eq!(describe(&status, false), expected);
+        assert!(describe(&status, true).contains("\x1b[32mPRIM"));
+    }
+}
