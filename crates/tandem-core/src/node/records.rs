@@ -486,7 +486,10 @@ impl Node {
         let Some(theirs) = self.contact.latest().and_then(|m| m.record.clone()) else {
             return false;
         };
-        if theirs.holder == self.config.node {
+        // The winner takes an epoch above this one's as soon as it sees it; this mirror follows no
+        // older one than it served itself.
+        let newer = self.record().is_none_or(|r| theirs.epoch > r.epoch);
+        if theirs.holder == self.config.node || !newer {
             return false;
         }
         self.divergence = None;
