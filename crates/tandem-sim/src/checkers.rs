@@ -365,10 +365,13 @@ impl World {
                 && !host.paused
                 && host.state_disk == crate::host::StateDisk::Sound
                 && host.daemon.as_ref().is_some_and(|d| !d.paused)
-                && host
-                    .mirror
-                    .as_ref()
-                    .is_some_and(|m| !m.paused && m.fault.is_none())
+                && host.mirror.as_ref().is_some_and(|m| {
+                    // A node that only sends heartbeats is failed: something waits for too long.
+                    let local = host.clock.local(self.now);
+                    let oldest = m.source.waiting.iter().map(|w| local.since(w.since)).max();
+                    let hangs = oldest.is_some_and(|age| age >= self.settings.takeover_after / 2);
+                    !m.paused && m.fault.is_none() && !hangs
+                })
         });
         let joined = healthy
             && channels(self.settings.networks).any(|channel| match channel {
