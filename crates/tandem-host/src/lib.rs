@@ -9,6 +9,7 @@ pub mod checker;
 pub mod service;
 pub mod state;
 
+mod durable;
 mod linux;
 mod probe;
 

@@ -8,6 +8,8 @@
 
 mod driver;
 mod orders;
+mod ready;
+mod watch;
 
 use std::fs;
 use std::io;

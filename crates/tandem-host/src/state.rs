@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::durable;
 use crate::linux::lock::try_lock;
 
 const MAGIC: [u8; 8] = *b"TANDEMst";
@@ -163,16 +164,7 @@ impl StateFile {
             return Err(StateError::TooLong(payload.len()));
         }
         let path = self.path();
-        let temporary = self.dir.join("state.new");
-        let mut file =
-            File::create(&temporary).map_err(failed("create the temporary file", &temporary))?;
-        file.write_all(&seal(payload))
-            .map_err(failed("write", &temporary))?;
-        file.sync_all().map_err(failed("sync", &temporary))?;
-        fs::rename(&temporary, &path).map_err(failed("put in place", &path))?;
-        File::open(&self.dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(failed("sync the directory", &self.dir))
+        durable::replace(&path, &seal(payload)).map_err(failed("write the state file", &path))
     }
 
     fn path(&self) -> PathBuf {
@@ -203,8 +195,11 @@ fn keep_aside(path: &Path) -> Result<PathBuf, StateError> {
             Err(error) => return Err(failed(act, &kept)(error)),
         }
         let other = fs::metadata(&kept).map_err(failed(act, &kept))?;
-        if other.ino() == damaged.ino() || number == KEPT_ASIDE_MAX {
+        if other.ino() == damaged.ino() {
             return Ok(kept);
+        }
+        if number == KEPT_ASIDE_MAX {
+            return Err(failed(act, &kept)(io::ErrorKind::AlreadyExists.into()));
         }
         number += 1;
     }

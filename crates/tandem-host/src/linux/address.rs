@@ -30,9 +30,9 @@ pub struct AddressConfig {
 pub struct HardwareAddress(pub [u8; 6]);
 
 impl fmt::Display for HardwareAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, f] = self.0;
+        write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
     }
 }
 
@@ -176,8 +176,7 @@ impl Address {
         let own = netlink.hardware_addresses().await?;
         let socket = ArpSocket::open(link.index).map_err(system(act))?;
         let question = Packet::probe(link.hardware, self.config.address);
-        let timing = (self.timing.count, self.timing.interval);
-        let owner = arp::ask(&socket, question, timing, &own)
+        let owner = arp::ask(&socket, question, self.timing, &own)
             .await
             .map_err(system(act))?;
         Ok(owner.map_or(Occupancy::Free, Occupancy::Taken))

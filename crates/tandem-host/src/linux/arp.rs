@@ -5,12 +5,11 @@ use std::io;
 use std::mem;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout_at};
 
-use super::address::HardwareAddress;
+use super::address::{HardwareAddress, ProbeTiming};
 
 const ETHERNET: u16 = 1;
 const IPV4: u16 = 0x0800;
@@ -205,21 +204,20 @@ fn link_address(interface: libc::c_int, hardware: HardwareAddress) -> libc::sock
     address
 }
 
-/// Asks `count` times, `interval` apart, and waits `interval` after the last, for anybody but
-/// `own` who has the address. The first answer ends it.
+/// Asks for anybody but `own` who has the address. The first answer ends it.
 ///
 /// Deviating from RFC 5227, a probe by somebody else is no conflict: it is the other node, which
 /// has the address as little as this one; who may take it is not decided on the network.
 pub async fn ask(
     socket: &ArpSocket,
     question: Packet,
-    (count, interval): (u32, Duration),
+    timing: ProbeTiming,
     own: &[HardwareAddress],
 ) -> io::Result<Option<HardwareAddress>> {
     let address = question.target.1;
-    for _ in 0..count {
+    for _ in 0..timing.count {
         socket.broadcast(question)?;
-        let deadline = Instant::now() + interval;
+        let deadline = Instant::now() + timing.interval;
         let owner = socket
             .receive(deadline, |packet| {
                 packet.sender.1 == address && !own.contains(&packet.sender.0)

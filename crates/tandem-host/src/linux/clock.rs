@@ -62,7 +62,8 @@ pub fn machine_booted_marker(runtime_dir: &Path) -> Result<bool, ClockError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(ClockError::Marker { path, source }),
     }
-    match fs::write(&path, format!("{boot_id}\n")) {
+    let written = fs::create_dir_all(runtime_dir).and_then(|()| fs::write(&path, boot_id));
+    match written {
         Ok(()) => Ok(true),
         Err(source) => Err(ClockError::Marker { path, source }),
     }

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::systemd::{Systemd, SystemdError};
+use crate::durable;
 use crate::service::{ServiceKind, ServicesConfig};
 
 /// The name of the drop-in in the directory of the unit.
@@ -128,7 +129,7 @@ impl SetUp {
                 continue;
             }
             fs::create_dir_all(&dir).map_err(failed("create the directory", &dir))?;
-            fs::write(&path, &text).map_err(failed("write", &path))?;
+            durable::replace(&path, text.as_bytes()).map_err(failed("write", &path))?;
             changed = true;
         }
         self.reload_if(changed).await

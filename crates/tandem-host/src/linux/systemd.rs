@@ -152,6 +152,8 @@ pub fn is_present() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
+/// Name, description, load state, active state, sub state, the unit that it follows, its object;
+/// and of its job: number, type, object.
 type ListedUnit = (
     String,
     String,
@@ -278,35 +280,26 @@ impl Systemd {
         Ok(state == "stopping")
     }
 
-    /// The state of one unit. A unit that does not exist has a state too.
+    /// The state of a unit, all of the same moment. A unit that does not exist has a state too.
     ///
     /// # Errors
     /// systemd cannot be asked.
     pub async fn unit(&self, unit: &str) -> Result<UnitState, SystemdError> {
-        let mut states = self.units(&[unit]).await?;
-        states
-            .pop()
-            .ok_or_else(|| SystemdError::Missing(unit.to_owned()))
-    }
-
-    /// The states of units, all of the same moment.
-    ///
-    /// # Errors
-    /// systemd cannot be asked.
-    pub async fn units(&self, units: &[&str]) -> Result<Vec<UnitState>, SystemdError> {
         let listed = self
             .manager
-            .list_units_by_names(units)
+            .list_units_by_names(&[unit])
             .await
-            .map_err(bus_error("ask for the state of units"))?;
-        let states = listed.into_iter().map(|unit| UnitState {
-            unit: unit.0,
-            load: unit.2,
-            active: unit.3,
-            sub: unit.4,
-            has_job: unit.7 != 0,
-        });
-        Ok(states.collect())
+            .map_err(|source| refused(source, unit, "ask for the state of"))?;
+        let Some(listed) = listed.into_iter().next() else {
+            return Err(SystemdError::Missing(unit.to_owned()));
+        };
+        Ok(UnitState {
+            unit: listed.0,
+            load: listed.2,
+            active: listed.3,
+            sub: listed.4,
+            has_job: listed.7 != 0,
+        })
     }
 
     /// Lets systemd read all unit files again.
@@ -457,7 +450,7 @@ impl Systemd {
 
     async fn expect_active(&self, job: Job, unit: &str) -> Result<(), SystemdError> {
         let state = self.unit(unit).await?;
-        if state.is_active() || state.active == "activating" {
+        if state.is_active() {
             return Ok(());
         }
         Err(SystemdError::Job {

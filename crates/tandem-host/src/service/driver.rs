@@ -1,17 +1,16 @@
-//! The steps of starting, stopping and watching. Which unit or command does what is known here; who
-//! orders what, and when, is not.
+//! The steps of starting and stopping. Which unit or command does what is known here; who orders
+//! what, and when, is not.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
 use tandem_core::{ServiceFailure, ServiceStop};
-use tokio::process::Child;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::orders::Work;
+use super::ready;
+use super::watch::Watch;
 use super::{Ready, ServiceConfig, ServiceKind, ServicesConfig};
 use crate::linux::cgroup::ControlGroup;
 use crate::linux::command::CommandProcesses;
@@ -19,35 +18,20 @@ use crate::linux::remains::Ending;
 use crate::linux::systemd::{Systemd, SystemdError};
 use crate::linux::unit::Standing;
 use crate::linux::{shell, unit};
-use crate::probe::{self, sentence};
-
-/// How often it is tried whether a started service is ready.
-const READY_PERIOD: Duration = Duration::from_millis(200);
+use crate::probe::sentence;
 
 /// One try of readiness, and one run of a check command. Longer is no answer.
-const PROBE_LIMIT: Duration = Duration::from_secs(10);
-
-/// How often services are looked at that say nothing by themselves; also the fallback for those
-/// that do.
-const WATCH_PERIOD: Duration = Duration::from_secs(1);
+pub const PROBE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Drives the services of one module.
 pub struct Driver {
-    config: Arc<ServicesConfig>,
-    frozen: Arc<AtomicBool>,
-    systemd: Option<Systemd>,
+    pub(super) config: Arc<ServicesConfig>,
+    pub(super) frozen: Arc<AtomicBool>,
+    pub(super) systemd: Option<Systemd>,
     /// By the place of the service: the control group that its unit had when it was last seen. By
     /// this it can be killed even while systemd does not answer.
     groups: Vec<Option<ControlGroup>>,
-    watch: Option<Watch>,
-}
-
-/// What the watching remembers.
-struct Watch {
-    /// Something changed. `None`: only polling.
-    changes: Option<Pin<Box<dyn Stream<Item = ()> + Send + Sync>>>,
-    /// By the place of the service: since when it is neither up nor down.
-    changing_since: Vec<Option<Instant>>,
+    pub(super) watch: Option<Watch>,
 }
 
 impl Driver {
@@ -117,14 +101,13 @@ impl Driver {
             tracing::info!(service = service.name, ?how, "stopping");
             match self.stop_one(place, service, how).await {
                 Ok(()) => tracing::info!(service = service.name, "stopped"),
-                Err(failure) => {
-                    tracing::error!(
-                        service = service.name,
-                        reason = failure.reason,
-                        "not stopped"
-                    );
-                    first_failure.get_or_insert(failure);
-                }
+                Err(failure) if first_failure.is_none() => first_failure = Some(failure),
+                // Only one can be handed on.
+                Err(failure) => tracing::error!(
+                    service = service.name,
+                    reason = failure.reason,
+                    "not stopped"
+                ),
             }
         }
         first_failure.map_or(Ok(()), Err)
@@ -190,10 +173,7 @@ impl Driver {
         let Some(ready) = &service.ready else {
             return Ok(());
         };
-        loop {
-            let Err(reason) = is_ready(ready, deadline).await else {
-                return Ok(());
-            };
+        while let Err(reason) = ready::is_ready(ready, deadline).await {
             let state = systemd
                 .unit(unit)
                 .await
@@ -202,8 +182,9 @@ impl Driver {
             if let Standing::Down(reason) = standing {
                 return Err(failure(service, format!("{reason} before it was ready")));
             }
-            wait_for_next_try(service, &reason, deadline).await?;
+            ready::wait_for_next_try(service, &reason, deadline).await?;
         }
+        Ok(())
     }
 
     async fn start_command(
@@ -213,23 +194,20 @@ impl Driver {
         ready: Option<&Ready>,
         deadline: Instant,
     ) -> Result<(), ServiceFailure> {
-        let processes = self.processes_of(service);
         if self.has_processes(service) {
             tracing::info!(service = service.name, "runs already");
-        } else {
-            let mut child = processes
-                .spawn(line)
-                .map_err(|e| failure(service, format!("its start command cannot be run: {e}")))?;
-            if ready.is_none() {
-                return await_start_command(service, &mut child, deadline, &processes).await;
-            }
-            // From here on the command may be the service itself. When it is dropped it lives on,
-            // and is waited for by the runtime.
-            return await_ready(service, child, ready, deadline).await;
+            return match ready {
+                Some(ready) => ready::poll(service, ready, deadline).await,
+                None => Ok(()),
+            };
         }
+        let processes = self.processes_of(service);
+        let command = processes
+            .spawn(line)
+            .map_err(|e| failure(service, format!("its start command cannot be run: {e}")))?;
         match ready {
-            Some(ready) => poll_ready(service, ready, deadline).await,
-            None => Ok(()),
+            Some(ready) => ready::beside_start_command(service, ready, command, deadline).await,
+            None => ready::by_start_command(service, command, &processes, deadline).await,
         }
     }
 
@@ -347,140 +325,6 @@ impl Driver {
         Ok(ending)
     }
 
-    // ---- watch -------------------------------------------------------------------------------
-
-    /// Waits until a service is down. Never, while nothing is watched.
-    pub async fn watch(&mut self) -> ServiceFailure {
-        loop {
-            let Some(watch) = &mut self.watch else {
-                return std::future::pending().await;
-            };
-            match &mut watch.changes {
-                None => sleep(WATCH_PERIOD).await,
-                Some(changes) => tokio::select! {
-                    change = changes.next() => if change.is_none() {
-                        watch.changes = None;
-                    },
-                    () = sleep(WATCH_PERIOD) => {}
-                },
-            }
-            if self.frozen.load(Ordering::Relaxed) {
-                self.forget_changing();
-                continue;
-            }
-            if let Some(failure) = self.look().await {
-                self.watch = None;
-                return failure;
-            }
-        }
-    }
-
-    async fn begin_watch(&mut self) {
-        let mut watch = Watch {
-            changes: None,
-            changing_since: vec![None; self.config.services.len()],
-        };
-        watch.changes = self.subscribe().await;
-        self.watch = Some(watch);
-    }
-
-    async fn subscribe(&mut self) -> Option<Pin<Box<dyn Stream<Item = ()> + Send + Sync>>> {
-        let config = Arc::clone(&self.config);
-        let units: Vec<&str> = config.services.iter().filter_map(unit_of).collect();
-        if units.is_empty() {
-            return None;
-        }
-        let systemd = self.systemd().await.ok()?;
-        match systemd.changes(&units).await {
-            Ok(changes) => Some(Box::pin(changes)),
-            Err(error) => {
-                tracing::warn!(error = sentence(&error), "units are only polled");
-                None
-            }
-        }
-    }
-
-    fn forget_changing(&mut self) {
-        if let Some(watch) = &mut self.watch {
-            watch.changing_since.fill(None);
-        }
-    }
-
-    /// Looks once at every service.
-    async fn look(&mut self) -> Option<ServiceFailure> {
-        let config = Arc::clone(&self.config);
-        for (place, service) in config.services.iter().enumerate() {
-            let (standing, hopeless) = match &service.kind {
-                ServiceKind::Unit(unit) => self.look_at_unit(service, unit).await?,
-                ServiceKind::Commands { check, .. } => {
-                    (self.look_at_command(service, check.as_deref()).await, false)
-                }
-            };
-            let since = &mut self.watch.as_mut()?.changing_since[place];
-            let reason = match standing {
-                Standing::Active => {
-                    *since = None;
-                    continue;
-                }
-                Standing::Changing(limit) => {
-                    let since = *since.get_or_insert_with(Instant::now);
-                    if since.elapsed() < limit {
-                        continue;
-                    }
-                    format!("it was not active again within {} s", limit.as_secs_f32())
-                }
-                Standing::Down(reason) => reason,
-            };
-            return Some(ServiceFailure {
-                hopeless,
-                ..failure(service, reason)
-            });
-        }
-        None
-    }
-
-    /// `None`: systemd could not be asked, which says nothing about the unit.
-    async fn look_at_unit(
-        &mut self,
-        service: &ServiceConfig,
-        unit: &str,
-    ) -> Option<(Standing, bool)> {
-        let asked = match self.systemd().await {
-            Ok(systemd) => systemd.unit(unit).await,
-            Err(error) => Err(error),
-        };
-        match asked {
-            Ok(state) => {
-                let standing = unit::standing(&state, service.start_limit, service.stop_limit);
-                Some((standing, unit::is_hopeless(&state)))
-            }
-            Err(error) => {
-                tracing::warn!(unit, error = sentence(&error), "the unit cannot be watched");
-                self.systemd = None;
-                None
-            }
-        }
-    }
-
-    async fn look_at_command(&self, service: &ServiceConfig, check: Option<&str>) -> Standing {
-        let Some(check) = check else {
-            // Without a note, the start left no process that could be watched.
-            let ended = self
-                .processes_of(service)
-                .remains()
-                .is_some_and(|remains| remains.processes().is_empty());
-            return if ended {
-                Standing::Down("no process of it is left".to_owned())
-            } else {
-                Standing::Active
-            };
-        };
-        match shell::run(check, PROBE_LIMIT).await {
-            Ok(()) => Standing::Active,
-            Err(error) => Standing::Down(format!("its check command failed: {error}")),
-        }
-    }
-
     // ---- small things ------------------------------------------------------------------------
 
     fn raise_flag(&self) -> Result<(), ServiceFailure> {
@@ -493,7 +337,7 @@ impl Driver {
             })
     }
 
-    fn processes_of(&self, service: &ServiceConfig) -> CommandProcesses {
+    pub(super) fn processes_of(&self, service: &ServiceConfig) -> CommandProcesses {
         CommandProcesses::new(&self.config.module, &service.name, &self.config.runtime_dir)
     }
 
@@ -512,7 +356,7 @@ impl Driver {
     }
 
     /// The connection to systemd, made when it is first needed.
-    async fn systemd(&mut self) -> Result<Systemd, SystemdError> {
+    pub(super) async fn systemd(&mut self) -> Result<Systemd, SystemdError> {
         if let Some(systemd) = &self.systemd
             && !systemd.is_closed()
         {
@@ -524,14 +368,8 @@ impl Driver {
     }
 }
 
-fn unit_of(service: &ServiceConfig) -> Option<&str> {
-    match &service.kind {
-        ServiceKind::Unit(unit) => Some(unit),
-        ServiceKind::Commands { .. } => None,
-    }
-}
-
-fn failure(service: &ServiceConfig, reason: String) -> ServiceFailure {
+/// A failure that may pass.
+pub fn failure(service: &ServiceConfig, reason: String) -> ServiceFailure {
     ServiceFailure {
         name: service.name.clone(),
         reason,
@@ -544,95 +382,4 @@ fn of_systemd(service: &ServiceConfig, error: &SystemdError) -> ServiceFailure {
         hopeless: error.is_hopeless(),
         ..failure(service, sentence(error))
     }
-}
-
-/// Waits for the end of a start command that nothing else tells about.
-async fn await_start_command(
-    service: &ServiceConfig,
-    child: &mut Child,
-    deadline: Instant,
-    processes: &CommandProcesses,
-) -> Result<(), ServiceFailure> {
-    let ended = tokio::time::timeout_at(deadline, child.wait()).await;
-    // What is left now is the service. When nothing is left, there is nothing to watch.
-    processes.forget_if_gone();
-    match ended {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(failure(
-            service,
-            format!("its start command ended with {status}"),
-        )),
-        Ok(Err(error)) => Err(failure(
-            service,
-            format!("its start command was lost: {error}"),
-        )),
-        Err(_) => Err(failure(
-            service,
-            "its start command did not end within the start limit (one that is the service itself \
-             needs `ready` or `check`)"
-                .to_owned(),
-        )),
-    }
-}
-
-/// Waits until a service is ready whose start command may go on running.
-async fn await_ready(
-    service: &ServiceConfig,
-    mut child: Child,
-    ready: Option<&Ready>,
-    deadline: Instant,
-) -> Result<(), ServiceFailure> {
-    let Some(ready) = ready else {
-        return Ok(());
-    };
-    let mut polling = std::pin::pin!(poll_ready(service, ready, deadline));
-    tokio::select! {
-        outcome = &mut polling => return outcome,
-        status = child.wait() => match status {
-            Ok(status) if status.success() => {}
-            Ok(status) => return Err(failure(service, format!("its start command ended with {status}"))),
-            Err(error) => return Err(failure(service, format!("its start command was lost: {error}"))),
-        },
-    }
-    polling.await
-}
-
-async fn poll_ready(
-    service: &ServiceConfig,
-    ready: &Ready,
-    deadline: Instant,
-) -> Result<(), ServiceFailure> {
-    loop {
-        let Err(reason) = is_ready(ready, deadline).await else {
-            return Ok(());
-        };
-        wait_for_next_try(service, &reason, deadline).await?;
-    }
-}
-
-async fn is_ready(ready: &Ready, deadline: Instant) -> Result<(), String> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let limit = PROBE_LIMIT.min(left).max(READY_PERIOD);
-    match ready {
-        Ready::Tcp(address) => probe::tcp(*address, limit).await,
-        Ready::Command(line) => shell::run(line, limit)
-            .await
-            .map_err(|error| format!("its readiness command failed: {error}")),
-    }
-}
-
-async fn wait_for_next_try(
-    service: &ServiceConfig,
-    reason: &str,
-    deadline: Instant,
-) -> Result<(), ServiceFailure> {
-    if Instant::now() >= deadline {
-        let limit = service.start_limit.as_secs_f32();
-        return Err(failure(
-            service,
-            format!("it was not ready within {limit} s: {reason}"),
-        ));
-    }
-    sleep(READY_PERIOD).await;
-    Ok(())
 }
