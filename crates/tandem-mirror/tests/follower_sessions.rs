@@ -321,7 +321,8 @@ fn a_newer_session_closes_an_older_one_and_nothing_received_is_lost() {
 fn a_gap_a_repetition_and_a_wrong_epoch_end_the_session() {
     needs_root!("a_gap_a_repetition_and_a_wrong_epoch_end_the_session");
     let s = scene();
-    let spoil: [(&str, fn(&mut source::Source)); 5] = [
+    type Spoil = fn(&mut source::Source);
+    let spoil: [(&str, Spoil); 5] = [
         ("missing", |source| source.last += 1),
         ("missing", |source| source.last -= 1),
         ("epoch", |source| source.epoch = 4),

@@ -18,9 +18,9 @@ use crate::standing;
 /// Progress is reported at least this often while a batch is applied: it is what the source's
 /// replay buffer is freed by.
 const REPORT_EVERY: Duration = Duration::from_millis(5);
-/// While everything is compared, the disk is kept busy after this many bytes written, so that the
-/// sync at the end, for which the application waits, finds little.
-const FLUSH_BYTES: u64 = 64 << 20;
+/// The disk is kept busy after this many bytes written, so that the sync at the end of a
+/// comparison, and that of a seal, for which the application waits, find little.
+const FLUSH_BYTES: u64 = 32 << 20;
 
 pub(super) struct Worker {
     ledger: Arc<Ledger>,
@@ -131,7 +131,7 @@ impl Worker {
         };
         match outcome.map_err(|error| fault_of(&error))? {
             Outcome::Applied => {
-                if !stream.is_level() && self.unflushed_bytes > FLUSH_BYTES {
+                if self.unflushed_bytes > FLUSH_BYTES {
                     self.unflushed_bytes = 0;
                     self.synchroniser.checkpoint(Checkpoint::Flush);
                 }
