@@ -69,29 +69,27 @@ impl Keeper {
         }
     }
 
+    /// Asks the network. What cannot be asked is reported: the core says so, and asks again.
     async fn probe(&self, id: EffectId) {
         let probes = self.addresses.iter().map(Address::probe);
-        let mut told = false;
-        loop {
-            let found = futures_util::future::join_all(probes.clone()).await;
-            match found.into_iter().collect::<Result<Vec<_>, _>>() {
-                Ok(found) => {
-                    let taken = found.into_iter().find_map(|occupancy| match occupancy {
-                        Occupancy::Taken(by) => Some(by.to_string()),
-                        Occupancy::Free => None,
-                    });
-                    let event = match taken {
-                        Some(by) => Event::AddressTaken { id, by },
-                        None => Event::AddressFree(id),
-                    };
-                    return self.inputs.send(Input::Event(event));
-                }
-                Err(error) => {
-                    tell(&mut told, "probe the virtual address", &error);
-                    sleep(RETRY_AFTER).await;
+        let found = futures_util::future::join_all(probes).await;
+        let event = match found.into_iter().collect::<Result<Vec<_>, _>>() {
+            Ok(found) => {
+                let taken = found.into_iter().find_map(|occupancy| match occupancy {
+                    Occupancy::Taken(by) => Some(by.to_string()),
+                    Occupancy::Free => None,
+                });
+                match taken {
+                    Some(by) => Event::AddressTaken { id, by },
+                    None => Event::AddressFree(id),
                 }
             }
-        }
+            Err(error) => Event::ServicesFailed {
+                id,
+                failure: failure(&error),
+            },
+        };
+        self.inputs.send(Input::Event(event));
     }
 
     async fn hold(&self, id: EffectId) {
@@ -102,12 +100,10 @@ impl Keeper {
             tell(&mut told, "hold the virtual address", &error);
             if !reported && begun.elapsed() >= HOLD_PATIENCE {
                 reported = true;
-                let failure = ServiceFailure {
-                    name: "address".to_owned(),
-                    reason: crate::report(&error),
-                    hopeless: false,
+                let event = Event::ServicesFailed {
+                    id,
+                    failure: failure(&error),
                 };
-                let event = Event::ServicesFailed { id, failure };
                 self.inputs.send(Input::Event(event));
             }
             sleep(RETRY_AFTER).await;
@@ -172,6 +168,14 @@ impl Keeper {
     {
         let results = futures_util::future::join_all(self.addresses.iter().map(act)).await;
         results.into_iter().collect()
+    }
+}
+
+fn failure(error: &AddressError) -> ServiceFailure {
+    ServiceFailure {
+        name: "address".to_owned(),
+        reason: crate::report(error),
+        hopeless: false,
     }
 }
 

@@ -65,10 +65,14 @@ impl Node {
                 self.at(promote, PromoteStep::Record);
             }
             (PromoteStep::Probe(waiting), Outcome::Taken(by)) if waiting == id => {
-                self.reason = format!("another machine ({by}) answers for the virtual address");
-                self.note(self.reason.clone());
-                let again = self.now.after(self.config.heartbeat_interval());
-                self.at(promote, PromoteStep::ProbeAgain(again));
+                self.probe_again(
+                    promote,
+                    format!("another machine ({by}) answers for the virtual address"),
+                );
+            }
+            (PromoteStep::Probe(waiting), Outcome::Failed(failure)) if waiting == id => {
+                let reason = format!("the virtual address cannot be probed: {}", failure.reason);
+                self.probe_again(promote, reason);
             }
             (PromoteStep::Seal(waiting), Outcome::Done(_)) if waiting == id => {
                 self.serve(promote);
@@ -107,6 +111,16 @@ impl Node {
             }
             _ => {}
         }
+    }
+
+    /// Nothing durable has happened: this node stays what it is, says why, and asks again.
+    fn probe_again(&mut self, promote: Promote, reason: String) {
+        if self.reason != reason {
+            self.note(reason.clone());
+            self.reason = reason;
+        }
+        let again = self.now.after(self.config.heartbeat_interval());
+        self.at(promote, PromoteStep::ProbeAgain(again));
     }
 
     fn start_failed(&mut self, promote: Promote, failure: &ServiceFailure) {

@@ -117,10 +117,7 @@ impl Node {
             && open.version > base.version
         {
             let adds_peer = open.holder == self.config.node && open.insync == InSync::Both;
-            let alone = matches!(
-                change,
-                Change::PeerOut | Change::Take { keep_both: false }
-            );
+            let alone = matches!(change, Change::PeerOut | Change::Take { keep_both: false });
             if alone && adds_peer && base.insync != InSync::Both {
                 // The peer may have accepted to be in: going on from there is the safe reading
                 // (R2), and it accepts to be out from either.
