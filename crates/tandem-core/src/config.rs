@@ -25,6 +25,9 @@ pub struct Config {
     pub restart_budget: u8,
     /// The window of the restart budget.
     pub restart_window: Duration,
+    /// A wrong change, for the simulator.
+    #[cfg(feature = "mutations")]
+    pub mutation: Option<crate::Mutation>,
 }
 
 impl Config {
@@ -41,6 +44,8 @@ impl Config {
             service_limit: Duration::from_secs(300),
             restart_budget: 3,
             restart_window: Duration::from_secs(24 * 3600),
+            #[cfg(feature = "mutations")]
+            mutation: None,
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Contact {
     /// The newest message that counted and came from a healthy peer: its nonce, and when it came.
     healthy: Option<(Nonce, Instant)>,
     granted: Option<(Epoch, Instant)>,
+    #[cfg(feature = "mutations")]
+    mutation: Option<crate::Mutation>,
 }
 
 impl Contact {
@@ -67,6 +69,8 @@ impl Contact {
             latest: None,
             healthy: None,
             granted: None,
+            #[cfg(feature = "mutations")]
+            mutation: config.mutation,
         }
     }
 
@@ -120,7 +124,8 @@ impl Contact {
             return Receipt::Ignored;
         }
         let echoed = message.seen.and_then(|nonce| self.sent_at(nonce));
-        let fresh = echoed.is_some_and(|at| now.since(at) < self.window);
+        let fresh = echoed.is_some_and(|at| now.since(at) < self.window)
+            || mutated!(self, PermitFromArrival);
         if !fresh {
             // Another process of the peer, or a replay: its nonce is echoed so that a real sender
             // can prove itself; what counted before is not forgotten.
@@ -131,6 +136,11 @@ impl Contact {
         if let Some(grant) = message.grant
             && let Some(at) = self.sent_at(grant.nonce)
         {
+            let at = if mutated!(self, PermitFromArrival) {
+                now
+            } else {
+                at
+            };
             let newer = match self.granted {
                 None => true,
                 Some((epoch, since)) => grant.epoch > epoch || (grant.epoch == epoch && at > since),

@@ -11,12 +11,28 @@
 
 extern crate alloc;
 
+/// Whether a seeded wrong change is on; always false in a build without the feature.
+#[cfg(feature = "mutations")]
+macro_rules! mutated {
+    ($at:expr, $name:ident) => {
+        $at.mutation == Some($crate::mutation::Mutation::$name)
+    };
+}
+#[cfg(not(feature = "mutations"))]
+macro_rules! mutated {
+    ($at:expr, $name:ident) => {
+        false
+    };
+}
+
 pub mod config;
 pub mod contact;
 pub mod effect;
 pub mod event;
 pub mod ids;
 pub mod message;
+#[cfg(feature = "mutations")]
+pub mod mutation;
 pub mod node;
 pub mod record;
 pub mod table;
@@ -31,6 +47,8 @@ pub use ids::{
     Nonce, Sequence, Version,
 };
 pub use message::{Grant, MirrorReport, PeerMessage};
+#[cfg(feature = "mutations")]
+pub use mutation::Mutation;
 pub use node::Node;
 pub use record::{Durable, InSync, Kinship, Lineage, Record};
 pub use table::{Cause, Row, State};

@@ -9,6 +9,8 @@
 //! | `lone-only-when-silent` | R1: no unconfirmed record while a channel joins two healthy nodes |
 //! | `durable-before-sent` | messages show only what is on disk |
 //! | `permit-respected` | a permit ends by the sending time of a nonce that the peer granted; R4 |
+//! | `handover-equal` | a term that begins with both in sync begins with equal copies |
+//! | `one-address` | nobody takes the virtual address while the other one answers for it |
 //! | `permits-disjoint` | nobody begins to serve while the other's permit runs on a running clock |
 //! | `generation-rule` | R3: a new generation exactly when insync shrinks |
 //! | `epoch-grows` | one session per epoch, each higher than the one before |
@@ -57,15 +59,15 @@ impl World {
 
     /// A mirror's session is open.
     pub(crate) fn session_opens(&mut self, node: NodeId, epoch: Epoch, generation: GenerationId) {
-        if self.hosts[place(node)].volume.label.mixed {
-            if !self.truth.forced(generation) {
-                return self.violate(
-                    "whole-copy",
-                    format!("{node} serves a copy that a comparison left half done"),
-                );
-            }
+        let mixed = self.hosts[place(node)].volume.label.mixed;
+        if mixed && !self.truth.forced(generation) {
+            return self.violate(
+                "whole-copy",
+                format!("{node} serves a copy that a comparison left half done"),
+            );
         }
         self.check_permits_disjoint(node, epoch);
+        self.check_handover_equal(node);
         self.generation_begins(node, generation);
         let finding = self.truth.session_opened(node, epoch, generation);
         self.finding(finding);
@@ -107,6 +109,38 @@ impl World {
             .truth
             .acknowledged(node, self.now, piece, writes, alive);
         self.finding(finding);
+    }
+
+    /// A session that begins with both in sync begins with equal copies: everything was drained.
+    fn check_handover_equal(&mut self, node: NodeId) {
+        let gated = self.mirror(node).is_some_and(|m| m.gated());
+        let [one, two] = &self.hosts;
+        let known = !one.volume.rolled_back && !two.volume.rolled_back;
+        if gated && known && one.volume.page != two.volume.page {
+            self.violate(
+                "handover-equal",
+                format!("{node} begins to serve with both in sync, and the copies differ"),
+            );
+        }
+    }
+
+    /// The address is set on a node.
+    pub(crate) fn check_one_address(&mut self, node: NodeId) {
+        let peer = node.peer();
+        // The probe could ask: it took place within the last two `takeover-after`.
+        let limit = self.settings.unit() * 2;
+        let reachable = self.reachable.is_some_and(|at| self.now - at > limit);
+        let [Some(one), Some(two)] = [0, 1].map(|n: usize| self.hosts[n].volume.label.generation)
+        else {
+            return;
+        };
+        let excused = self.truth.excused(one, two);
+        if reachable && !excused && self.has_address(peer) {
+            self.violate(
+                "one-address",
+                format!("{node} takes the address while {peer} answers for it"),
+            );
+        }
     }
 
     fn check_lone_answer(&mut self, node: NodeId) {
@@ -173,8 +207,8 @@ impl World {
             }
             // A proposal that may count already is a base too.
             let bases = [&base.record, &base.proposal];
-            let fits = bases.iter().any(|b| b.is_none())
-                || bases.into_iter().flatten().any(|b| follows_rule(b, new));
+            let fits =
+                base.record.is_none() || bases.into_iter().flatten().any(|b| follows_rule(b, new));
             if !fits {
                 let base = base.record.clone();
                 return self.violate(
@@ -357,7 +391,8 @@ impl World {
         }
     }
 
-    /// Since when a channel joins two healthy nodes.
+    /// Since when a channel joins two healthy nodes, and since when each can be asked for the
+    /// address.
     pub(crate) fn updated_joined(&mut self) {
         let healthy = [NodeId::One, NodeId::Two].into_iter().all(|node| {
             let host = &self.hosts[place(node)];
@@ -378,6 +413,13 @@ impl World {
                 ChannelId::Network(number) => self.wires.networks[usize::from(number)].sound(),
                 ChannelId::Control | ChannelId::Stream => false,
             });
+        let reachable = self.wires.open_both(ChannelId::Network(0))
+            && self.hosts.iter().all(|host| host.up && !host.paused);
+        if reachable {
+            self.reachable.get_or_insert(self.now);
+        } else {
+            self.reachable = None;
+        }
         if joined {
             self.joined.get_or_insert(self.now);
         } else {
@@ -395,7 +437,8 @@ fn follows_rule(base: &Record, new: &Record) -> bool {
         (InSync::Only(one), InSync::Only(other)) => one != other,
         (InSync::Both | InSync::Only(_), _) => false,
     };
-    if new.forced {
+    // The winner of a divergence stays forced in its next epochs.
+    if new.forced && (renewed || !base.forced) {
         return renewed && new.version > base.version && new.epoch > base.epoch;
     }
     renewed == shrinks

@@ -591,7 +591,10 @@ impl World {
         let Some(daemon) = self.hosts[place(node)].daemon.as_mut() else {
             return;
         };
-        daemon.holds_address = true;
+        let holds = core::mem::replace(&mut daemon.holds_address, true);
+        if !holds {
+            self.check_one_address(node);
+        }
         self.refresh_address(node);
         self.feed(node, Event::AddressHeld(id));
     }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::time::Instant;
+use tandem_sim::mutation::planned;
 use tandem_sim::run::{Job, run};
 use tandem_sim::scenario::{SCENARIOS, by_name};
 use tandem_sim::settings::Profile;
@@ -15,6 +16,8 @@ Without arguments: every scenario and the seeds 0..2000.";
 const TRACE_LINES: usize = 120;
 /// The seeds with which every scenario is played.
 const SCENARIO_SEEDS: u64 = 8;
+/// The random runs in which a wrong change has to be seen, after the scenarios.
+const MUTATION_SEEDS: u64 = 2000;
 
 #[derive(Debug, Default)]
 struct Arguments {
@@ -206,7 +209,71 @@ fn rows(total: &Statistics) {
     }
 }
 
+/// The scenarios and seeds in which a wrong change has to be seen.
+fn mutation_jobs() -> Vec<Job> {
+    let scenarios = SCENARIOS.iter().flat_map(|scenario| {
+        (0..SCENARIO_SEEDS).map(move |seed| Job {
+            scenario: Some(scenario),
+            profile: Profile::Calm,
+            ..Job::seed(seed)
+        })
+    });
+    scenarios
+        .chain((0..MUTATION_SEEDS).map(Job::seed))
+        .collect()
+}
+
+/// Shows that each wrong change is seen by a checker that is meant to see it, and that none of
+/// them sees anything in the same runs without it.
 fn mutations() -> ExitCode {
-    eprintln!("built without the feature `mutations`");
-    ExitCode::from(2)
+    if !cfg!(feature = "mutations") {
+        eprintln!("the changes of the core need a build with the feature `mutations`");
+        return ExitCode::from(2);
+    }
+    let begun = Instant::now();
+    let (planned, jobs) = (planned(), mutation_jobs());
+    // Panics of a mutated core are findings, not news.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut used = 0;
+    let mut missed = 0;
+    for plan in &planned {
+        let caught = jobs.iter().enumerate().find_map(|(place, job)| {
+            let job = Job {
+                mutation: Some(plan.chosen),
+                ..*job
+            };
+            let violation = run(job, false).violation?;
+            let meant = plan.checkers.contains(&violation.checker);
+            meant.then_some((place, job, violation.checker))
+        });
+        match caught {
+            Some((place, job, checker)) => {
+                used = used.max(place + 1);
+                println!("caught by {checker} in {}: {}", name(job), plan.sentence);
+            }
+            None => {
+                missed += 1;
+                used = jobs.len();
+                println!("NOT CAUGHT by {:?}: {}", plan.checkers, plan.sentence);
+            }
+        }
+    }
+    let innocent = jobs[..used]
+        .iter()
+        .find_map(|job| Some((*job, run(*job, false).violation?)));
+    match &innocent {
+        Some((job, violation)) => println!("without a change, {}: {violation}", name(*job)),
+        None => println!("without a change, the same {used} runs show nothing"),
+    }
+    println!(
+        "{} of {} wrong changes caught in {:.1} s",
+        planned.len() - missed,
+        planned.len(),
+        begun.elapsed().as_secs_f64()
+    );
+    if missed == 0 && innocent.is_none() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -184,6 +184,8 @@ pub struct Source {
     /// The peer has to be compared, which a shut gate forbids: its copy is a member of insync, and
     /// would be a mixture of two points in time for a while. It has to be released first.
     pub blocked: bool,
+    /// For a mutation: the next piece as it was one step ago.
+    pub stale: Option<Snapshot>,
     /// The clean end from which this term started.
     pub base: Option<(u64, u64)>,
 }

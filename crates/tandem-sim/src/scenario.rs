@@ -104,7 +104,7 @@ pub static SCENARIOS: &[Scenario] = &[
             Step::Do(|w, a| w.command(a, Command::Swap)),
             Step::Expect(|w, a| pair(w, a.peer()), LONG),
             Step::Do(|w, a| w.command(a, Command::Swap)),
-            Step::Expect(|w, a| pair(w, a), LONG),
+            Step::Expect(pair, LONG),
         ],
     },
     Scenario {
@@ -360,7 +360,7 @@ pub static SCENARIOS: &[Scenario] = &[
                 fault(w, Fault::Services(a.peer(), ServicesFault::Failing), 400);
                 w.command(a, Command::Swap);
             }),
-            Step::Await(|w, a| pair(w, a), 100),
+            Step::Await(pair, 100),
             Step::Pause(50),
         ],
     },

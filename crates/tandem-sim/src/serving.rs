@@ -540,12 +540,15 @@ impl World {
         self.writes += 1;
         let number = self.writes;
         self.hosts[place(node)].volume.write(piece, number);
+        let unlocked = self
+            .settings
+            .mirror_mutated(crate::mutation::Chosen::CompareWithoutLock);
         let sends = self.mirror(node).is_some_and(|m| match m.source.session {
             // From a clean start on, the numbers alone tell what the follower lacks.
             Session::None | Session::Hello => {
                 m.source.level_with.is_some() || m.gated() || m.source.base.is_some()
             }
-            Session::Compare { next } => piece < next,
+            Session::Compare { next } => piece < next || (unlocked && piece == next),
             Session::Ending(_) | Session::Levelling(_) | Session::Live => true,
         });
         if sends {

@@ -154,6 +154,11 @@ impl World {
         if let Frame::Hello { epoch } = frame {
             return self.hello(node, connection, epoch);
         }
+        // What the source had not handed to the network when its session ended is lost.
+        let ended = self.stream.as_ref().is_none_or(|c| c.id != connection);
+        if ended && matches!(frame, Frame::Operation(..)) {
+            return;
+        }
         let host = &mut self.hosts[place(node)];
         let Some(mirror) = host.mirror.as_mut() else {
             return;
@@ -390,6 +395,12 @@ impl World {
 
     /// Compares one piece, under its lock: what it holds now is what the follower gets.
     pub(crate) fn compare_step(&mut self, node: NodeId, connection: u64) {
+        let stale = self.settings.mirror_mutated(Chosen::CompareWithoutLock);
+        let pieces = if self.settings.mirror_mutated(Chosen::LevelEarly) {
+            1
+        } else {
+            crate::content::PIECES
+        };
         let host = &mut self.hosts[place(node)];
         let Some(mirror) = host.mirror.as_mut() else {
             return;
@@ -400,9 +411,14 @@ impl World {
         let Session::Compare { next } = mirror.source.session else {
             return;
         };
-        if next < crate::content::PIECES {
-            let bits = Rc::new(host.volume.page.pieces[next].clone());
+        if next < pieces {
+            let mut bits = Rc::new(host.volume.page.pieces[next].clone());
             mirror.source.session = Session::Compare { next: next + 1 };
+            if stale {
+                let old = host.volume.page.pieces.get(next + 1).cloned();
+                let before = core::mem::replace(&mut mirror.source.stale, old.map(Rc::new));
+                bits = before.unwrap_or(bits);
+            }
             self.number(node, Operation::Piece { piece: next, bits });
             self.compare_later(node);
         } else {
@@ -444,7 +460,6 @@ impl World {
 
     /// The follower is further.
     fn progress(&mut self, node: NodeId, applied: u64, synced: Option<u64>) {
-        let early_level = self.settings.mirror_mutated(Chosen::LevelEarly);
         let Some(mirror) = self.mirror_mut(node) else {
             return;
         };
@@ -460,7 +475,7 @@ impl World {
         let mut level = false;
         match source.session {
             Session::Ending(end) if applied >= end => self.level_now(node),
-            Session::Levelling(sequence) if synced == Some(sequence) || early_level => {
+            Session::Levelling(sequence) if synced == Some(sequence) => {
                 source.session = Session::Live;
                 source.provisional = false;
                 level = true;

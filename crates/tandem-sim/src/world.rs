@@ -56,6 +56,8 @@ pub struct World {
     pub(crate) quiet: bool,
     /// Since when a channel joins two healthy nodes.
     pub(crate) joined: Option<Time>,
+    /// Since when each machine can be asked for the address.
+    pub(crate) reachable: Option<Time>,
     /// When each machine went on after its last pause.
     pub(crate) resumed: [Option<Time>; 2],
     pub(crate) settling: Settling,
@@ -91,6 +93,7 @@ impl World {
             writes: 0,
             quiet: false,
             joined: None,
+            reachable: None,
             resumed: [None; 2],
             settling: Settling::default(),
             healed: false,

@@ -189,6 +189,14 @@ impl Node {
             Goal::Stop | Goal::StopModule | Goal::Rejoin | Goal::Swap | Goal::GiveUp
         );
         if drains && both && self.i_hold() && self.mirror_serves() {
+            if demote.goal == Goal::Swap && mutated!(self.config, SwapWithoutDrain) {
+                self.go(Cause::SwapLeaves, &detail);
+                self.close(Demote {
+                    level_at: Some(crate::ids::Sequence(0)),
+                    ..demote
+                });
+                return;
+            }
             let id = self.command_mirror(MirrorCommand::Drain);
             self.to(demote, DemoteStep::Drain(id));
         } else {

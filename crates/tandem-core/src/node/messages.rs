@@ -33,6 +33,12 @@ impl Node {
 
     fn message(&mut self, answer_wanted: bool) -> PeerMessage {
         let nonce = self.contact.draw_nonce(self.now);
+        let shown = if mutated!(self.config, SendBeforePersisted) {
+            &self.durable
+        } else {
+            &self.disk
+        };
+        let (record, proposal) = (shown.record.clone(), shown.proposal.clone());
         PeerMessage {
             from: self.config.node,
             incarnation: self.contact.incarnation(),
@@ -45,8 +51,8 @@ impl Node {
             state: self.state,
             tone: self.tone(),
             data: self.data(),
-            record: self.disk.record.clone(),
-            proposal: self.disk.proposal.clone(),
+            record,
+            proposal,
             leaving: self.leaving.is_some(),
             swap_wanted: self.swap_wanted.is_some(),
             mirror: self.mirror_report(),

@@ -559,6 +559,9 @@ impl Node {
     /// Whether serving needs the peer's permit: while the peer is in sync, or may be by a proposal
     /// of mine that it may have accepted.
     fn needs_permit(&self) -> bool {
+        if mutated!(self.config, PermitWithoutEnd) {
+            return false;
+        }
         let both =
             |record: &Option<Record>| record.as_ref().is_some_and(|r| r.insync == InSync::Both);
         both(&self.disk.record)

@@ -23,6 +23,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(300);
 impl Node {
     /// Begins with the probe of the address.
     pub(super) fn promote(&mut self, cause: Cause, detail: String) {
+        if mutated!(self.config, SkipProbe) {
+            let step = PromoteStep::Record;
+            self.activity = Activity::Promote(Promote {
+                cause,
+                detail,
+                step,
+            });
+            return;
+        }
         let id = self.effect_id();
         self.effects.push_back(Effect::ProbeAddress(id));
         self.activity = Activity::Promote(Promote {
@@ -200,10 +209,16 @@ impl Node {
             && !self.peer_silent()
             && self.contact.latest().is_some_and(|m| m.state.serves());
         // Whoever served may have gone on alone meanwhile, and be comparing this copy again.
-        let copy_lost = self.state == State::Second && !self.copy_is_level();
+        let copy_lost = self.state == State::Second
+            && !self.copy_is_level()
+            && !mutated!(self.config, PromoteOutdated);
+        let me = self.config.node;
+        let out = self.record().is_some_and(|r| !r.insync.contains(me));
         let diverged = self.divergence.is_some() && !self.divergence_won();
         let stopped = self.durable.wanted == crate::record::Wanted::Stopped;
-        if self.settled() && (heard_again || peer_serves || copy_lost || diverged || stopped) {
+        let out = out && !mutated!(self.config, PromoteOutdated);
+        let taken = heard_again || peer_serves || out || diverged;
+        if self.settled() && (taken || copy_lost || stopped) {
             // The proposal stays: the other one may be accepting it, and a voter has one proposal
             // per version. A later promotion goes on with it; a newer record ends it.
             self.proposed = None;
@@ -242,6 +257,9 @@ impl Node {
     /// Whether a session of the record's epoch may have been open already: every session has an
     /// epoch of its own (R8).
     fn epoch_used(&self) -> bool {
+        if mutated!(self.config, ReuseEpoch) {
+            return false;
+        }
         self.used_epoch
             .is_some_and(|used| self.record().is_some_and(|r| r.epoch <= used))
     }

@@ -54,7 +54,9 @@ impl Node {
             Change::PeerOut => new.insync = InSync::Only(me),
             Change::PeerIn => new.insync = InSync::Both,
             Change::Take { keep_both } => {
-                new.epoch = self.next_epoch(base);
+                if !mutated!(self.config, ReuseEpoch) {
+                    new.epoch = self.next_epoch(base);
+                }
                 new.holder = me;
                 if !keep_both {
                     new.insync = InSync::Only(me);
@@ -74,7 +76,8 @@ impl Node {
             }
         }
         // R3: a new generation exactly when insync shrinks to one node.
-        if base.insync == InSync::Both && new.insync != InSync::Both {
+        let shrinks = base.insync == InSync::Both && new.insync != InSync::Both;
+        if shrinks && !mutated!(self.config, KeepGeneration) {
             let id = self.draw_generation();
             new.lineage = base.lineage.grow(id, base.holder);
         }
@@ -113,6 +116,11 @@ impl Node {
         let Some(base) = self.disk.record.clone() else {
             return;
         };
+        let member = base.insync.contains(self.config.node);
+        if !member && !mutated!(self.config, PromoteOutdated) {
+            // R1: only a member proposes.
+            return;
+        }
         if let Some(open) = self.disk.proposal.clone()
             && open.version > base.version
         {
@@ -154,7 +162,8 @@ impl Node {
             return;
         }
         let waited = self.now.since(since) >= self.config.vote_wait();
-        if !waited || !self.peer_mute() {
+        let heard = !self.peer_mute() && !mutated!(self.config, DecideAloneWhileHeard);
+        if !waited || heard {
             return;
         }
         let allowed = if self.state.serves() {
@@ -181,6 +190,7 @@ impl Node {
         let member = self
             .record()
             .is_some_and(|r| r.insync.contains(self.config.node) && !r.clean);
+        let member = member || mutated!(self.config, PromoteOutdated);
         member && self.config.failover && self.now.since(self.started) >= self.config.takeover_after
     }
 
@@ -237,7 +247,12 @@ impl Node {
             }
             return;
         };
-        match mine.lineage.kinship(&theirs.lineage) {
+        let kinship = match mine.lineage.kinship(&theirs.lineage) {
+            Kinship::Behind if mutated!(self.config, CompareGenerationsBackwards) => Kinship::Ahead,
+            Kinship::Ahead if mutated!(self.config, CompareGenerationsBackwards) => Kinship::Behind,
+            kinship => kinship,
+        };
+        match kinship {
             Kinship::Equal | Kinship::Behind if self.would_be_added(&mine, &theirs) => {}
             Kinship::Equal if theirs.version > mine.version => {
                 self.divergence = None;
@@ -401,6 +416,9 @@ impl Node {
 
     /// This copy's disk has everything from the gate on (R2).
     pub(super) fn copy_is_level(&self) -> bool {
+        if mutated!(self.config, TrustBeforeLevel) {
+            return true;
+        }
         self.mirror.as_ref().is_some_and(|m| {
             m.level && m.fault.is_none() && matches!(m.role, MirrorRole::Following { .. })
         })

@@ -135,11 +135,13 @@ impl Node {
         let Some(record) = self.record().cloned() else {
             return;
         };
-        if record.insync == InSync::Both || self.proposal_open() {
+        let recorded = record.insync != InSync::Both && !self.proposal_open();
+        if !recorded && !mutated!(self.config, RestartUnrecorded) {
             self.want(Change::PeerOut);
             return;
         }
-        if self.used_epoch.is_some_and(|used| record.epoch <= used) {
+        let used = self.used_epoch.is_some_and(|used| record.epoch <= used);
+        if used && !mutated!(self.config, RestartUnrecorded) {
             self.want(Change::Take { keep_both: false });
             return;
         }

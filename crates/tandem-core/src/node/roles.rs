@@ -439,6 +439,9 @@ impl Node {
             .is_some_and(|m| m.leaving || matches!(m.state, State::Stop | State::Wait));
         let stalled = self.mirror_serves() && self.mirror.as_ref().is_some_and(|m| m.stalled);
         if stalled || (peer_leaves && self.activity == Activity::Idle) {
+            if mutated!(self.config, AnswerBeforeRecord) {
+                self.raise_session();
+            }
             self.want(Change::PeerOut);
             return;
         }
@@ -511,7 +514,8 @@ impl Node {
             .contact
             .granted_since(record.epoch)
             .is_some_and(|since| self.now < since.after(self.config.permit_length() / 2));
-        if level && gated && peer_follows && permitted && self.activity == Activity::Idle {
+        let level = level && gated || mutated!(self.config, TrustBeforeLevel);
+        if level && peer_follows && permitted && self.activity == Activity::Idle {
             self.want(Change::PeerIn);
         }
     }
@@ -654,7 +658,7 @@ impl Node {
         let level = self.mirror.as_ref().is_some_and(|m| {
             m.level && m.fault.is_none() && matches!(m.role, MirrorRole::Following { .. })
         });
-        let usable = member && level;
+        let usable = member && level || mutated!(self.config, PromoteOutdated);
         let peer = self.heard().cloned();
         match peer {
             None if self.contact.heard().is_none()

@@ -1,0 +1,53 @@
+//! Seeded wrong changes: each breaks one rule on purpose, so that the simulator can show that one
+//! of its checkers sees it. Compiled with the feature `mutations` only.
+
+macro_rules! mutations {
+    ($(#[doc = $doc:literal] $name:ident,)*) => {
+        /// A wrong change.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Mutation {
+            $(#[doc = $doc] $name,)*
+        }
+        impl Mutation {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// What it does wrong.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self {
+                    $(Self::$name => $doc.trim_ascii(),)*
+                }
+            }
+        }
+    };
+}
+
+mutations! {
+    /// R1: a standby takes over although its copy is not in sync.
+    PromoteOutdated,
+    /// R1: messages show what is not on disk yet.
+    SendBeforePersisted,
+    /// R1: the record is changed alone although the peer is heard.
+    DecideAloneWhileHeard,
+    /// R2: what waits is answered without the peer before the record says so.
+    AnswerBeforeRecord,
+    /// R2: the peer is recorded in sync before its copy is level.
+    TrustBeforeLevel,
+    /// R3: no new generation when insync shrinks.
+    KeepGeneration,
+    /// R3: a lineage that is behind is taken for one that is ahead.
+    CompareGenerationsBackwards,
+    /// R4: a permit without end while the peer is in sync.
+    PermitWithoutEnd,
+    /// R5: a permit counts from the arrival of a message, however old it is.
+    PermitFromArrival,
+    /// A swap hands over without draining.
+    SwapWithoutDrain,
+    /// R8: a promotion uses the epoch of the session before it.
+    ReuseEpoch,
+    /// R8: after the loss of the mirror a session opens before the record has the peer out.
+    RestartUnrecorded,
+    /// The address is taken without asking who has it.
+    SkipProbe,
+}
