@@ -35,18 +35,41 @@ static NEXT_OBJECT: AtomicU64 = AtomicU64::new(ROOT_OBJECT + 1);
 pub struct Inode {
     /// How the kernel names it.
     pub node: u64,
-    /// How the follower names it.
-    pub object: ObjectNumber,
     /// What it is.
     pub kind: FileType,
     handle: FileHandle,
     order: Mutex<()>,
-    known: AtomicU64,
+    number: Arc<Number>,
+    /// Names that the follower knows, while a comparison runs.
+    names: AtomicU64,
     listed: AtomicU64,
     unlinked: AtomicBool,
     place: Mutex<Option<Place>>,
     descriptor: Mutex<Option<Arc<OwnedFd>>>,
     table: Weak<Table>,
+}
+
+/// How the follower names an object.
+struct Number {
+    object: AtomicU64,
+    /// The session in which the follower knows it.
+    session: AtomicU64,
+    /// It is on its way to be forgotten.
+    forgotten: AtomicBool,
+}
+
+impl Number {
+    fn new(object: ObjectNumber) -> Self {
+        Self {
+            object: AtomicU64::new(object),
+            session: AtomicU64::new(0),
+            forgotten: AtomicBool::new(false),
+        }
+    }
+
+    fn next() -> ObjectNumber {
+        NEXT_OBJECT.fetch_add(1, Ordering::SeqCst)
+    }
 }
 
 /// One name of an object.
@@ -65,15 +88,39 @@ impl Inode {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How the follower names it. May change while a comparison runs: to be read under the lock of
+    /// the object or of the names.
+    #[must_use]
+    pub fn object(&self) -> ObjectNumber {
+        self.number.object.load(Ordering::SeqCst)
+    }
+
+    /// Sets how many names the follower knows.
+    pub fn set_names(&self, names: u64) {
+        self.names.store(names, Ordering::SeqCst);
+    }
+
+    /// The follower was told one more name.
+    pub fn add_name(&self) {
+        self.names.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The follower was told that a name is gone; says how many it still knows.
+    pub fn remove_name(&self) -> u64 {
+        let before = self.names.load(Ordering::SeqCst);
+        self.set_names(before.saturating_sub(1));
+        before.saturating_sub(1)
+    }
+
     /// Whether the follower of this session knows the object number.
     #[must_use]
     pub fn is_known(&self, session: SessionId) -> bool {
-        self.known.load(Ordering::SeqCst) == session.0
+        self.number.session.load(Ordering::SeqCst) == session.0
     }
 
     /// Remembers that it does.
     pub fn set_known(&self, session: SessionId) {
-        self.known.store(session.0, Ordering::SeqCst);
+        self.number.session.store(session.0, Ordering::SeqCst);
     }
 
     /// Whether the entries of this directory are known to the follower of this session.
@@ -128,7 +175,7 @@ impl Inode {
         let mut place = self.places();
         let same = place
             .as_ref()
-            .is_some_and(|p| p.parent.object == parent.object && p.name == *name);
+            .is_some_and(|p| std::ptr::eq(&*p.parent, parent) && p.name == *name);
         let before = if same { place.take() } else { None };
         drop(place);
         drop(before);
@@ -207,7 +254,7 @@ pub struct Table {
 }
 
 struct Entry {
-    object: ObjectNumber,
+    number: Arc<Number>,
     inode: Weak<Inode>,
     /// Held while the kernel refers to it.
     held: Option<Arc<Inode>>,
@@ -234,7 +281,7 @@ impl Table {
         table.nodes().insert(
             ROOT_NODE,
             Entry {
-                object: ROOT_OBJECT,
+                number: root.number.clone(),
                 inode: Arc::downgrade(&root),
                 held: Some(root.clone()),
                 // One that the kernel never gives back.
@@ -283,13 +330,17 @@ impl Table {
             tracing::error!(node, "inode number reused while it was referred to");
             return Err(Errno::STALE);
         }
-        let object = NEXT_OBJECT.fetch_add(1, Ordering::SeqCst);
-        let inode = self.make(node, object, kind, handle);
+        if let Some(entry) = nodes.get(&node) {
+            // The last reference to the number before is just being dropped: the follower must
+            // forget it before it hears of the new one.
+            self.forget_number(&entry.number);
+        }
+        let inode = self.make(node, Number::next(), kind, handle);
         *inode.descriptors() = Some(Arc::new(descriptor));
         nodes.insert(
             node,
             Entry {
-                object,
+                number: inode.number.clone(),
                 inode: Arc::downgrade(&inode),
                 held: None,
                 lookups: 0,
@@ -309,11 +360,11 @@ impl Table {
     ) -> Arc<Inode> {
         Arc::new(Inode {
             node,
-            object,
             kind,
             handle,
             order: Mutex::new(()),
-            known: AtomicU64::new(0),
+            number: Arc::new(Number::new(object)),
+            names: AtomicU64::new(0),
             listed: AtomicU64::new(0),
             unlinked: AtomicBool::new(false),
             place: Mutex::new(None),
@@ -373,19 +424,33 @@ impl Table {
             .collect()
     }
 
+    /// Gives an object that the follower cannot keep another number, under which it is unknown.
+    /// The caller holds the name lock for writing and the object's.
+    pub fn renumber(&self, inode: &Inode) {
+        let Number {
+            object, session, ..
+        } = &*inode.number;
+        let known = SessionId(session.swap(0, Ordering::SeqCst));
+        let before = object.swap(Number::next(), Ordering::SeqCst);
+        lock(&self.forgotten).push((known, before));
+    }
+
     fn dropped(&self, inode: &Inode) {
         let mut nodes = self.nodes();
         // A successor may have been entered already.
-        if nodes
-            .get(&inode.node)
-            .is_some_and(|entry| entry.object == inode.object)
-        {
+        let same = |entry: &Entry| Arc::ptr_eq(&entry.number, &inode.number);
+        if nodes.get(&inode.node).is_some_and(same) {
             nodes.remove(&inode.node);
         }
         drop(nodes);
-        let known = SessionId(inode.known.load(Ordering::SeqCst));
-        if known.exists() {
-            lock(&self.forgotten).push((known, inode.object));
+        self.forget_number(&inode.number);
+    }
+
+    fn forget_number(&self, number: &Number) {
+        let session = SessionId(number.session.load(Ordering::SeqCst));
+        if session.exists() && !number.forgotten.swap(true, Ordering::SeqCst) {
+            let object = number.object.load(Ordering::SeqCst);
+            lock(&self.forgotten).push((session, object));
         }
     }
 

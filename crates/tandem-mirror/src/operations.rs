@@ -110,7 +110,7 @@ pub struct WriteAt {
 
 impl std::fmt::Debug for Inode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "node {} object {}", self.node, self.object)
+        write!(f, "node {} object {}", self.node, self.object())
     }
 }
 
@@ -193,15 +193,15 @@ impl Tree {
             // Inherited lists of permissions, and labels of security modules.
             let inherited = self.must(sys::xattrs(descriptor.as_fd()))?;
             teller.tell(|| Operation::Create {
-                object: inode.object,
-                parent: new.parent.object,
+                object: inode.object(),
+                parent: new.parent.object(),
                 name: new.name.clone(),
                 kind,
                 attributes: sys::attributes(&stat),
                 parent_mtime,
             });
             self.created(&inode, teller.session);
-            let object = inode.object;
+            let object = inode.object();
             for (name, value) in inherited {
                 teller.tell(|| Operation::SetXattr {
                     object,
@@ -238,8 +238,8 @@ impl Tree {
             let parent_mtime = self.mtime(parent)?;
             if known {
                 teller.tell(|| Operation::Link {
-                    object: inode.object,
-                    parent: parent.object,
+                    object: inode.object(),
+                    parent: parent.object(),
                     name: name.clone(),
                     parent_mtime,
                 });
@@ -274,13 +274,14 @@ impl Tree {
             let directory = parent.descriptor()?;
             let victim = self.prepare_removal(teller, parent, name)?;
             let removed = rustix::fs::unlinkat(&*directory, name.as_bytes(), AtFlags::empty());
-            victim.conclude(removed)?;
+            let victim = victim.conclude(removed)?;
             let parent_mtime = self.mtime(parent)?;
             teller.tell(|| Operation::Unlink {
-                parent: parent.object,
+                parent: parent.object(),
                 name: name.clone(),
                 parent_mtime,
             });
+            victim.leave(self, teller);
             Ok(())
         })
     }
@@ -298,7 +299,7 @@ impl Tree {
             victim.conclude(removed)?;
             let parent_mtime = self.mtime(parent)?;
             teller.tell(|| Operation::RemoveDirectory {
-                parent: parent.object,
+                parent: parent.object(),
                 name: name.clone(),
                 parent_mtime,
             });
@@ -334,7 +335,9 @@ impl Tree {
                 Err(Errno::NOENT) => None,
                 Err(errno) => return Err(errno.into()),
             };
-            let same = replaced.as_ref().is_some_and(|r| r.object == moved.object);
+            let same = replaced
+                .as_ref()
+                .is_some_and(|r| r.object() == moved.object());
             let victim = match &replaced {
                 Some(_) if !exchange && !same && !flags.contains(RenameFlags::NOREPLACE) => {
                     Some(self.prepare_removal(teller, to_parent, to_name)?)
@@ -348,10 +351,13 @@ impl Tree {
                 to_name.as_bytes(),
                 flags,
             );
-            match victim {
-                Some(victim) => victim.conclude(renamed)?,
-                None => renamed?,
-            }
+            let victim = match victim {
+                Some(victim) => Some(victim.conclude(renamed)?),
+                None => {
+                    renamed?;
+                    None
+                }
+            };
             if same && !exchange {
                 // Two names of one object: the system call does nothing.
                 return Ok(());
@@ -363,14 +369,17 @@ impl Tree {
             let from_parent_mtime = self.mtime(from_parent)?;
             let to_parent_mtime = self.mtime(to_parent)?;
             teller.tell(|| Operation::Rename {
-                from_parent: from_parent.object,
+                from_parent: from_parent.object(),
                 from_name: from_name.clone(),
-                to_parent: to_parent.object,
+                to_parent: to_parent.object(),
                 to_name: to_name.clone(),
                 exchange,
                 from_parent_mtime,
                 to_parent_mtime,
             });
+            if let Some(victim) = victim {
+                victim.leave(self, teller);
+            }
             Ok(())
         })
     }
@@ -451,14 +460,14 @@ impl Tree {
                 let stat = self.must(sys::stat(descriptor.as_fd()))?;
                 if changes.size.is_some() {
                     teller.tell(|| Operation::Truncate {
-                        object: inode.object,
+                        object: inode.object(),
                         size: stat.st_size as u64,
                         mtime: sys::modification_time(&stat),
                     });
                 }
                 if attributes {
                     teller.tell(|| Operation::SetAttributes {
-                        object: inode.object,
+                        object: inode.object(),
                         attributes: sys::attributes(&stat),
                     });
                 }
@@ -520,7 +529,7 @@ impl Tree {
             if at.drop_privileges && drop_privileges(&file.backing)? {
                 let stat = self.must(sys::stat(file.backing.as_fd()))?;
                 teller.tell(|| Operation::SetAttributes {
-                    object: inode.object,
+                    object: inode.object(),
                     attributes: sys::attributes(&stat),
                 });
             }
@@ -528,7 +537,7 @@ impl Tree {
             if teller.session.exists() {
                 let stat = self.must(sys::stat(file.backing.as_fd()))?;
                 let place = WritePlace {
-                    object: inode.object,
+                    object: inode.object(),
                     offset: at.offset,
                     mtime: sys::modification_time(&stat),
                 };
@@ -551,7 +560,7 @@ impl Tree {
             rustix::fs::fallocate(&file.backing, flags, offset, bytes)?;
             let stat = self.must(sys::stat(file.backing.as_fd()))?;
             teller.tell(|| Operation::Allocate {
-                object: inode.object,
+                object: inode.object(),
                 mode: mode as u32,
                 offset,
                 bytes,
@@ -578,7 +587,7 @@ impl Tree {
             let flags = XattrFlags::from_bits_retain(flags as u32);
             rustix::fs::setxattr(&path, name, value, flags)?;
             teller.tell(|| Operation::SetXattr {
-                object: inode.object,
+                object: inode.object(),
                 name: name.to_vec(),
                 value: value.to_vec(),
             });
@@ -596,7 +605,7 @@ impl Tree {
             let path = sys::descriptor_path(descriptor.as_fd());
             rustix::fs::removexattr(&path, name)?;
             teller.tell(|| Operation::RemoveXattr {
-                object: inode.object,
+                object: inode.object(),
                 name: name.to_vec(),
             });
             self.tell_mode_of_list(teller, inode, name)
@@ -613,7 +622,7 @@ impl Tree {
         if name == b"system.posix_acl_access" && teller.session.exists() {
             let stat = self.must(self.stat(inode))?;
             teller.tell(|| Operation::SetAttributes {
-                object: inode.object,
+                object: inode.object(),
                 attributes: sys::attributes(&stat),
             });
         }
@@ -627,6 +636,7 @@ impl Tree {
             let _names = self.hold_names();
             self.make_known(inode, session);
         }
+        // While comparing, the number may change: then it is not used either.
         let known = session.exists() && inode.is_known(session);
         let target = SyncTarget {
             session: if known {
@@ -635,7 +645,7 @@ impl Tree {
                 crate::source::SessionId::NONE
             },
             volume: self.index,
-            object: if known { inode.object } else { ROOT_OBJECT },
+            object: if known { inode.object() } else { ROOT_OBJECT },
             data_only,
         };
         self.source.begin_sync(target, answer)
@@ -663,7 +673,7 @@ struct Victim {
 
 impl Victim {
     /// Remembers whether it did.
-    fn conclude(self, removed: Result<(), Errno>) -> Result<(), Errno> {
+    fn conclude(self, removed: Result<(), Errno>) -> Result<Self, Errno> {
         if let Some(inode) = &self.inode {
             match removed {
                 Ok(()) => inode.forget_place(&self.place.parent, &self.place.name),
@@ -671,7 +681,14 @@ impl Victim {
                 Err(_) => {}
             }
         }
-        removed
+        removed.map(|()| self)
+    }
+
+    /// The follower was told.
+    fn leave(&self, tree: &Tree, teller: &Teller<'_>) {
+        if let (Some(inode), false) = (&self.inode, self.last) {
+            tree.unlinked(inode, teller.session);
+        }
     }
 }
 

@@ -303,9 +303,11 @@ impl Tree {
         if !reachable || !self.introduce(&parent, session) {
             return false;
         }
+        // An earlier number of the same object must be forgotten before it gets this one.
+        self.tell_forgotten();
         let operation = Operation::Introduce {
-            object: inode.object,
-            parent: parent.object,
+            object: inode.object(),
+            parent: parent.object(),
             name,
         };
         if self
@@ -315,6 +317,8 @@ impl Tree {
         {
             return false;
         }
+        // Of objects with several names, none is dropped while comparing.
+        inode.set_names(1);
         inode.set_known(session);
         true
     }
@@ -375,7 +379,7 @@ impl Tree {
             }
             part.push(Entry {
                 name,
-                object: inode.object,
+                object: inode.object(),
                 kind,
                 linked: stat.st_nlink > 1 && inode.kind != FileType::Directory,
             });
@@ -386,10 +390,11 @@ impl Tree {
             }
         }
         parts.push((part, first));
+        self.tell_forgotten();
         let count = parts.len();
         for (number, (entries, first)) in parts.into_iter().enumerate() {
             let operation = Operation::ListDirectory {
-                object: directory.object,
+                object: directory.object(),
                 entries,
                 first,
                 last: number + 1 == count,
@@ -406,7 +411,10 @@ impl Tree {
         self.begin_walk(session);
         let mut walk = self.walk();
         for (inode, linked) in children {
-            if !inode.is_known(session) {
+            if inode.is_known(session) {
+                inode.add_name();
+            } else {
+                inode.set_names(1);
                 inode.set_known(session);
                 walk.add(inode, linked);
             }
@@ -421,6 +429,7 @@ impl Tree {
         if !session.exists() {
             return;
         }
+        inode.set_names(1);
         inode.set_known(session);
         if inode.kind == FileType::Directory {
             inode.set_listed(session);
@@ -435,8 +444,20 @@ impl Tree {
     pub fn linked(&self, inode: &Arc<Inode>, session: SessionId) {
         let mut walk = self.walk();
         if session.exists() && walk.session == session {
+            inode.add_name();
             walk.kept.push(inode.clone());
         }
+    }
+
+    /// An object lost a name, and has others. While comparing, the follower may know none of these:
+    /// it then has nothing that they could be linked to when their directories are listed. The
+    /// object becomes unknown, and is compared under another number.
+    pub fn unlinked(&self, inode: &Arc<Inode>, session: SessionId) {
+        if !session.exists() || self.source.is_complete(session) || inode.remove_name() > 0 {
+            return;
+        }
+        let _order = inode.lock();
+        self.table.renumber(inode);
     }
 
     // ---- the comparison

@@ -89,13 +89,20 @@ impl From<Errno> for Stop {
     }
 }
 
+/// A piece that was asked for and may not be answered.
+struct OpenPiece {
+    number: u64,
+    volume: u16,
+    object: u64,
+    inode: Arc<Inode>,
+}
+
 struct Comparison<'a> {
     source: &'a Arc<Source>,
     trees: &'a [Arc<Tree>],
     session: SessionId,
     secret: [u8; 32],
-    /// Pieces that were asked for and may not be answered, with their numbers.
-    open: VecDeque<(u64, u16, Arc<Inode>)>,
+    open: VecDeque<OpenPiece>,
     done_bytes: u64,
     total_bytes: u64,
     sent_bytes: u64,
@@ -164,6 +171,10 @@ impl Comparison<'_> {
     fn describe(&self, tree: &Tree, inode: &Arc<Inode>) -> Result<(), Stop> {
         let descriptor = inode.descriptor()?;
         let _order = inode.lock();
+        if inode.is_unlinked() || !inode.is_known(self.session) {
+            // Its last known name was removed: it is listed again where it has others.
+            return Ok(());
+        }
         let stat = sys::stat(descriptor.as_fd())?;
         let xattrs = sys::xattrs(descriptor.as_fd())?;
         let size = match inode.kind {
@@ -171,7 +182,7 @@ impl Comparison<'_> {
             _ => 0,
         };
         let operation = Operation::Describe {
-            object: inode.object,
+            object: inode.object(),
             attributes: sys::attributes(&stat),
             size,
             xattrs,
@@ -185,6 +196,10 @@ impl Comparison<'_> {
         loop {
             self.make_room()?;
             let order = inode.lock();
+            if inode.is_unlinked() || !inode.is_known(self.session) {
+                return Ok(());
+            }
+            let object = inode.object();
             let Some(piece) = self.read_piece(&file, offset, COMPARE_BYTES)? else {
                 return Ok(());
             };
@@ -197,14 +212,19 @@ impl Comparison<'_> {
             };
             let bytes = piece.bytes() as u32;
             let operation = Operation::Compare {
-                object: inode.object,
+                object,
                 offset,
                 bytes,
                 hash: *hash.as_bytes(),
             };
             let number = self.append(tree, &operation)?;
             drop(order);
-            self.open.push_back((number, tree.index, inode.clone()));
+            self.open.push_back(OpenPiece {
+                number,
+                volume: tree.index,
+                object,
+                inode: inode.clone(),
+            });
             offset += u64::from(bytes);
             self.done_bytes += u64::from(bytes);
             if self.open.len().is_multiple_of(16) {
@@ -255,7 +275,7 @@ impl Comparison<'_> {
     /// Waits until few enough pieces are open.
     fn make_room(&mut self) -> Result<(), Stop> {
         let bound = match self.open.front() {
-            Some((number, ..)) if self.open.len() >= PIECES_MAX => *number,
+            Some(open) if self.open.len() >= PIECES_MAX => open.number,
             Some(_) | None => 0,
         };
         self.settle(bound)
@@ -269,7 +289,7 @@ impl Comparison<'_> {
                 Advance::Differs(differs) => self.repair(&differs)?,
                 Advance::Applied(applied) => {
                     // Answers come before the word that everything before was applied.
-                    while self.open.front().is_some_and(|open| open.0 <= applied) {
+                    while self.open.front().is_some_and(|open| open.number <= applied) {
                         self.open.pop_front();
                     }
                     return Ok(());
@@ -284,8 +304,8 @@ impl Comparison<'_> {
         let asked = self
             .open
             .iter()
-            .find(|o| o.1 == volume && o.2.object == object);
-        let Some(inode) = asked.map(|open| open.2.clone()) else {
+            .find(|open| open.volume == volume && open.object == object);
+        let Some(inode) = asked.map(|open| open.inode.clone()) else {
             tracing::warn!(object, "the peer answers what was not asked");
             return Ok(());
         };
@@ -312,6 +332,9 @@ impl Comparison<'_> {
     ) -> Result<(), Stop> {
         let file = open_file(inode, OFlags::RDONLY | OFlags::NOATIME)?;
         let _order = inode.lock();
+        if inode.is_unlinked() || !inode.is_known(self.session) {
+            return Ok(());
+        }
         let Some(piece) = self.read_piece(&file, offset, bytes)? else {
             return Ok(());
         };
@@ -319,7 +342,7 @@ impl Comparison<'_> {
         match piece {
             Piece::Hole(bytes) => {
                 let operation = Operation::Allocate {
-                    object: inode.object,
+                    object: inode.object(),
                     mode: PUNCH,
                     offset,
                     bytes: bytes as u64,
@@ -331,7 +354,7 @@ impl Comparison<'_> {
                 let written = Written {
                     volume: tree.index,
                     place: WritePlace {
-                        object: inode.object,
+                        object: inode.object(),
                         offset,
                         mtime,
                     },

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
 use tandem_core::NodeId;
 use tandem_mirror::MirrorConfig;
 use tandem_mirror::transport::Identity;
 use tandem_wire::local::{Command, Status, ToDaemon, ToMirror, VERSION};
 
-use crate::disk::Image;
+use crate::disk::{Image, Mounted};
 
 /// No condition of these tests takes longer on a healthy machine, however busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,7 +79,6 @@ pub fn be_a_mirror_if_asked() {
 
 /// Gives this thread, and the processes that it starts, mounts of their own.
 pub fn own_mounts() {
-    use nix::mount::{MsFlags, mount};
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("make a mount namespace");
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).expect("make mounts private");
@@ -118,8 +118,22 @@ pub fn pair_with(volumes: &[&str]) -> (Node, Node) {
                 ((*name).to_owned(), path)
             })
             .collect();
+        // The disk without what is mounted in it. Looking at it changes no access time.
+        let plain = tempfile::tempdir().expect("make a directory");
+        let uncovered = Mounted::bind(image.path(), plain.path());
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOATIME;
+        mount(
+            None::<&str>,
+            plain.path(),
+            None::<&str>,
+            flags,
+            None::<&str>,
+        )
+        .expect("noatime");
         Node {
             number,
+            uncovered,
+            plain,
             listen,
             peer,
             base,
@@ -149,6 +163,8 @@ pub struct Node {
     volumes: Vec<(String, PathBuf)>,
     environment: Vec<(String, String)>,
     mirror: Option<Mirror>,
+    uncovered: Mounted,
+    plain: tempfile::TempDir,
     // Last: unmounted after the mirror is gone.
     image: Image,
 }
@@ -168,6 +184,11 @@ impl Node {
     pub fn volume(&self, name: &str) -> &Path {
         let found = self.volumes.iter().find(|(volume, _)| volume == name);
         &found.expect("a volume").1
+    }
+
+    /// The plain directory of a volume, whatever is mounted over it.
+    pub fn plain(&self, name: &str) -> PathBuf {
+        self.plain.path().join(name)
     }
 
     /// The node's disk.

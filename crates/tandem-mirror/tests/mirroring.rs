@@ -1,0 +1,516 @@
+//! Two mirrors: comparing, following, gated acknowledgements, breaks, and changes of roles.
+
+#[path = "support/disk.rs"]
+mod disk;
+#[path = "support/equal.rs"]
+mod equal;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "support/node.rs"]
+mod node;
+#[path = "support/random_work.rs"]
+mod random_work;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, symlink};
+use std::process::Command as Process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use disk::root_or_skip;
+use nix::sys::signal::Signal;
+use node::{Node, STALL_LIMIT, aside, await_true, own_mounts, pair, pair_with};
+use random_work::Worker;
+use tandem_wire::local::{Command, Peer, Role, Status};
+
+#[test]
+fn a_mirror_is_a_process_of_its_own() {
+    node::be_a_mirror_if_asked();
+}
+
+fn ready(test: &str) -> bool {
+    let ready = root_or_skip(test);
+    if ready {
+        own_mounts();
+    }
+    ready
+}
+
+fn is_level(status: &Status) -> bool {
+    status.peer == Peer::Level && matches!(status.role, Role::Serving { gated: true, .. })
+}
+
+/// Waits until the follower has applied everything, and compares the plain directories.
+fn assert_mirrored(source: &Node, follower: &Node, volumes: &[&str]) {
+    let position = source.status().position;
+    follower.await_status("everything applied", |status| status.position >= position);
+    // Times are set when the copy is sealed.
+    follower.command(Command::Seal).expect("seal");
+    for volume in volumes {
+        equal::assert_equal(&source.plain(volume), &follower.plain(volume));
+    }
+}
+
+/// One serves alone, two follows, until both are level.
+fn level(one: &mut Node, two: &mut Node) {
+    one.start();
+    two.start();
+    one.serve(1, 7, false);
+    two.follow(1, 7);
+    one.await_status("level", is_level);
+}
+
+fn comparisons(node: &Node) -> usize {
+    node.log()
+        .matches("comparing everything with the peer")
+        .count()
+}
+
+#[test]
+fn a_second_copy_becomes_level_and_equal_whatever_stood_there() {
+    if !ready("a_second_copy_becomes_level_and_equal_whatever_stood_there") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    let (a, b) = (one.path().to_owned(), two.path().to_owned());
+    // The same, in part, in both.
+    fs::write(a.join("equal"), "equal").expect("write");
+    fs::write(b.join("equal"), "equal").expect("write");
+    let big: Vec<u8> = (0..3_000_000u32).map(|n| (n / 7) as u8).collect();
+    fs::write(a.join("big"), &big).expect("write");
+    let mut other = big.clone();
+    other[1_500_000] ^= 1;
+    fs::write(b.join("big"), &other).expect("write");
+    fs::write(b.join("surplus"), "surplus").expect("write");
+    fs::create_dir_all(b.join("surplus-directory/in/depth")).expect("mkdir");
+    fs::write(b.join("surplus-directory/in/depth/file"), "x").expect("write");
+    fs::write(a.join("longer"), "short").expect("write");
+    fs::write(b.join("longer"), "longer than the other").expect("write");
+    fs::create_dir(a.join("kind")).expect("mkdir");
+    fs::write(b.join("kind"), "a file here").expect("write");
+    fs::write(a.join("kind2"), "a file there").expect("write");
+    symlink("/etc", b.join("kind2")).expect("symlink");
+    fs::write(a.join("linked"), "linked").expect("write");
+    fs::hard_link(a.join("linked"), a.join("kind/linked-too")).expect("link");
+    fs::write(b.join("linked"), "linked").expect("write");
+    fs::write(b.join("x1"), "one inode").expect("write");
+    fs::hard_link(b.join("x1"), b.join("x2")).expect("link");
+    fs::write(a.join("x1"), "one").expect("write");
+    fs::write(a.join("x2"), "two").expect("write");
+    let sparse = File::create(a.join("sparse")).expect("create");
+    sparse.set_len(20 << 20).expect("grow");
+    sparse.write_all_at(b"data", 10 << 20).expect("write");
+    drop(sparse);
+    fs::write(b.join("sparse"), vec![1; 3 << 20]).expect("write");
+    let status = Process::new("cp")
+        .args(["-a", "/usr/share/zoneinfo"])
+        .arg(&a)
+        .status();
+    assert!(status.expect("run cp").success());
+
+    level(&mut one, &mut two);
+    // Through the mount, while gated.
+    fs::write(a.join("after"), "after").expect("write");
+    File::open(a.join("after"))
+        .expect("open")
+        .sync_all()
+        .expect("fsync");
+    fs::rename(a.join("after"), a.join("kind/after")).expect("rename");
+    fs::remove_file(a.join("linked")).expect("unlink");
+    assert_mirrored(&one, &two, &["db"]);
+    assert_eq!(comparisons(&one), 1);
+    one.assert_no_error();
+    two.assert_no_error();
+}
+
+#[test]
+fn an_fsync_waits_for_the_peer_and_a_release_answers_it() {
+    if !ready("an_fsync_waits_for_the_peer_and_a_release_answers_it") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    let file = File::create(one.path().join("file")).expect("create");
+    (&file).write_all(b"first").expect("write");
+    file.sync_all().expect("fsync with the peer");
+    assert_eq!(
+        fs::read(two.plain("db").join("file")).expect("read"),
+        b"first"
+    );
+
+    two.signal(Signal::SIGSTOP);
+    (&file)
+        .write_all(b" second")
+        .expect("a plain write does not wait");
+    let again = file.try_clone().expect("clone");
+    let sync = aside(move || again.sync_all());
+    sync.assert_waits(STALL_LIMIT / 2);
+    let status = one.await_status("the stall", |status| status.stalled);
+    assert!(matches!(status.role, Role::Serving { gated: true, .. }));
+    // Stalled is a question, not an answer.
+    sync.assert_waits(STALL_LIMIT);
+    let release = Command::ReleasePeer {
+        epoch: 1,
+        generation: 8,
+    };
+    one.command(release).expect("release");
+    sync.outcome().expect("fsync without the peer");
+    let status = one.status();
+    assert!(matches!(status.role, Role::Serving { gated: false, .. }));
+    assert!(!status.stalled);
+    (&file).write_all(b" third").expect("write");
+    file.sync_all().expect("fsync alone");
+    two.signal(Signal::SIGCONT);
+    two.follow(2, 8);
+    one.command(Command::ReleasePeer {
+        epoch: 2,
+        generation: 8,
+    })
+    .expect("a higher epoch");
+    one.await_status("level again", is_level);
+    assert_mirrored(&one, &two, &["db"]);
+    assert!(comparisons(&one) >= 2);
+    one.assert_no_error();
+}
+
+#[test]
+fn a_standby_that_is_killed_is_compared_before_acknowledgements_resume() {
+    if !ready("a_standby_that_is_killed_is_compared_before_acknowledgements_resume") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    let file = File::create(one.path().join("file")).expect("create");
+    (&file).write_all(b"first").expect("write");
+    two.kill();
+    (&file).write_all(b" second").expect("write");
+    let again = file.try_clone().expect("clone");
+    let sync = aside(move || again.sync_all());
+    sync.assert_waits(Duration::from_millis(300));
+    // Its memory is gone; what it had applied and not synced may be, too. It comes back in time.
+    two.start();
+    two.follow(1, 7);
+    sync.outcome().expect("fsync after the comparison");
+    assert_eq!(
+        fs::read(two.plain("db").join("file")).expect("read"),
+        b"first second"
+    );
+    one.await_status("level again", is_level);
+    assert_eq!(comparisons(&one), 2);
+    assert_mirrored(&one, &two, &["db"]);
+}
+
+#[test]
+fn a_swap_goes_on_without_a_comparison() {
+    if !ready("a_swap_goes_on_without_a_comparison") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    let mut epoch = 1;
+    for round in 0..4 {
+        let (old, new) = if round % 2 == 0 {
+            (&one, &two)
+        } else {
+            (&two, &one)
+        };
+        let name = format!("round{round}");
+        fs::create_dir(old.path().join(&name)).expect("mkdir");
+        fs::write(old.path().join(&name).join("file"), "before the swap").expect("write");
+        let drained = old.command(Command::Drain).expect("drain");
+        assert_eq!(old.command(Command::Drain), Ok(drained), "repeated");
+        let error = fs::write(old.path().join("late"), "").expect_err("refused");
+        assert_eq!(error.raw_os_error(), Some(libc::EROFS));
+        old.command(Command::Close).expect("close");
+        assert_eq!(new.command(Command::Seal), Ok(drained));
+        epoch += 1;
+        new.serve(epoch, 7, true);
+        let file = File::create(new.path().join(&name).join("file2")).expect("create");
+        (&file)
+            .write_all(b"gated from the first write")
+            .expect("write");
+        let again = file.try_clone().expect("clone");
+        let sync = aside(move || again.sync_all());
+        sync.assert_waits(Duration::from_millis(100));
+        old.follow(epoch, 7);
+        sync.outcome().expect("fsync with the new standby");
+        fs::rename(
+            new.path().join(&name).join("file"),
+            new.path().join(&name).join("file3"),
+        )
+        .expect("rename what the standby was never told of");
+        fs::write(new.path().join(&name).join("file3"), "overwritten").expect("write");
+        new.await_status("level", is_level);
+        equal::assert_equal(&new.plain("db"), &new.plain("db"));
+    }
+    assert_eq!(
+        comparisons(&one) + comparisons(&two),
+        1,
+        "the first one only"
+    );
+    assert_mirrored(&one, &two, &["db"]);
+    one.assert_no_error();
+    two.assert_no_error();
+}
+
+#[test]
+fn a_takeover_has_everything_that_was_acknowledged() {
+    if !ready("a_takeover_has_everything_that_was_acknowledged") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    let path = one.path().join("log");
+    let writer = aside(move || {
+        let file = File::create(path).expect("create");
+        let mut acknowledged = 0u64;
+        for number in 0..u64::MAX {
+            let line = format!("{number:019}\n");
+            if file.write_all_at(line.as_bytes(), number * 20).is_err() || file.sync_data().is_err()
+            {
+                break;
+            }
+            acknowledged = number + 1;
+        }
+        acknowledged
+    });
+    let begin = one.status().position;
+    one.await_status("some writes", |status| status.position > begin + 400);
+    one.kill();
+    let acknowledged = writer.outcome();
+    assert!(acknowledged > 50);
+    two.command(Command::Seal).expect("seal");
+    two.serve(2, 9, false);
+    let log = fs::read_to_string(two.path().join("log")).expect("read");
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(
+        lines.len() as u64 >= acknowledged,
+        "{} of {acknowledged}",
+        lines.len()
+    );
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(*line, format!("{number:019}"));
+    }
+    // The dead node comes back and follows.
+    fs::write(two.path().join("new"), "written alone").expect("write");
+    one.start();
+    one.follow(2, 9);
+    two.await_status("level", is_level);
+    assert_mirrored(&two, &one, &["db"]);
+}
+
+#[test]
+fn trees_are_equal_after_random_work_while_everything_is_compared() {
+    if !ready("trees_are_equal_after_random_work_while_everything_is_compared") {
+        return;
+    }
+    let seeds: Vec<u64> = match std::env::var("SEEDS") {
+        Ok(range) => {
+            let (first, last) = range.split_once("..").expect("SEEDS=first..last");
+            (first.parse().expect("a number")..last.parse().expect("a number")).collect()
+        }
+        Err(_) => vec![1, 2],
+    };
+    for seed in seeds {
+        println!("seed {seed}");
+        random_work(seed);
+    }
+}
+
+fn random_work(seed: u64) {
+    let (mut one, mut two) = pair_with(&["db", "logs"]);
+    one.start();
+    two.start();
+    one.serve(1, 7, false);
+    // Both begin with something, and not the same.
+    for (number, volume) in ["db", "logs"].into_iter().enumerate() {
+        Worker::new(one.volume(volume), seed * 100 + number as u64).work(1500);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let workers: Vec<_> = ["db", "db", "logs"]
+        .into_iter()
+        .enumerate()
+        .map(|(number, volume)| {
+            let top = one.volume(volume).to_owned();
+            let stop = stop.clone();
+            aside(move || {
+                let mut worker = Worker::new(&top, seed * 100 + 10 + number as u64);
+                while !stop.load(Ordering::SeqCst) {
+                    worker.work(50);
+                }
+                worker.done
+            })
+        })
+        .collect();
+    two.follow(1, 7);
+    one.await_status("level", is_level);
+    let position = one.status().position;
+    one.await_status("some work while gated", |status| {
+        status.position > position + 500
+    });
+    // The standby dies and comes back, in the middle of it.
+    two.kill();
+    two.start();
+    two.follow(1, 7);
+    one.await_status("level again", |status| is_level(status) && !status.stalled);
+    let position = one.status().position;
+    one.await_status("more work while gated", |status| {
+        status.position > position + 500
+    });
+    stop.store(true, Ordering::SeqCst);
+    let done: u64 = workers.iter().map(|worker| worker.outcome()).sum();
+    assert!(done > 500, "{done}");
+    assert_mirrored(&one, &two, &["db", "logs"]);
+    one.assert_no_error();
+    two.assert_no_error();
+}
+
+#[test]
+fn sqlite_survives_the_loss_of_its_node() {
+    if !ready("sqlite_survives_the_loss_of_its_node") {
+        return;
+    }
+    if Process::new("sqlite3").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "sqlite3 is needed");
+        println!("SKIPPED: sqlite3 is not installed");
+        return;
+    }
+    for mode in ["wal", "delete"] {
+        let (mut one, mut two) = pair();
+        level(&mut one, &mut two);
+        let path = one.path().join("events.db");
+        let begin = format!(
+            "pragma journal_mode={mode}; pragma synchronous=full; \
+             create table event (number integer primary key, text);"
+        );
+        let made = Process::new("sqlite3")
+            .arg(&path)
+            .arg(begin)
+            .output()
+            .expect("run sqlite3");
+        assert!(made.status.success(), "{made:?}");
+        let inserted = aside(move || {
+            let mut acknowledged = 0;
+            loop {
+                let insert = format!(
+                    "pragma synchronous=full; insert into event values ({}, 'text')",
+                    acknowledged + 1
+                );
+                let done = Process::new("sqlite3").arg(&path).arg(insert).output();
+                if !done.is_ok_and(|done| done.status.success()) {
+                    return acknowledged;
+                }
+                acknowledged += 1;
+            }
+        });
+        let begin = one.status().position;
+        one.await_status("some inserts", |status| status.position > begin + 300);
+        one.kill();
+        let acknowledged: u64 = inserted.outcome();
+        assert!(acknowledged > 5);
+        two.command(Command::Seal).expect("seal");
+        two.serve(2, 9, false);
+        let found = Process::new("sqlite3")
+            .arg(two.path().join("events.db"))
+            .arg("pragma integrity_check; select count(*), max(number) from event;")
+            .output()
+            .expect("run sqlite3");
+        let text = String::from_utf8_lossy(&found.stdout).into_owned();
+        let count: u64 = text
+            .lines()
+            .nth(1)
+            .and_then(|line| line.split('|').next()?.parse().ok())
+            .unwrap_or_else(|| panic!("{mode}: {found:?}"));
+        assert!(text.starts_with("ok\n"), "{mode}: {text}");
+        assert!(count >= acknowledged, "{mode}: {count} of {acknowledged}");
+    }
+}
+
+#[test]
+fn a_full_queue_parks_writes_until_the_peer_is_released() {
+    if !ready("a_full_queue_parks_writes_until_the_peer_is_released") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    two.signal(Signal::SIGSTOP);
+    let path = one.path().join("big");
+    let write = aside(move || {
+        let file = File::create(path).expect("create");
+        let megabyte = vec![7; 1 << 20];
+        for number in 0..120 {
+            file.write_all_at(&megabyte, number << 20)?;
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    one.await_status("the stall", |status| status.stalled);
+    write.assert_waits(Duration::from_millis(300));
+    // Reading goes on.
+    fs::metadata(one.path()).expect("stat");
+    let release = Command::ReleasePeer {
+        epoch: 1,
+        generation: 8,
+    };
+    one.command(release).expect("release");
+    write.outcome().expect("written alone");
+    one.assert_no_error();
+}
+
+#[test]
+fn a_drain_that_the_peer_does_not_follow_is_refused_and_the_service_goes_on() {
+    if !ready("a_drain_that_the_peer_does_not_follow_is_refused_and_the_service_goes_on") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    two.signal(Signal::SIGSTOP);
+    let begin = Instant::now();
+    let refused = one.command(Command::Drain).expect_err("refused");
+    assert!(begin.elapsed() >= STALL_LIMIT, "{refused}");
+    two.signal(Signal::SIGCONT);
+    let file = File::create(one.path().join("file")).expect("mutations are accepted again");
+    file.sync_all().expect("fsync with the peer");
+    one.await_status("level", |status| is_level(status) && !status.stalled);
+    assert_mirrored(&one, &two, &["db"]);
+}
+
+#[test]
+fn the_daemons_talk_over_the_stream() {
+    if !ready("the_daemons_talk_over_the_stream") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    one.daemon().gossip(b"from the source");
+    two.daemon().await_gossip(b"from the source");
+    two.daemon().gossip(b"from the follower");
+    one.daemon().await_gossip(b"from the follower");
+}
+
+#[test]
+fn a_full_disk_is_told_to_the_application_and_mirrored() {
+    if !ready("a_full_disk_is_told_to_the_application_and_mirrored") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    // The standby's disk is as large; its own files are fewer.
+    let file = File::create(one.path().join("big")).expect("create");
+    let megabyte = vec![7; 1 << 20];
+    let mut written = 0;
+    let error = loop {
+        match (&file).write(&megabyte) {
+            Ok(bytes) => written += bytes,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+    assert!(written > 50 << 20);
+    assert_eq!(one.status().fault, None);
+    fs::remove_file(one.path().join("big")).expect("unlink");
+    drop(file);
+    await_true("room again", || {
+        fs::write(one.path().join("small"), "small").is_ok()
+    });
+}
