@@ -50,13 +50,7 @@ impl Node {
                 }
                 DemoteStep::AddressFirst(id)
             }
-            Goal::ProveStopped => {
-                self.effects.push_back(Effect::Mirror {
-                    id,
-                    command: MirrorCommand::Close,
-                });
-                DemoteStep::Close(id)
-            }
+            Goal::ProveStopped => DemoteStep::Close(self.command_mirror(MirrorCommand::Close)),
             Goal::Prove if !self.state.serves() => {
                 self.effects.push_back(Effect::StopServices {
                     id,
@@ -65,11 +59,7 @@ impl Node {
                 DemoteStep::Services(id)
             }
             Goal::Stop | Goal::StopModule | Goal::Rejoin if !self.state.serves() => {
-                self.effects.push_back(Effect::Mirror {
-                    id,
-                    command: MirrorCommand::Close,
-                });
-                DemoteStep::Close(id)
+                DemoteStep::Close(self.command_mirror(MirrorCommand::Close))
             }
             Goal::Stop
             | Goal::StopModule

@@ -77,6 +77,8 @@ pub struct Node {
 
     mirror: Option<MirrorStatus>,
     mirror_reported: Instant,
+    /// Commands under way, and the role that they lead to.
+    ordered: Vec<(EffectId, MirrorRole)>,
     follow_sent: Option<(EffectId, Epoch)>,
     released: Option<EffectId>,
     last_released: Option<GenerationId>,
@@ -130,6 +132,7 @@ impl Node {
             activity: Activity::Idle,
             mirror: boot.mirror.clone(),
             mirror_reported: now,
+            ordered: Vec::new(),
             follow_sent: None,
             released: None,
             last_released: boot.durable.record.as_ref().map(|r| r.lineage.current),
@@ -172,9 +175,18 @@ impl Node {
             Event::Persisted(id) => self.persisted(id),
             Event::PersistFailed(id) => self.persist_failed(id),
             Event::MirrorReported(status) => self.mirror_reported(status),
-            Event::MirrorLost => self.mirror = None,
-            Event::MirrorDone { id, position } => self.outcome(id, Outcome::Done(position)),
-            Event::MirrorRefused { id, reason } => self.outcome(id, Outcome::Refused(reason)),
+            Event::MirrorLost => {
+                self.mirror = None;
+                self.ordered.clear();
+            }
+            Event::MirrorDone { id, position } => {
+                self.role_reached(id);
+                self.outcome(id, Outcome::Done(position));
+            }
+            Event::MirrorRefused { id, reason } => {
+                self.ordered.retain(|(ordered, _)| *ordered != id);
+                self.outcome(id, Outcome::Refused(reason));
+            }
             Event::AddressFree(id) => self.outcome(id, Outcome::Free),
             Event::AddressTaken { id, by } => self.outcome(id, Outcome::Taken(by)),
             Event::AddressHeld(id)
@@ -405,6 +417,15 @@ impl Node {
 
     fn command_mirror(&mut self, command: MirrorCommand) -> EffectId {
         let id = self.effect_id();
+        let role = match command {
+            MirrorCommand::Serve { epoch, gated, .. } => Some(MirrorRole::Serving { epoch, gated }),
+            MirrorCommand::Follow { epoch, .. } => Some(MirrorRole::Following { epoch }),
+            MirrorCommand::Close => Some(MirrorRole::Idle),
+            MirrorCommand::Seal | MirrorCommand::ReleasePeer { .. } | MirrorCommand::Drain => None,
+        };
+        if let Some(role) = role {
+            self.ordered.push((id, role));
+        }
         self.effects.push_back(Effect::Mirror { id, command });
         id
     }
@@ -496,6 +517,23 @@ impl Node {
                 "the state directory cannot be written; this node decides nothing until it can"
                     .to_string(),
             ));
+        }
+    }
+
+    /// A command was carried out whose effect the last report may not show yet.
+    fn role_reached(&mut self, id: EffectId) {
+        let Some(place) = self.ordered.iter().position(|(ordered, _)| *ordered == id) else {
+            return;
+        };
+        let (_, role) = self.ordered.remove(place);
+        if let Some(mirror) = &mut self.mirror
+            && mirror.role != role
+        {
+            mirror.role = role;
+            mirror.peer = PeerCopy::Absent;
+            mirror.level = false;
+            mirror.lapsed = false;
+            mirror.stalled = matches!(role, MirrorRole::Following { .. });
         }
     }
 

@@ -270,6 +270,9 @@ impl Node {
                     });
                 }
             }
+            // It was forced without knowing this epoch, and rises above it when it sees it. No
+            // mirror follows an epoch older than one that it served.
+            Kinship::Behind if theirs.epoch < mine.epoch => {}
             Kinship::Behind => {
                 self.divergence = None;
                 self.store_record(Record {
@@ -277,7 +280,13 @@ impl Node {
                     ..theirs
                 });
             }
-            Kinship::Ahead => self.divergence = None,
+            Kinship::Ahead => {
+                self.divergence = None;
+                let runs = self.durable.wanted == crate::record::Wanted::Running;
+                if runs && theirs.epoch > mine.epoch {
+                    self.rise_above(&mine, &theirs);
+                }
+            }
             Kinship::Diverged(common) => self.diverged(Some(common), &mine, &theirs),
             Kinship::Unrelated => self.diverged(None, &mine, &theirs),
         }
@@ -308,20 +317,22 @@ impl Node {
             );
         }
         // Whoever begins to serve later takes a higher epoch then.
-        let serves = self.state.serves() && self.activity == Activity::Idle;
-        if serves && self.divergence_won() && theirs.epoch >= mine.epoch && self.settled() {
-            // The winner goes on with the highest epoch + 1 (R8).
-            let mut new = mine.clone();
-            new.version = Version(mine.version.0.max(theirs.version.0)).next();
-            new.epoch = theirs
-                .epoch
-                .max(mine.epoch)
-                .max(self.durable.highest_epoch)
-                .next();
-            if new.insync == InSync::Only(self.config.node) {
-                self.store_record(new);
-            }
+        if self.state.serves() && self.divergence_won() && theirs.epoch >= mine.epoch {
+            self.rise_above(mine, theirs);
         }
+    }
+
+    /// Goes on with the highest epoch + 1 (R8): a sole member needs no vote for it.
+    fn rise_above(&mut self, mine: &Record, theirs: &Record) {
+        let me = self.config.node;
+        let sole = mine.holder == me && mine.insync == InSync::Only(me);
+        if !sole || self.activity != Activity::Idle || !self.settled() {
+            return;
+        }
+        let mut new = mine.clone();
+        new.version = Version(mine.version.0.max(theirs.version.0)).next();
+        new.epoch = self.next_epoch(mine);
+        self.store_record(new);
     }
 
     /// Which side of a divergence goes on, judged alike on both nodes: a forced record of a higher
