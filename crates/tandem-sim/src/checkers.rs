@@ -22,7 +22,7 @@
 //! | `answers` | every command gets a final answer |
 //! | `liveness` | after the faults end, the pair serves again, both uptodate |
 
-use crate::clock::nanoseconds;
+use crate::clock::{MILLISECOND, nanoseconds};
 use crate::content::Bits;
 use crate::network::place;
 use crate::queue::channels;
@@ -184,7 +184,9 @@ impl World {
     }
 
     pub(crate) fn check_services_start(&mut self, node: NodeId) {
-        if !self.serving_mirror(node) && self.mirror(node).is_some() {
+        // The end of a session may be on its way to the daemon still.
+        let told = self.now - self.hosts[place(node)].unmounted > 10 * MILLISECOND;
+        if !self.serving_mirror(node) && self.mirror(node).is_some() && told {
             self.violate(
                 "services-on-mirror",
                 format!("{node} starts services on the plain directory"),
@@ -342,9 +344,10 @@ impl World {
         if shown.data != DataState::Uptodate || forced {
             return;
         }
+        let recorded = shown.record.map(|r| r.lineage.current);
         let lacks = self
             .truth
-            .uptodate(host.volume.label.generation, &host.volume.page);
+            .uptodate(recorded, host.volume.label.generation, &host.volume.page);
         if let Some(lacks) = lacks {
             let state = shown.state;
             self.violate(

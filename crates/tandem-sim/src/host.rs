@@ -1,7 +1,7 @@
 //! A machine: power, clock, processes, address and services. Everything on it lives and dies with
 //! it, each in its own way.
 
-use crate::clock::{Clock, MILLISECOND, nanoseconds};
+use crate::clock::{Clock, MILLISECOND, Time, nanoseconds};
 use crate::content::Volume;
 use crate::daemon::Daemon;
 use crate::mirror::Mirror;
@@ -98,6 +98,8 @@ pub struct Host {
     pub daemon_starts: u64,
     /// The mirror's process.
     pub mirror: Option<Mirror>,
+    /// When the last session of its mirror ended.
+    pub unmounted: Time,
     /// The services.
     pub services: Services,
     /// Until when the kernel keeps the virtual address.
@@ -130,6 +132,7 @@ impl Host {
             daemon: None,
             daemon_starts: 0,
             mirror: None,
+            unmounted: 0,
             services: Services::default(),
             address_until: None,
             local_fault: false,

@@ -155,6 +155,8 @@ pub enum Session {
 /// The serving half.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
+    /// The number before the first one of this session.
+    pub first: u64,
     /// The last number given.
     pub position: u64,
     /// Operations that the follower may not have applied.

@@ -49,6 +49,7 @@ impl World {
         }
         if mirror.serving().is_some() {
             self.truth.session_ended(node);
+            self.hosts[place(node)].unmounted = self.now;
             self.services_die(node);
         }
         if let Some(daemon) = self.hosts[place(node)].daemon.as_ref() {
@@ -279,13 +280,15 @@ impl World {
     }
 
     fn command_done(&mut self, node: NodeId, id: EffectId, position: u64) {
-        // The status first: it shows what the command brought about.
-        self.mirror_changed(node);
+        if !self.settings.done_first {
+            self.mirror_changed(node);
+        }
         let event = Event::MirrorDone {
             id,
             position: Sequence(position),
         };
         self.tell_daemon(node, Happening::Outcome(Box::new(event)));
+        self.mirror_changed(node);
     }
 
     /// Begins the next command.
@@ -396,20 +399,26 @@ impl World {
                 generation,
                 gated,
             } => {
+                let first = if self.settings.numbers_begin_anew {
+                    0
+                } else {
+                    host.volume.position
+                };
                 host.volume.epoch = host.volume.epoch.max(epoch.0);
                 mirror.role = MirrorRole::Serving { epoch, gated };
                 mirror.generation = generation;
                 mirror.lapsed = false;
                 mirror.permit = mirror.permit.filter(|(of, _)| *of == epoch);
                 mirror.source = Source {
-                    position: host.volume.position,
-                    applied: host.volume.position,
+                    first,
+                    position: first,
+                    applied: first,
                     base: host.volume.base,
                     heard: local,
                     retry: now,
                     ..Source::default()
                 };
-                position = host.volume.position;
+                position = first;
                 self.session_opens(node, epoch, generation);
                 self.stream_tick(node);
             }
@@ -491,12 +500,13 @@ impl World {
             );
             mirror.source = Source::default();
             let volume = &mut self.hosts[place(node)].volume;
-            volume.position = volume.position.max(position);
+            volume.position = position;
             if !broken {
                 volume.sync();
             }
             volume.base = drained.map(|number| (incarnation, number));
             self.truth.session_ended(node);
+            self.hosts[place(node)].unmounted = self.now;
             self.services_die(node);
         } else if follows {
             self.apply_all(node);
@@ -512,7 +522,7 @@ impl World {
             return;
         };
         host.volume.sync();
-        host.volume.position = mirror.follower.applied.max(host.volume.position);
+        host.volume.position = mirror.follower.applied;
         host.volume.base = mirror
             .follower
             .level

@@ -83,6 +83,10 @@ pub struct Settings {
     pub failover: bool,
     /// The mirrors recognise that both ended cleanly at the same point, and compare nothing then.
     pub clean_starts: bool,
+    /// Each session's numbers begin at 1, instead of going on where the one before ended.
+    pub numbers_begin_anew: bool,
+    /// The mirror says that a command is done before it reports what has changed by it.
+    pub done_first: bool,
     /// How long one compared piece takes at most.
     pub compare_step: Time,
     /// How long the random part lasts.
@@ -111,6 +115,8 @@ impl Settings {
             boot_start: random.chance(500),
             failover: !random.chance(50),
             clean_starts: random.chance(500),
+            numbers_begin_anew: random.chance(500),
+            done_first: random.chance(300),
             compare_step: unit / random.pick(&[50, 10, 2]),
             chaos: unit * random.between(20, 50),
             service_time: unit / random.pick(&[20, 4, 1]),

@@ -299,11 +299,11 @@ impl World {
             && source.level_with.is_none()
             && base.is_some()
             && base == source.base
-            && base.is_some_and(|(_, number)| held(number + 1));
+            && held(source.first + 1);
         let (start, from) = if replay {
             (Start::Replay, received)
         } else if clean || trusts {
-            (Start::Clean, base.map_or(received, |(_, number)| number))
+            (Start::Clean, if clean { source.first } else { received })
         } else {
             (Start::Compare, source.position)
         };
@@ -643,7 +643,7 @@ impl World {
             Some(piece) => host.volume.sync_piece(piece),
             None => {
                 host.volume.sync();
-                host.volume.position = host.volume.position.max(mirror.follower.applied);
+                host.volume.position = mirror.follower.applied;
             }
         }
         if mirror.connection != Some(connection) {

@@ -422,8 +422,14 @@ impl Truth {
     }
 
     /// Whether a copy that is shown as uptodate lacks something acknowledged.
-    pub fn uptodate(&self, label: Option<GenerationId>, page: &Content) -> Option<String> {
-        let label = label.filter(|l| self.lines.contains_key(l))?;
+    pub fn uptodate(
+        &self,
+        recorded: Option<GenerationId>,
+        label: Option<GenerationId>,
+        page: &Content,
+    ) -> Option<String> {
+        let known = |l: &GenerationId| self.lines.contains_key(l);
+        let label = recorded.filter(known).or(label.filter(known))?;
         self.lines.iter().find_map(|(generation, line)| {
             let mine = *generation == label;
             let checked = mine
