@@ -435,6 +435,12 @@ impl Table {
         lock(&self.forgotten).push((known, before));
     }
 
+    /// Those of [`Self::take_forgotten`] that the follower could not be told.
+    pub fn give_back_forgotten(&self, session: SessionId, objects: Vec<ObjectNumber>) {
+        let known = objects.into_iter().map(|object| (session, object));
+        lock(&self.forgotten).extend(known);
+    }
+
     fn dropped(&self, inode: &Inode) {
         let mut nodes = self.nodes();
         // A successor may have been entered already.

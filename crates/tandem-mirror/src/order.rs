@@ -500,7 +500,11 @@ impl Tree {
             for objects in objects.chunks(8 << 10) {
                 let objects = objects.to_vec();
                 let operation = Operation::Forget { objects };
-                self.source.append(session, self.index, &operation);
+                let number = self.source.append(session, self.index, &operation);
+                if let (None, Operation::Forget { objects }) = (number, operation) {
+                    // No number is given during a drain; if it fails, they go on.
+                    self.table.give_back_forgotten(session, objects);
+                }
             }
         }
     }

@@ -170,6 +170,8 @@ struct State {
     said: Instant,
     ping_due: bool,
     stalled: bool,
+    /// The number of the checkpoint that ends this service: none is given after it.
+    draining: Option<u64>,
     alone_bytes: u64,
     alone_since: Option<Instant>,
     fault: Option<Fault>,
@@ -341,6 +343,7 @@ impl Source {
                 said: now,
                 ping_due: false,
                 stalled: false,
+                draining: None,
                 alone_bytes: 0,
                 alone_since: None,
                 fault: None,
@@ -508,6 +511,15 @@ impl Source {
         match session.phase {
             Phase::Comparing => Need::Level,
             Phase::Expected | Phase::Leveling(_) | Phase::Level => {
+                if let Some(number) = state.draining {
+                    // Nothing changed since that checkpoint.
+                    let done = session.checkpointed >= number;
+                    return if done {
+                        Need::Nothing
+                    } else {
+                        Need::Synced(number)
+                    };
+                }
                 let known = target.session == SessionId(session.id);
                 let object = if known { target.object } else { ROOT_OBJECT };
                 Need::Synced(self.append_sync(state, target, object))
@@ -705,23 +717,23 @@ impl Source {
             session.trim();
         }
         session.checkpointed = session.checkpointed.max(progress.checkpointed);
-        let mut level_reached = false;
-        if progress.synced != 0 {
-            if session.phase == Phase::Leveling(progress.synced) {
-                session.phase = Phase::Level;
-                level_reached = true;
-            }
-            for pending in state.pending.values_mut() {
-                let met = match pending.need {
-                    Need::Nothing => false,
-                    Need::Synced(number) => {
-                        number == progress.synced || (level_reached && number < progress.synced)
-                    }
-                    Need::Level => level_reached,
-                };
-                if met {
-                    pending.need = Need::Nothing;
+        let checkpointed = session.checkpointed;
+        let level_reached = session.phase == Phase::Leveling(progress.synced);
+        if level_reached {
+            session.phase = Phase::Level;
+        }
+        for pending in state.pending.values_mut() {
+            let met = match pending.need {
+                Need::Nothing => false,
+                Need::Synced(number) => {
+                    number == progress.synced
+                        || number <= checkpointed
+                        || (level_reached && number < progress.synced)
                 }
+                Need::Level => level_reached,
+            };
+            if met {
+                pending.need = Need::Nothing;
             }
         }
         let roomy = session.bytes < self.limits.queue_bytes_max / 2
@@ -910,8 +922,18 @@ impl Source {
         }
         let id = SessionId(state.sessions);
         let number = state.next_number(id).ok_or(DrainError::Ended)?;
+        // Both copies end at this number: not even a number that is forgotten may follow it.
+        state.draining = Some(number);
         let header = FrameHeader::operation(self.epoch(), number, volume);
         self.push(state, header, stream::encode(&Operation::Checkpoint));
+        let drained = self.await_checkpoint(id, number);
+        if drained.is_err() {
+            self.lock().draining = None;
+        }
+        drained
+    }
+
+    fn await_checkpoint(&self, id: SessionId, number: u64) -> Result<u64, DrainError> {
         let deadline = sys::now().after(self.limits.stall_limit);
         let mut state = self.lock();
         loop {
@@ -1209,7 +1231,7 @@ pub struct Batch {
 impl State {
     fn next_number(&mut self, session: SessionId) -> Option<u64> {
         let current = self.session.as_ref()?;
-        if current.id != session.0 {
+        if current.id != session.0 || self.draining.is_some() {
             return None;
         }
         self.last += 1;
