@@ -172,14 +172,17 @@ impl Replica {
     ///
     /// # Errors
     /// [`ApplyError`]; the stream is over.
-    pub fn apply(&mut self, volume: u16, operation: Operation) -> Result<Outcome, ApplyError> {
-        let at = |object| Place { volume, object };
+    pub fn apply(&mut self, volume: u16, operation: &Operation) -> Result<Outcome, ApplyError> {
+        let at = |object: &ObjectNumber| Place {
+            volume,
+            object: *object,
+        };
         match operation {
             Operation::Introduce {
                 object,
                 parent,
                 name,
-            } => self.introduce(at(object), at(parent), &name)?,
+            } => self.introduce(at(object), at(parent), name)?,
             Operation::Create {
                 object,
                 parent,
@@ -188,13 +191,13 @@ impl Replica {
                 attributes,
                 parent_mtime,
             } => {
-                self.create(at(object), at(parent), &name, &kind)?;
-                self.set_attributes(at(object), &attributes)?;
-                self.defer_time(at(parent), parent_mtime)?;
+                self.create(at(object), at(parent), name, kind)?;
+                self.set_attributes(at(object), attributes)?;
+                self.defer_time(at(parent), *parent_mtime)?;
             }
             Operation::CreateUnnamed { object, attributes } => {
                 self.create_unnamed(at(object))?;
-                self.set_attributes(at(object), &attributes)?;
+                self.set_attributes(at(object), attributes)?;
             }
             Operation::Link {
                 object,
@@ -202,24 +205,24 @@ impl Replica {
                 name,
                 parent_mtime,
             } => {
-                self.link(at(object), at(parent), &name)?;
-                self.defer_time(at(parent), parent_mtime)?;
+                self.link(at(object), at(parent), name)?;
+                self.defer_time(at(parent), *parent_mtime)?;
             }
             Operation::Unlink {
                 parent,
                 name,
                 parent_mtime,
             } => {
-                self.unlink(at(parent), &name)?;
-                self.defer_time(at(parent), parent_mtime)?;
+                self.unlink(at(parent), name)?;
+                self.defer_time(at(parent), *parent_mtime)?;
             }
             Operation::RemoveDirectory {
                 parent,
                 name,
                 parent_mtime,
             } => {
-                self.remove_directory(at(parent), &name)?;
-                self.defer_time(at(parent), parent_mtime)?;
+                self.remove_directory(at(parent), name)?;
+                self.defer_time(at(parent), *parent_mtime)?;
             }
             Operation::Rename {
                 from_parent,
@@ -231,22 +234,22 @@ impl Replica {
                 to_parent_mtime,
             } => {
                 let (from, to) = (at(from_parent), at(to_parent));
-                if exchange {
-                    self.exchange((from, &from_name), (to, &to_name))?;
+                if *exchange {
+                    self.exchange((from, from_name), (to, to_name))?;
                 } else {
-                    self.rename((from, &from_name), (to, &to_name))?;
+                    self.rename((from, from_name), (to, to_name))?;
                 }
-                self.defer_time(from, from_parent_mtime)?;
-                self.defer_time(to, to_parent_mtime)?;
+                self.defer_time(from, *from_parent_mtime)?;
+                self.defer_time(to, *to_parent_mtime)?;
             }
             Operation::SetAttributes { object, attributes } => {
-                self.set_attributes(at(object), &attributes)?;
+                self.set_attributes(at(object), attributes)?;
             }
             Operation::Truncate {
                 object,
                 size,
                 mtime,
-            } => self.truncate(at(object), size, mtime)?,
+            } => self.truncate(at(object), *size, *mtime)?,
             Operation::Allocate {
                 object,
                 mode,
@@ -254,17 +257,20 @@ impl Replica {
                 bytes,
                 mtime,
             } => {
-                let range = contents::Range { offset, bytes };
-                self.allocate(at(object), mode, range, mtime)?;
+                let range = contents::Range {
+                    offset: *offset,
+                    bytes: *bytes,
+                };
+                self.allocate(at(object), *mode, range, *mtime)?;
             }
             Operation::SetXattr {
                 object,
                 name,
                 value,
-            } => self.set_xattr(at(object), &name, &value)?,
-            Operation::RemoveXattr { object, name } => self.remove_xattr(at(object), &name)?,
+            } => self.set_xattr(at(object), name, value)?,
+            Operation::RemoveXattr { object, name } => self.remove_xattr(at(object), name)?,
             Operation::Sync { object, data_only } => {
-                return self.sync_request(at(object), DataOnly(data_only));
+                return self.sync_request(at(object), DataOnly(*data_only));
             }
             Operation::Checkpoint => return Ok(Outcome::Checkpoint),
             Operation::Forget { objects } => {
@@ -278,21 +284,24 @@ impl Replica {
                 first,
                 last,
             } => {
-                let part = listing::Part { first, last };
-                self.list_directory(at(object), &entries, &part)?;
+                let part = listing::Part {
+                    first: *first,
+                    last: *last,
+                };
+                self.list_directory(at(object), entries, &part)?;
             }
             Operation::Describe {
                 object,
                 attributes,
                 size,
                 xattrs,
-            } => self.describe(at(object), &attributes, size, &xattrs)?,
+            } => self.describe(at(object), attributes, *size, xattrs)?,
             Operation::Compare {
                 object,
                 offset,
                 bytes,
                 hash,
-            } => return self.compare(at(object), offset, bytes, &hash),
+            } => return self.compare(at(object), *offset, *bytes, hash),
             Operation::CompareEnd => return Ok(Outcome::CompareEnd),
             Operation::Level => return Ok(Outcome::Level),
         }

@@ -466,7 +466,9 @@ fn an_object_is_introduced_by_its_name_and_only_once() {
     });
     let failed = s.source.await_failure();
     assert!(
-        failed.reason.contains("object 50 is known here already"),
+        failed
+            .reason
+            .contains("object 51 is known here already, as object 50"),
         "{failed:?}"
     );
 }

@@ -25,6 +25,14 @@ pub enum ApplyError {
     /// The source introduces something twice.
     #[error("object {0} is known here already")]
     Known(ObjectNumber),
+    /// The source introduces one thing under two numbers.
+    #[error("object {object} is known here already, as object {other}")]
+    KnownAs {
+        /// The new number.
+        object: ObjectNumber,
+        /// The number that it has.
+        other: ObjectNumber,
+    },
     /// There is no such volume.
     #[error("there is no volume {0}")]
     Volume(u16),
@@ -61,6 +69,7 @@ impl ApplyError {
             }
             Self::Unknown(_)
             | Self::Known(_)
+            | Self::KnownAs { .. }
             | Self::Volume(_)
             | Self::Kind(_)
             | Self::Hidden

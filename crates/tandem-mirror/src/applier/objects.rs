@@ -150,7 +150,10 @@ impl Objects {
             return Err(ApplyError::Known(number));
         }
         if let Some(other) = self.bound(stat.st_ino) {
-            return Err(ApplyError::Known(other));
+            return Err(ApplyError::KnownAs {
+                object: number,
+                other,
+            });
         }
         let handle = FileHandle::of(descriptor)
             .map_err(errno)

@@ -122,7 +122,16 @@ impl Worker {
         let outcome = match work {
             Work::Operation {
                 volume, operation, ..
-            } => self.replica.apply(volume, *operation),
+            } => {
+                let outcome = self.replica.apply(volume, &operation);
+                if outcome.is_err() {
+                    // With the reason that is logged next, this is all there is to know; a
+                    // listing can be long.
+                    let shown: String = format!("{operation:?}").chars().take(1000).collect();
+                    tracing::warn!(sequence, volume, shown, "this cannot be applied");
+                }
+                outcome
+            }
             Work::Write(frame) => {
                 self.unflushed_bytes += frame.payload.len() as u64;
                 self.replica.write(&frame.header, &frame.payload)

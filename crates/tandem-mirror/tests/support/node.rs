@@ -201,6 +201,16 @@ impl Node {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Where this node's follower listens.
+    pub fn listens(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Makes the mirrors that are started from now on look for the peer elsewhere.
+    pub fn set_peer(&mut self, address: SocketAddr) {
+        self.peer = address;
+    }
+
     /// Starts the mirror and connects to it.
     pub fn start(&mut self) {
         assert!(self.mirror.is_none(), "one mirror at a time");
@@ -434,12 +444,21 @@ impl Daemon {
         (met, last)
     }
 
-    fn wait(&self, mut condition: impl FnMut(&Seen) -> bool) -> bool {
+    /// Waits for a status no longer than this, and says whether it came.
+    pub fn await_status_for(&self, time: Duration, condition: impl Fn(&Status) -> bool) -> bool {
+        self.wait_for(time, |seen| seen.status.as_ref().is_some_and(&condition))
+    }
+
+    fn wait(&self, condition: impl FnMut(&Seen) -> bool) -> bool {
+        self.wait_for(PATIENCE, condition)
+    }
+
+    fn wait_for(&self, time: Duration, mut condition: impl FnMut(&Seen) -> bool) -> bool {
         let seen = self.seen.0.lock().expect("seen");
         let (_seen, timeout) = self
             .seen
             .1
-            .wait_timeout_while(seen, PATIENCE, |seen| !condition(seen))
+            .wait_timeout_while(seen, time, |seen| !condition(seen))
             .expect("seen");
         !timeout.timed_out()
     }
