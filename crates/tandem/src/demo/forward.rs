@@ -57,7 +57,7 @@ pub fn open(nodes: [&Node; 2]) -> Result<String> {
             ports.try_recv().map_err(|_| "no port is open".to_owned())
         })?;
         text.push_str(&format!(
-            "    node{}   http://127.0.0.1:{port}/?token={}\n",
+            "    node{}   http://127.0.0.1:{port}/#token={}\n",
             node.number(),
             operator::token(node)?
         ));

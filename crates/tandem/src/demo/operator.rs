@@ -5,7 +5,7 @@ use super::init;
 use super::node::Node;
 use super::recorder;
 use super::stage::{self, NETWORKS, VIRTUAL_ADDRESS};
-use super::wait::Program;
+use super::wait::{self, Program};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use std::time::Duration;
 const MODULE: &str = "recorder";
 /// A command of the product waits for its own end; this is for one that does not.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+/// How long node 1 may take to write down what node 2 has told it.
+const PAIRED_LIMIT: Duration = Duration::from_secs(10);
 
 /// The mirrored directory: the same path on both nodes, each on its own disk.
 pub fn volume_directory() -> PathBuf {
@@ -131,7 +133,13 @@ pub fn pair(one: &Node, two: &Node) -> Result<()> {
         reason: format!("`cluster init` does not say how to join: {said}"),
     })?;
     let words: Vec<&str> = ["cluster", "join"].into_iter().chain(words).collect();
-    command(two, &words).map(drop)
+    command(two, &words)?;
+    // Node 1 hears of it in the background, where its command has left somebody listening.
+    let certificate = one.path(&state_directory().join("identity/peer.der"));
+    wait::until("node1 to have the key of node2", PAIRED_LIMIT, || {
+        let there = certificate.exists();
+        there.then_some(()).ok_or("it is not there".to_owned())
+    })
 }
 
 /// The words after `cluster join` in what `cluster init` says.

@@ -112,7 +112,7 @@ impl<'a> Show<'a> {
         let roles = roles.swapped();
         client.stop().attempt(|| "run the client".to_owned())?;
         self.wait_until_uptodate(roles, ROLES_LIMIT)?;
-        self.stop(&one, &two)?;
+        self.stop(&one)?;
         self.switch_off(one)?;
         self.switch_off(two)?;
         self.screen.begin("counting");
@@ -242,11 +242,12 @@ impl<'a> Show<'a> {
         Ok(swap)
     }
 
-    fn stop(&self, primary: &Node, standby: &Node) -> Result<()> {
+    /// Stops the module as a whole: the services end, both copies are brought level.
+    fn stop(&self, primary: &Node) -> Result<()> {
         self.screen.begin("both nodes are stopped");
-        for node in [standby, primary] {
-            operator::command(node, &["stop"])?;
-            self.wait_for(node.number(), "to be STOP", |sight| sight.is("STOP"))?;
+        operator::command(primary, &["stop", "--all"])?;
+        for number in [1, 2] {
+            self.wait_for(number, "to be STOP", |sight| sight.is("STOP"))?;
         }
         Ok(())
     }
@@ -295,9 +296,7 @@ impl<'a> Show<'a> {
         self.screen.begin("the pair runs on");
         let one = self.switch_on(1)?;
         let two = self.switch_on(2)?;
-        for node in [&one, &two] {
-            operator::command(node, &["start"])?;
-        }
+        operator::command(&one, &["start", "--all"])?;
         let roles = Roles {
             primary: 1,
             standby: 2,
