@@ -56,6 +56,8 @@ pub struct Journal {
     pub in_doubt: Vec<u64>,
     /// Which node greeted the present connection.
     pub node: Option<String>,
+    /// Whether the client has ended: its silence means nothing any more.
+    pub ended: bool,
 }
 
 impl Journal {
@@ -77,7 +79,8 @@ impl Journal {
             silence: self
                 .acknowledged
                 .last()
-                .map_or(Duration::ZERO, |event| event.at.elapsed()),
+                .filter(|_| !self.ended)
+                .map(|event| event.at.elapsed()),
             node: self.node.clone(),
         }
     }
@@ -153,6 +156,7 @@ impl Client {
     /// Ends it.
     pub fn stop(&mut self) -> io::Result<()> {
         self.ended.store(true, Ordering::Relaxed);
+        self.shared.journal().ended = true;
         match self.thread.take() {
             Some(thread) => thread.join().expect("the client does not panic"),
             None => Ok(()),

@@ -92,13 +92,13 @@ impl Node {
         }
     }
 
-    /// Pulls the plug, and gives the moment. First the cables, so that nothing of what the dying
-    /// processes say gets out; then the disk, so that nothing gets in; then all processes at once;
-    /// then the network stack.
+    /// Pulls the plug, and gives the moment from which on nobody hears of the node. First the
+    /// cables, so that nothing of what the dying processes say gets out; then the disk, so that
+    /// nothing gets in; then all processes at once; then the network stack.
     pub fn cut_power(mut self) -> Result<Instant> {
         let number = self.number;
-        let moment = Instant::now();
         stage::pull_cables(number)?;
+        let moment = Instant::now();
         linux::shut_down_without_flush(&self.path(&stage::disk_directory()))
             .attempt(|| format!("take the power from the disk of node{number}"))?;
         kill(self.first, Signal::SIGKILL).attempt(|| format!("end node{number}"))?;

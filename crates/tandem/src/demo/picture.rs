@@ -23,8 +23,8 @@ pub struct ClientSight {
     pub acknowledged: usize,
     /// Events acknowledged in the last second.
     pub per_second: usize,
-    /// The time since the last answer.
-    pub silence: Duration,
+    /// The time since the last answer, while it writes.
+    pub silence: Option<Duration>,
     /// The node that answers at the virtual address.
     pub node: Option<String>,
 }
@@ -116,15 +116,13 @@ impl Scene {
 
     fn client_line(&self, address: &str) -> String {
         let client = &self.client;
-        let state = if client.acknowledged == 0 {
-            format!("{DIM}not started{PLAIN}")
-        } else if client.silence >= OUTAGE_SHOWN {
-            format!(
-                "{RED}{BOLD}no answer for {}{PLAIN}",
-                seconds(client.silence)
-            )
-        } else {
-            format!("{GREEN}{} events/s{PLAIN}", client.per_second)
+        let state = match client.silence {
+            None if client.acknowledged == 0 => format!("{DIM}not begun{PLAIN}"),
+            None => format!("{DIM}ended{PLAIN}"),
+            Some(silence) if silence >= OUTAGE_SHOWN => {
+                format!("{RED}{BOLD}no answer for {}{PLAIN}", seconds(silence))
+            }
+            Some(_) => format!("{GREEN}{} events/s{PLAIN}", client.per_second),
         };
         format!(
             "  client ─▶ {address}   {} events acknowledged   {state}",
@@ -310,7 +308,7 @@ mod tests {
             client: ClientSight {
                 acknowledged: 1234,
                 per_second: 97,
-                silence: Duration::from_millis(5),
+                silence: Some(Duration::from_millis(5)),
                 node: Some("node2".to_owned()),
             },
         }
@@ -346,7 +344,7 @@ mod tests {
     #[test]
     fn a_silent_client_line_speaks_of_the_outage() {
         let mut scene = scene();
-        scene.client.silence = Duration::from_millis(1250);
+        scene.client.silence = Some(Duration::from_millis(1250));
         let lines = scene.draw("10.99.0.100");
         let last = lines.last().expect("there is a line");
         assert!(bare(last).contains("no answer for 1.2 s"), "{last}");

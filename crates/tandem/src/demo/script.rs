@@ -61,6 +61,12 @@ struct Roles {
 }
 
 impl Roles {
+    /// The answer to the first start is the operator's, and ours is node 1.
+    const FIRST: Self = Self {
+        primary: 1,
+        standby: 2,
+    };
+
     fn swapped(self) -> Self {
         Self {
             primary: self.standby,
@@ -93,16 +99,12 @@ impl<'a> Show<'a> {
         let mut one = self.switch_on(1)?;
         let two = self.switch_on(2)?;
         let mut client = self.first_start(&one, &two)?;
-        let roles = Roles {
-            primary: 1,
-            standby: 2,
-        };
         let mut outages = Vec::new();
 
         let cut = self.cut_power(one, &client)?;
         outages.push(self.told("power cut", cut));
 
-        let roles = roles.swapped();
+        let roles = Roles::FIRST.swapped();
         one = self.switch_on(1)?;
         self.come_back(&one, &two, roles)?;
 
@@ -185,11 +187,7 @@ impl<'a> Show<'a> {
             "the client writes through {VIRTUAL_ADDRESS} while node2 is synchronised"
         ));
         operator::command(two, &["second"])?;
-        let roles = Roles {
-            primary: 1,
-            standby: 2,
-        };
-        self.wait_until_uptodate(roles, RESYNCHRONISATION_LIMIT)?;
+        self.wait_until_uptodate(Roles::FIRST, RESYNCHRONISATION_LIMIT)?;
         wait::pause(self.plan.quiet)?;
         Ok(client)
     }
@@ -205,9 +203,10 @@ impl<'a> Show<'a> {
         let cut = primary.cut_power()?;
         self.watch.switched_off(number);
         let outage = client.served_after(cut, "the power cut")?;
-        let heir = client.journal().node.clone().unwrap_or_default();
+        let heir = 3 - number;
+        self.wait_for(heir, "to serve alone", |sight| sight.is("ALONE"))?;
         self.screen.say(&format!(
-            "{heir} has taken over: served again after {}",
+            "node{heir} has taken over: served again after {}",
             seconds(outage)
         ));
         wait::pause(self.plan.quiet)?;
@@ -297,11 +296,7 @@ impl<'a> Show<'a> {
         let one = self.switch_on(1)?;
         let two = self.switch_on(2)?;
         operator::command(&one, &["start", "--all"])?;
-        let roles = Roles {
-            primary: 1,
-            standby: 2,
-        };
-        self.wait_until_uptodate(roles, RESYNCHRONISATION_LIMIT)?;
+        self.wait_until_uptodate(Roles::FIRST, RESYNCHRONISATION_LIMIT)?;
         let doors = forward::open([&one, &two])?;
         one.keep()?;
         two.keep()?;
