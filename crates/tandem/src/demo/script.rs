@@ -295,7 +295,9 @@ impl<'a> Show<'a> {
         self.screen.begin("the pair runs on");
         let one = self.switch_on(1)?;
         let two = self.switch_on(2)?;
-        operator::command(&one, &["start", "--all"])?;
+        for node in [&one, &two] {
+            operator::command(node, &["start"])?;
+        }
         self.wait_until_uptodate(Roles::FIRST, RESYNCHRONISATION_LIMIT)?;
         let doors = forward::open([&one, &two])?;
         one.keep()?;
