@@ -144,4 +144,11 @@ $('login').addEventListener('submit', (event) => {
   run();
 });
 
+// A link may carry the token behind the #, which no browser sends to a server. It does not stay in
+// the address bar.
+if (location.hash.startsWith('#token=')) {
+  sessionStorage.setItem(KEY, decodeURIComponent(location.hash.slice('#token='.length)));
+  history.replaceState(null, '', location.pathname);
+}
+
 run();
