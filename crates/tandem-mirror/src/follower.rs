@@ -262,13 +262,15 @@ impl Follower {
     }
 
     /// Ends following, after applying and syncing what was received; as [`Self::seal`] otherwise.
-    pub fn stop(self) {
+    /// Says what was broken.
+    #[must_use]
+    pub fn stop(self) -> Option<MirrorFault> {
         if !self.status().sealed
             && let Err(error) = self.seal()
         {
             tracing::warn!(%error, "this copy was left incomplete");
         }
-        drop(self);
+        self.status().fault
     }
 }
 

@@ -233,7 +233,7 @@ impl Roles {
         }
         if let Some(follower) = older {
             self.begin_change();
-            stop(follower);
+            self.stop(follower);
             *self.current() = Current::Idle;
         }
         let follower = Follower::start(self.config.clone(), volumes, epoch, generation);
@@ -265,7 +265,7 @@ impl Roles {
         let level = follower.status().level;
         let applied = follower.seal().map_err(|error| sentence(&error))?;
         self.begin_change();
-        stop(follower);
+        self.stop(follower);
         let sealed = Sealed {
             epoch,
             applied,
@@ -274,6 +274,15 @@ impl Roles {
         *self.current() = Current::Sealed(sealed);
         tracing::info!(epoch, applied, "sealed");
         Ok(applied)
+    }
+
+    /// Ends following. A disk that failed under it stays lost: the page cache of this machine lies
+    /// to whoever follows or serves next.
+    fn stop(&self, follower: Arc<Follower>) {
+        let fault = Arc::into_inner(follower).and_then(Follower::stop);
+        if let Some(MirrorFault::LocalDisk(text)) = fault {
+            *lock(&self.broken) = Some(Fault::LocalDisk(text));
+        }
     }
 
     fn release_peer(&self, epoch: u64, generation: u64) -> CommandResult {
@@ -309,7 +318,7 @@ impl Roles {
             }
             Current::Following { follower, .. } => {
                 let received = follower.status().received;
-                stop(follower);
+                self.stop(follower);
                 *self.current() = Current::Idle;
                 Ok(received)
             }
@@ -508,12 +517,6 @@ fn milliseconds(duration: std::time::Duration) -> u64 {
 }
 
 /// Ends a follower whose last reference this is.
-fn stop(follower: Arc<Follower>) {
-    if let Some(follower) = Arc::into_inner(follower) {
-        follower.stop();
-    }
-}
-
 fn open_volumes(config: &MirrorConfig) -> Result<Arc<[Volume]>, String> {
     let mut volumes = Vec::new();
     for (index, (name, path)) in (0u16..).zip(&config.volumes) {

@@ -540,6 +540,28 @@ fn after_a_clean_end_the_stream_goes_on_without_comparing() {
 }
 
 #[test]
+fn a_follower_that_was_restarted_is_compared_by_the_session_that_goes_on() {
+    needs_root!("a_follower_that_was_restarted_is_compared_by_the_session_that_goes_on");
+    let mut s = scene();
+    let mut source = s.standby.level(5);
+    source.create(10, ROOT_OBJECT, "file");
+    source.settle();
+    let last = source.last;
+    s.standby.stop();
+    s.standby.follow(5, 9);
+    let greeted = s
+        .standby
+        .greet(&again(&s.standby, last, last))
+        .expect("welcome");
+    let compared = matches!(greeted.welcome, Welcome::Compare { .. });
+    assert!(
+        compared,
+        "it does not know what object 10 was: {:?}",
+        greeted.welcome
+    );
+}
+
+#[test]
 fn a_full_standby_ends_the_session_with_the_operation_and_the_reason() {
     needs_root!("a_full_standby_ends_the_session_with_the_operation_and_the_reason");
     let image = Image::new(8);

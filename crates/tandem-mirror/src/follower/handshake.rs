@@ -20,8 +20,22 @@ pub(super) struct Known {
 /// A clean standing of all volumes (see [`crate::standing`]).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CleanEnd {
+    pub(super) epoch: u64,
     pub(super) generation: u64,
+    /// The source whose numbers these are.
+    pub(super) stream_incarnation: u64,
     pub(super) applied: u64,
+}
+
+impl CleanEnd {
+    /// Whether the source goes on exactly where both recorded the same number of the same line of
+    /// history. Not the session that this copy followed before: that source would take the object
+    /// numbers for known, which went with the follower that knew them.
+    fn is_continued_by(&self, hello: &Hello) -> bool {
+        let same_session =
+            self.epoch == hello.epoch && self.stream_incarnation == hello.incarnation;
+        self.generation == hello.generation && self.applied == hello.applied && !same_session
+    }
 }
 
 /// How a stream goes on.
@@ -89,13 +103,7 @@ pub(super) fn continuation(
         }
     }
     match clean {
-        // Both recorded the same number of the same line of history, and the source goes on
-        // exactly there.
-        Some(end)
-            if end.generation == hello.generation
-                && end.applied == hello.applied
-                && replayable.contains(&end.applied) =>
-        {
+        Some(end) if end.is_continued_by(hello) && replayable.contains(&end.applied) => {
             let from = end.applied + 1;
             Continuation::Equal { from }
         }
@@ -148,6 +156,33 @@ mod tests {
         }
     }
 
+    fn clean_end() -> CleanEnd {
+        CleanEnd {
+            epoch: 2,
+            generation: 5,
+            stream_incarnation: 11,
+            applied: 40,
+        }
+    }
+
+    #[test]
+    fn a_follower_that_was_restarted_does_not_go_on_in_the_session_that_it_left() {
+        let left = CleanEnd {
+            epoch: 3,
+            ..clean_end()
+        };
+        assert_eq!(
+            continuation(&hello(), None, Some(left)),
+            Continuation::Compare
+        );
+        let other_source = CleanEnd {
+            stream_incarnation: 12,
+            ..left
+        };
+        let decided = continuation(&hello(), None, Some(other_source));
+        assert_eq!(decided, Continuation::Equal { from: 41 });
+    }
+
     #[test]
     fn a_level_stream_is_resumed_where_the_source_still_holds_what_follows() {
         let go_on = |received| continuation(&hello(), Some(&known(received)), None);
@@ -164,8 +199,8 @@ mod tests {
             ..hello()
         };
         let clean = CleanEnd {
-            generation: 5,
             applied: u64::MAX,
+            ..clean_end()
         };
         for received in [0, 40, 100, u64::MAX] {
             let decided = continuation(&nothing, Some(&known(received)), Some(clean));
@@ -213,6 +248,7 @@ mod tests {
             let clean = CleanEnd {
                 generation,
                 applied,
+                ..clean_end()
             };
             continuation(&hello(), None, Some(clean))
         };

@@ -154,7 +154,9 @@ impl Connection {
         let clean = standing::recorded(&self.ledger.config, &self.ledger.volumes)
             .filter(|standing| standing.clean)
             .map(|standing| CleanEnd {
+                epoch: standing.epoch,
                 generation: standing.generation,
+                stream_incarnation: standing.stream_incarnation,
                 applied: standing.applied,
             });
         continuation(hello, known.as_ref(), clean)

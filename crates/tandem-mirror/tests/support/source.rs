@@ -122,7 +122,8 @@ impl Standby {
     }
 
     pub fn stop(&mut self) {
-        self.follower.take().expect("following").stop();
+        let fault = self.follower.take().expect("following").stop();
+        assert_eq!(fault, None);
     }
 
     pub fn status(&self) -> FollowerStatus {
