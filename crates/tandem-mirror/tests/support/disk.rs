@@ -51,7 +51,43 @@ impl Image {
     pub fn path(&self) -> &Path {
         &self.mounted.0
     }
+
+    /// Ends the file system without writing anything more, as a power cut does: what is only in
+    /// memory is lost.
+    pub fn cut_power(&mut self) {
+        use std::os::fd::AsRawFd;
+        let top = std::fs::File::open(self.path()).expect("open the top");
+        let no_log_flush = 2;
+        // SAFETY: the ioctl reads the number behind the pointer, which lives for the call.
+        unsafe { shutdown(top.as_raw_fd(), &raw const no_log_flush) }.expect("shut down");
+    }
+
+    /// Mounts it again, after everything that held it was dropped.
+    pub fn restore_power(&mut self) {
+        let point = self.mounted.0.clone();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let file = self._directory.path().join("image");
+        umount2(&point, MntFlags::empty()).expect("unmount");
+        // As long as anything holds the old mount, its loop device and dead file system stay.
+        let is_held = || {
+            let listed = Command::new("losetup").arg("-j").arg(&file).output();
+            !listed.expect("list loop devices").stdout.is_empty()
+        };
+        while is_held() {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the disk is still held"
+            );
+        }
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(&file)
+            .arg(&point));
+    }
 }
+
+// `EXT4_IOC_SHUTDOWN`: declared as one that writes to us, though it reads.
+nix::ioctl_write_ptr_bad!(shutdown, nix::request_code_read!(b'X', 125, 4), u32);
 
 fn run(command: &mut Command) {
     let output = command.output().expect("run a command");
