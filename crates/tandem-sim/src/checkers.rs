@@ -15,6 +15,7 @@
 //! | `generation-rule` | R3: a new generation exactly when insync shrinks |
 //! | `epoch-grows` | one session per epoch, each higher than the one before |
 //! | `services-on-mirror` | services start only on a mounted mirror |
+//! | `one-application` | the application starts nowhere while it runs on the other node, unexcused |
 //! | `level-means-equal` | at level, with nothing on the way, both copies are equal |
 //! | `status-true` | a node that is shown as uptodate has all that was acknowledged |
 //! | `legal-transitions` | every change of state is one of the table |
@@ -24,6 +25,7 @@
 
 use crate::clock::{MILLISECOND, nanoseconds};
 use crate::content::Bits;
+use crate::host::ServicesState;
 use crate::network::place;
 use crate::queue::channels;
 use crate::truth::{Alive, Violation};
@@ -190,6 +192,19 @@ impl World {
             self.violate(
                 "services-on-mirror",
                 format!("{node} starts services on the plain directory"),
+            );
+        }
+        let other = &self.hosts[place(node.peer())];
+        let runs = other.up && !other.paused && other.services.state != ServicesState::Stopped;
+        let [Some(one), Some(two)] = [0, 1].map(|n: usize| self.hosts[n].volume.label.generation)
+        else {
+            return;
+        };
+        if runs && !self.truth.excused(one, two) {
+            let peer = node.peer();
+            self.violate(
+                "one-application",
+                format!("{node} starts the application while it runs on {peer}"),
             );
         }
     }

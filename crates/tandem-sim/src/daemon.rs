@@ -574,7 +574,8 @@ impl World {
     pub(crate) fn probe_ends(&mut self, node: NodeId, id: EffectId) {
         let peer = node.peer();
         let reachable = self.wires.open_both(ChannelId::Network(0));
-        let taken = reachable && self.has_address(peer) && !self.hosts[place(peer)].paused;
+        let theirs = reachable && self.has_address(peer) && !self.hosts[place(peer)].paused;
+        let taken = theirs || self.stranger;
         let event = if taken {
             Event::AddressTaken {
                 id,

@@ -56,10 +56,12 @@ pub enum Fault {
     Services(NodeId, ServicesFault),
     /// The configurations differ.
     Configuration(NodeId),
+    /// A machine that is no node answers for the virtual address.
+    Stranger,
 }
 
 /// The kinds of faults, with a weight for each profile in the order of [`Profile::ALL`].
-const WEIGHTS: [(Kind, [u32; 6]); 19] = [
+const WEIGHTS: [(Kind, [u32; 6]); 20] = [
     (Kind::Cut, [0, 8, 0, 0, 0, 4]),
     (Kind::OneWay, [0, 6, 0, 0, 0, 3]),
     (Kind::CutAll, [0, 5, 1, 0, 0, 3]),
@@ -79,6 +81,7 @@ const WEIGHTS: [(Kind, [u32; 6]); 19] = [
     (Kind::ServiceCrash, [0, 0, 1, 0, 6, 2]),
     (Kind::Services, [0, 0, 0, 0, 6, 2]),
     (Kind::Configuration, [0, 0, 0, 0, 2, 1]),
+    (Kind::Stranger, [0, 2, 1, 0, 1, 1]),
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +105,7 @@ enum Kind {
     ServiceCrash,
     Services,
     Configuration,
+    Stranger,
 }
 
 impl World {
@@ -185,6 +189,7 @@ impl World {
             Kind::ServiceCrash => Fault::ServiceCrash(node),
             Kind::Services => Fault::Services(node, services),
             Kind::Configuration => Fault::Configuration(node),
+            Kind::Stranger => Fault::Stranger,
         }
     }
 
@@ -260,6 +265,7 @@ impl World {
                     self.services_die(node);
                 }
             }
+            Fault::Stranger => self.stranger = true,
             Fault::Configuration(node) => {
                 self.hosts[place(node)].digest = 2;
                 self.end_daemon(node);
@@ -341,6 +347,7 @@ impl World {
                 self.hosts[place(node)].services.fault = ServicesFault::None;
             }
             Fault::Configuration(node) => self.configuration_repaired(node),
+            Fault::Stranger => self.stranger = false,
         }
         self.updated_joined();
     }
@@ -379,6 +386,7 @@ impl World {
         self.healed_at = self.now;
         self.settling.restart(self.now);
         self.wires.heal();
+        self.stranger = false;
         for node in NODES {
             self.resume_machine(node);
             if self.hosts[place(node)].shutting_down {

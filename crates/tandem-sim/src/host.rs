@@ -361,7 +361,9 @@ impl World {
             }
             ServicesState::Stopping => {
                 if host.services.stuck {
+                    // What hung in a sync dies of the signal that it was sent.
                     host.services.stuck = false;
+                    host.services.state = ServicesState::Stopped;
                     self.after(10 * MILLISECOND, scope, Happening::ServicesEnd(job));
                 }
             }

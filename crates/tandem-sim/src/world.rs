@@ -52,6 +52,8 @@ pub struct World {
     pub(crate) mirrors: u64,
     pub(crate) commands: u64,
     pub(crate) writes: u64,
+    /// A machine that is no node answers for the virtual address.
+    pub(crate) stranger: bool,
     /// The application is quiet.
     pub(crate) quiet: bool,
     /// Since when a channel joins two healthy nodes.
@@ -91,6 +93,7 @@ impl World {
             mirrors: 0,
             commands: 0,
             writes: 0,
+            stranger: false,
             quiet: false,
             joined: None,
             reachable: None,
