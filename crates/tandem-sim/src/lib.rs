@@ -3,9 +3,9 @@
 //!
 //! A seed is a whole history: virtual time, one queue of happenings ([`queue`]), one source of
 //! chance ([`random`]). The world ([`world`]) has two machines ([`host`]) with clocks of their own
-//! ([`clock`]), wires between them ([`network`]), the interpreter of a core's effects ([`daemon`]),
-//! a model of the mirror ([`mirror`], [`serving`], [`stream`]), operators ([`operator`]) and faults
-//! ([`faults`]). What really happened ([`truth`]) is kept apart from what the cores believe, and
+//! ([`clock`]), wires between them ([`network`]), the interpreter of a core's effects ([`daemon`],
+//! [`effects`]), a model of the mirror ([`mirror`], [`process`], [`orders`], [`serving`],
+//! [`stream`], [`following`]), operators ([`operator`]) and faults ([`faults`]). What really happened ([`truth`]) is kept apart from what the cores believe, and
 //! the named checkers ([`checkers`]) compare the two.
 //!
 //! It is never shipped, and deliberately does not simulate bytes, files or names: a write is a
@@ -15,12 +15,16 @@ pub mod checkers;
 pub mod clock;
 pub mod content;
 pub mod daemon;
+pub mod effects;
 pub mod faults;
+pub mod following;
 pub mod host;
 pub mod mirror;
 pub mod mutation;
 pub mod network;
 pub mod operator;
+pub mod orders;
+pub mod process;
 pub mod queue;
 pub mod random;
 pub mod run;
@@ -29,5 +33,6 @@ pub mod serving;
 pub mod settings;
 pub mod statistics;
 pub mod stream;
+pub mod trace;
 pub mod truth;
 pub mod world;
