@@ -4,7 +4,8 @@
 //! Looks at descriptors, working and root directories, and mapped files of every process. Each is
 //! traced to its place in the file system by the mount it was opened through, so that a process in
 //! a container that knows the directory by another path is found as well. What a process opens a
-//! moment later is not found; what holds the tree for long, is.
+//! moment later is not found; what holds the tree for long, is. What was opened through a
+//! read-only mount cannot be written to and does not count.
 
 use std::fmt;
 use std::fs;
@@ -119,7 +120,9 @@ fn held_path(
     mounts: &mut Option<Vec<Mount>>,
 ) -> Option<PathBuf> {
     let wanted = StatxFlags::MNT_ID;
-    let stat = rustix::fs::statx(CWD, link, AtFlags::empty(), wanted).ok()?;
+    // Asks no file server: one that does not answer would hold this up for ever.
+    let flags = AtFlags::STATX_DONT_SYNC;
+    let stat = rustix::fs::statx(CWD, link, flags, wanted).ok()?;
     if (stat.stx_dev_major, stat.stx_dev_minor) != tree.device {
         return None;
     }
@@ -127,6 +130,10 @@ fn held_path(
     let mounts = mounts
         .get_or_insert_with(|| mountinfo::mounts_of(&process.to_string()).unwrap_or_default());
     let mount = mounts.iter().find(|mount| mount.id == stat.stx_mnt_id);
+    if mount.is_some_and(Mount::is_read_only) {
+        // Through our own read-only bind, for example: a shell that stands there does no harm.
+        return None;
+    }
     let inside = match mount.and_then(|mount| mount.inside(&path)) {
         Some(place) => place.starts_with(&tree.root),
         // A mount that the process no longer sees: its text is all there is.

@@ -71,7 +71,7 @@ pub fn protect(volume: &Volume) -> Result<(), MountError> {
     remove_stale(volume)?;
     let top = mounts_at(volume)?.pop();
     let path = &volume.path;
-    if top.is_some_and(|mount| is_read_only(&mount)) {
+    if top.is_some_and(|mount| mount.is_read_only()) {
         return Ok(());
     }
     let system = |act| {
@@ -143,10 +143,6 @@ fn mount_number(place: BorrowedFd<'_>) -> Result<u64, Errno> {
 
 fn is_fuse(mount: &Mount) -> bool {
     mount.file_system == format!("fuse.{FUSE_NAME}")
-}
-
-fn is_read_only(mount: &Mount) -> bool {
-    mount.options.split(',').any(|option| option == "ro")
 }
 
 /// What the file system beneath forbids, the mount above forbids as well.

@@ -35,6 +35,12 @@ pub fn mounts_of(process: &str) -> io::Result<Vec<Mount>> {
 }
 
 impl Mount {
+    /// Whether nothing can be written through this mount.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.options.split(',').any(|option| option == "ro")
+    }
+
     /// Where in the file system a path lies that is reached through this mount.
     #[must_use]
     pub fn inside(&self, path: &Path) -> Option<PathBuf> {

@@ -265,6 +265,15 @@ fn found_within_limit(volume: &Volume, process: u32) -> Option<Holder> {
     None
 }
 
+fn await_stands_in(process: &Process, place: &Path) {
+    let link = format!("/proc/{}/cwd", process.0.id());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while fs::read_link(&link).ok().as_deref() != Some(place) {
+        assert!(Instant::now() < deadline, "the process stands there");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn processes_that_hold_the_tree_are_named_by_whatever_way_they_hold_it() {
     if !root_or_skip("processes_that_hold_the_tree_are_named_by_whatever_way_they_hold_it") {
@@ -314,6 +323,14 @@ fn processes_that_hold_the_tree_are_named_by_whatever_way_they_hold_it() {
     let found = found_within_limit(&volume, contained.0.id()).expect("in a container");
     assert_eq!(found.path, other, "named by the path that the process uses");
     drop(contained);
+
+    // A shell that an operator left in the standby's directory must not prevent a takeover.
+    let read_only = Mounted::bind_read_only(&path);
+    let harmless = Process::new("exec sleep 60", &path.join("sub"));
+    await_stands_in(&harmless, &path.join("sub"));
+    let left = holders(&volume).expect("scan");
+    assert_eq!(left, [], "what was opened through a read-only mount does not count");
+    drop((harmless, read_only));
 
     let left = holders(&volume).expect("scan");
     assert_eq!(

@@ -43,7 +43,7 @@ fn is_level(status: &Status) -> bool {
 
 /// Waits until the follower has applied everything, and compares the plain directories.
 fn assert_mirrored(source: &Node, follower: &Node, volumes: &[&str]) {
-    let position = source.status().position;
+    let position = source.daemon().fresh_status().position;
     follower.await_status("everything applied", |status| status.position >= position);
     // Times are set when the copy is sealed.
     follower.command(Command::Seal).expect("seal");

@@ -348,6 +348,7 @@ pub struct Daemon {
 #[derive(Default)]
 struct Seen {
     status: Option<Status>,
+    statuses: u64,
     answers: HashMap<u64, Result<u64, String>>,
     gossip: Vec<Vec<u8>>,
     ended: bool,
@@ -424,6 +425,17 @@ impl Daemon {
         seen.status.clone().expect("a status")
     }
 
+    /// A status that was made after this call.
+    pub fn fresh_status(&self) -> Status {
+        let before = self.seen.0.lock().expect("seen").statuses;
+        // One may be on its way.
+        assert!(
+            self.wait(|seen| seen.statuses >= before + 2),
+            "a new status"
+        );
+        self.status()
+    }
+
     pub fn await_gossip(&self, message: &[u8]) {
         let came = self.wait(|seen| seen.gossip.iter().any(|m| m == message));
         assert!(came, "the message comes");
@@ -474,7 +486,10 @@ impl Seen {
     fn take(&mut self, message: ToDaemon) {
         match message {
             ToDaemon::Hello { .. } => {}
-            ToDaemon::Status(status) => self.status = Some(status),
+            ToDaemon::Status(status) => {
+                self.status = Some(status);
+                self.statuses += 1;
+            }
             ToDaemon::Done { id, position } => {
                 self.answers.insert(id, Ok(position));
             }
