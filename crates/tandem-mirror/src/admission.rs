@@ -13,7 +13,7 @@ use crate::permit::Standing;
 use crate::source::Source;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// How often parked mutations are looked at without being woken: a guard against a lost wake-up,
@@ -90,10 +90,11 @@ impl Admission {
         }
     }
 
-    /// Whether a mutation that comes now is carried out now. Only a hint: [`Self::enter`] decides.
+    /// Lets a mutation begin at once, for as long as the guard is held, or not at all.
     #[must_use]
-    pub fn is_open(&self) -> bool {
-        matches!(self.state(), State::Open)
+    pub fn begin(&self) -> Option<Running<'_>> {
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        matches!(self.state(), State::Open).then_some(Running(running))
     }
 
     /// Lets an answer go out if the permit still holds.
@@ -213,6 +214,9 @@ impl Admission {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A mutation is under way.
+pub struct Running<'a>(#[expect(dead_code, reason = "held, not used")] RwLockReadGuard<'a, ()>);
 
 /// What never got an answer. Dropping it answers the requests with an error, which nobody hears
 /// once the session is aborted.

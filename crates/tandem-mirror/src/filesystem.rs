@@ -188,6 +188,13 @@ impl Mounted {
     }
 }
 
+/// A write that was asked for.
+struct Write {
+    file: Arc<OpenFile>,
+    at: WriteAt,
+    durable: bool,
+}
+
 /// What a sync answers: itself, or the write that was durable.
 enum Sync {
     Plain(ReplyEmpty),
@@ -592,23 +599,17 @@ impl Filesystem for Mounted {
         };
         // For a cached file the kernel follows up with a sync of its own.
         let durable = file.direct && flags.0 & libc::O_DSYNC != 0;
-        // The data is the library's buffer: copied here, because the mutation may be parked.
+        let write = Write { file, at, durable };
+        if let Some(_running) = self.shared.admission.begin() {
+            self.write_now(write, data, reply);
+            return;
+        }
+        // The data is the library's buffer, which the next request needs.
         let data = data.to_vec();
         let this = self.clone();
-        self.shared.admission.enter(move |verdict| {
-            if verdict == Verdict::Refused {
-                return reply.error(Errno::EROFS);
-            }
-            let admission = &this.shared.admission;
-            match this.tree().write(&file, at, &data) {
-                Ok(written) if durable => {
-                    let reply = Sync::Write(reply, written as u32);
-                    this.begin_sync(file.inode.clone(), Some(file), true, reply);
-                }
-                Ok(written) => admission.answer(move || reply.written(written as u32)),
-                Err(Refusal::Because(errno)) => reply.error(errno_of(errno)),
-                Err(Refusal::Never) => admission.keep(move || reply.error(Errno::EIO)),
-            }
+        self.shared.admission.enter(move |verdict| match verdict {
+            Verdict::Accepted => this.write_now(write, &data, reply),
+            Verdict::Refused => reply.error(Errno::EROFS),
         });
     }
 
@@ -987,6 +988,20 @@ impl Filesystem for Mounted {
 }
 
 impl Mounted {
+    fn write_now(&self, write: Write, data: &[u8], reply: ReplyWrite) {
+        let Write { file, at, durable } = write;
+        let admission = &self.shared.admission;
+        match self.tree().write(&file, at, data) {
+            Ok(written) if durable => {
+                let reply = Sync::Write(reply, written as u32);
+                self.begin_sync(file.inode.clone(), Some(file), true, reply);
+            }
+            Ok(written) => admission.answer(move || reply.written(written as u32)),
+            Err(Refusal::Because(errno)) => reply.error(errno_of(errno)),
+            Err(Refusal::Never) => admission.keep(move || reply.error(Errno::EIO)),
+        }
+    }
+
     fn make(&self, new: NewHere, object: NewObject, reply: ReplyEntry) {
         self.mutate(
             reply,

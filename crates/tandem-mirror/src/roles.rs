@@ -31,7 +31,7 @@ use crate::standing::{self, Standing};
 use crate::{mount, resync};
 use crossbeam_channel::{Receiver, Sender};
 use rustix::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tandem_core::{Instant, MirrorFault};
 use tandem_wire::local::{Command, Fault, Role, Status};
@@ -52,6 +52,8 @@ pub struct Roles {
     /// The newest grant: it may come before its epoch is served.
     granted: Mutex<Option<(u64, Instant)>>,
     data_bytes: Arc<AtomicU64>,
+    /// The plain directories were found without holders after they had become read-only.
+    unheld: AtomicBool,
     changed: Arc<Notify>,
     gossip: Sender<Vec<u8>>,
 }
@@ -97,6 +99,7 @@ impl Roles {
             broken: Mutex::default(),
             granted: Mutex::default(),
             data_bytes: Arc::default(),
+            unheld: AtomicBool::new(false),
             changed,
             gossip,
         };
@@ -175,7 +178,7 @@ impl Roles {
         }
         self.refuse_broken()?;
         let volumes = self.volumes()?;
-        refuse_held(&volumes)?;
+        self.refuse_held(&volumes)?;
         let recorded = standing::recorded(&self.config, &volumes);
         let position = recorded.map_or(0, |standing| standing.applied);
         let clean = recorded.is_some_and(|s| s.clean && s.generation == generation);
@@ -231,6 +234,7 @@ impl Roles {
         for volume in volumes.iter() {
             mount::protect(volume).map_err(|error| sentence(&error))?;
         }
+        self.refuse_held(&volumes)?;
         if let Some(follower) = older {
             self.begin_change();
             self.stop(follower);
@@ -391,6 +395,30 @@ impl Roles {
         }
     }
 
+    /// A process that has the plain directory open for writing would go on writing there, unmirrored
+    /// and without an error. Looked at once: a takeover must not wait for a walk over all processes,
+    /// and since then the path is read-only.
+    fn refuse_held(&self, volumes: &[Volume]) -> Result<(), String> {
+        if self.unheld.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        for volume in volumes {
+            let holders = holders(volume).map_err(|error| sentence(&error))?;
+            if let Some(first) = holders.first() {
+                return Err(format!(
+                    "{} is in use beneath the mirror: {first}{}",
+                    volume.path.display(),
+                    match holders.len() {
+                        1 => String::new(),
+                        more => format!(", and {} more", more - 1),
+                    }
+                ));
+            }
+        }
+        self.unheld.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
     fn raise_epoch(&self, epoch: u64) -> Result<(), String> {
         let epochs = HighestEpoch::open(&self.config.state_dir, &self.config.module)
             .map_err(|error| sentence(&error))?;
@@ -527,25 +555,6 @@ fn open_volumes(config: &MirrorConfig) -> Result<Arc<[Volume]>, String> {
         mount::protect(volume).map_err(|error| sentence(&error))?;
     }
     Ok(volumes.into())
-}
-
-/// A process that has the plain directory open for writing would go on writing there, unmirrored
-/// and without an error.
-fn refuse_held(volumes: &[Volume]) -> Result<(), String> {
-    for volume in volumes {
-        let holders = holders(volume).map_err(|error| sentence(&error))?;
-        if let Some(first) = holders.first() {
-            return Err(format!(
-                "{} is in use beneath the mirror: {first}{}",
-                volume.path.display(),
-                match holders.len() {
-                    1 => String::new(),
-                    more => format!(", and {} more", more - 1),
-                }
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn forward(

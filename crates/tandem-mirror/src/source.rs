@@ -582,12 +582,16 @@ impl Source {
     pub fn fail(&self, fault: Fault) {
         self.faulty.store(true, Ordering::SeqCst);
         let mut state = self.lock();
-        if state.fault.is_none() {
-            tracing::error!(?fault, "this copy is lost: no write is accepted any more");
-            state.fault = Some(fault);
+        let first = state.fault.is_none();
+        if first {
+            state.fault = Some(fault.clone());
         }
         drop(state);
         (self.changed)();
+        if first {
+            // Last: the log may lie on the same disk.
+            tracing::error!(?fault, "this copy is lost: no write is accepted any more");
+        }
     }
 
     // ---- the connection

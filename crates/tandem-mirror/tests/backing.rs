@@ -329,7 +329,11 @@ fn processes_that_hold_the_tree_are_named_by_whatever_way_they_hold_it() {
     let harmless = Process::new("exec sleep 60", &path.join("sub"));
     await_stands_in(&harmless, &path.join("sub"));
     let left = holders(&volume).expect("scan");
-    assert_eq!(left, [], "what was opened through a read-only mount does not count");
+    assert_eq!(
+        left,
+        [],
+        "what was opened through a read-only mount does not count"
+    );
     drop((harmless, read_only));
 
     let left = holders(&volume).expect("scan");

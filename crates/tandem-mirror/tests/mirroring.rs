@@ -7,6 +7,9 @@ mod equal;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "support/node.rs"]
 mod node;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "support/proxy.rs"]
+mod proxy;
 #[path = "support/random_work.rs"]
 mod random_work;
 
@@ -21,8 +24,9 @@ use std::time::{Duration, Instant};
 use disk::root_or_skip;
 use nix::sys::signal::Signal;
 use node::{Node, STALL_LIMIT, aside, await_true, own_mounts, pair, pair_with};
+use proxy::Proxy;
 use random_work::Worker;
-use tandem_wire::local::{Command, Peer, Role, Status};
+use tandem_wire::local::{Command, Fault, Peer, Role, Status};
 
 #[test]
 fn a_mirror_is_a_process_of_its_own() {
@@ -513,4 +517,184 @@ fn a_full_disk_is_told_to_the_application_and_mirrored() {
     await_true("room again", || {
         fs::write(one.path().join("small"), "small").is_ok()
     });
+}
+
+#[test]
+fn a_broken_connection_is_resumed_without_a_comparison() {
+    if !ready("a_broken_connection_is_resumed_without_a_comparison") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    let proxy = Proxy::to(two.listens());
+    one.set_peer(proxy.address);
+    level(&mut one, &mut two);
+    let path = one.path().to_owned();
+    let stop = Arc::new(AtomicBool::new(false));
+    let ending = stop.clone();
+    let worker = aside(move || {
+        let file = File::create(path.join("file")).expect("create");
+        let mut number = 0u64;
+        while !ending.load(Ordering::SeqCst) {
+            file.write_all_at(&number.to_le_bytes(), number * 8)
+                .expect("write");
+            file.sync_data().expect("fsync");
+            fs::write(path.join(format!("f{}", number % 50)), "content").expect("write");
+            number += 1;
+        }
+    });
+    for _ in 0..5 {
+        let position = one.status().position;
+        one.await_status("some work", |status| status.position > position + 100);
+        proxy.down();
+        await_true("the break is noticed", || {
+            one.log().matches("stream to the peer ended").count() > 0
+        });
+        assert!(
+            is_level(&one.status()),
+            "the gate stays shut, the copy stays level"
+        );
+        proxy.up();
+        let position = one.status().position;
+        one.await_status("work again", |status| {
+            status.acknowledged > position + 50 && !status.stalled
+        });
+    }
+    stop.store(true, Ordering::SeqCst);
+    worker.outcome();
+    assert_eq!(comparisons(&one), 1);
+    assert_mirrored(&one, &two, &["db"]);
+    one.assert_no_error();
+    two.assert_no_error();
+}
+
+#[test]
+fn a_killed_source_leaves_a_copy_that_can_be_served_and_followed() {
+    if !ready("a_killed_source_leaves_a_copy_that_can_be_served_and_followed") {
+        return;
+    }
+    let (mut one, mut two) = pair_with(&["db", "logs"]);
+    level(&mut one, &mut two);
+    let mut epoch = 1;
+    for round in 0..4u64 {
+        let (source, standby) = match round % 2 {
+            0 => (&mut one, &mut two),
+            _ => (&mut two, &mut one),
+        };
+        let workers: Vec<_> = ["db", "db", "logs"]
+            .into_iter()
+            .zip(0u64..)
+            .map(|(volume, number)| {
+                let top = source.volume(volume).to_owned();
+                aside(move || {
+                    let mut worker = Worker::new(&top, 1000 + round * 10 + number);
+                    // Everything fails once the mirror is dead.
+                    let mut before = u64::MAX;
+                    while worker.done != before {
+                        before = worker.done;
+                        worker.work(200);
+                    }
+                })
+            })
+            .collect();
+        let position = source.status().position;
+        source.await_status("some work", |status| status.position > position + 800);
+        source.kill();
+        for worker in workers {
+            worker.outcome();
+        }
+        epoch += 1;
+        standby.command(Command::Seal).expect("seal");
+        standby.serve(epoch, 7 + epoch, false);
+        Worker::new(standby.volume("db"), 2000 + round).work(200);
+        source.start();
+        source.follow(epoch, 7 + epoch);
+        standby.await_status("level", is_level);
+    }
+    assert_mirrored(&one, &two, &["db", "logs"]);
+    two.assert_no_error();
+}
+
+/// Takes the file system away without a word to it, as a dead disk does.
+fn shut_disk_down(node: &Node) {
+    let script = "import fcntl, os, struct, sys\n\
+                  fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+    let output = Process::new("python3")
+        .args(["-c", script])
+        .arg(node.disk())
+        .output();
+    let output = output.expect("run python3");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn a_failing_disk_answers_nothing_and_the_peer_has_everything() {
+    if !ready("a_failing_disk_answers_nothing_and_the_peer_has_everything") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    let file = File::create(one.path().join("file")).expect("create");
+    (&file).write_all(b"acknowledged").expect("write");
+    file.sync_all().expect("fsync");
+    shut_disk_down(&one);
+    let again = file.try_clone().expect("clone");
+    let sync = aside(move || (&again).write_all(b" lost").and_then(|()| again.sync_all()));
+    let status = one.await_status("the fault", |status| status.fault.is_some());
+    assert!(
+        matches!(status.fault, Some(Fault::LocalDisk(_))),
+        "{status:?}"
+    );
+    sync.assert_waits(Duration::from_millis(300));
+    let other = file.try_clone().expect("clone");
+    let write = aside(move || (&other).write_all(b" never"));
+    write.assert_waits(Duration::from_millis(300));
+    two.command(Command::Seal).expect("seal");
+    two.serve(2, 8, false);
+    assert!(
+        fs::read(two.path().join("file"))
+            .expect("read")
+            .starts_with(b"acknowledged")
+    );
+    one.command(Command::Close).expect("close");
+    assert!(sync.outcome().is_err());
+    assert!(write.outcome().is_err());
+    // This process does not trust what it would read.
+    let follow = Command::Follow {
+        epoch: 2,
+        generation: 8,
+    };
+    assert!(one.command(follow).is_err());
+}
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn a_sabotaged_source_loses_what_it_acknowledged() {
+    if !ready("a_sabotaged_source_loses_what_it_acknowledged") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    one.set("TANDEM_SABOTAGE", "early-ack");
+    level(&mut one, &mut two);
+    let file = File::create(one.path().join("file")).expect("create");
+    (&file).write_all(b"acknowledged").expect("write");
+    file.sync_all().expect("fsync");
+    one.kill();
+    two.command(Command::Seal).expect("seal");
+    two.serve(2, 9, false);
+    let found = fs::read(two.path().join("file")).unwrap_or_default();
+    assert_ne!(found, b"acknowledged");
+
+    let (mut one, mut two) = pair();
+    one.set("TANDEM_SABOTAGE", "skip-drain");
+    level(&mut one, &mut two);
+    fs::write(one.path().join("file"), "written before the drain").expect("write");
+    one.command(Command::Drain).expect("drain");
+    one.command(Command::Close).expect("close");
+    two.command(Command::Seal).expect("seal");
+    two.serve(2, 7, false);
+    assert!(!two.path().join("file").exists());
 }

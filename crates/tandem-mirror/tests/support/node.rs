@@ -134,6 +134,7 @@ pub fn pair_with(volumes: &[&str]) -> (Node, Node) {
             number,
             uncovered,
             plain,
+            log: tempfile::NamedTempFile::new().expect("make a log"),
             listen,
             peer,
             base,
@@ -165,6 +166,8 @@ pub struct Node {
     mirror: Option<Mirror>,
     uncovered: Mounted,
     plain: tempfile::TempDir,
+    /// Not on the node's disk, which may fail.
+    log: tempfile::NamedTempFile,
     // Last: unmounted after the mirror is gone.
     image: Image,
 }
@@ -230,7 +233,7 @@ impl Node {
         let log = std::fs::File::options()
             .append(true)
             .create(true)
-            .open(self.base.join("log"))
+            .open(self.log.path())
             .expect("open the log");
         let process = Process::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "a_mirror_is_a_process_of_its_own", "--nocapture"])
@@ -315,7 +318,7 @@ impl Node {
 
     /// What the mirrors of this node logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.base.join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
     /// That nothing was logged that a person must look at.
