@@ -39,7 +39,10 @@ const STATUS_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// A peer that says nothing for this long has no link: three of its intervals, and a slow turn.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
 /// How soon a port that is in use is tried again.
-const LISTEN_AGAIN: Duration = Duration::from_secs(2);
+const LISTEN_AGAIN: Duration = Duration::from_millis(200);
+/// After how many attempts that is told: who just ends, as the daemon before this one or a pairing,
+/// is gone by then.
+const LISTEN_TELL: u32 = 10;
 
 /// Why a link ended.
 #[derive(Debug, thiserror::Error)]
@@ -351,12 +354,13 @@ fn drop_stale(outgoing: &mut Outgoing) {
 
 /// Listens, trying again for as long as the port is in use: a serving node must not stop for that.
 pub(crate) async fn listen(address: SocketAddr, what: &str) -> TcpListener {
-    let mut told = false;
+    let mut attempts = 0;
     loop {
         match bind(address) {
             Ok(listener) => return listener,
             Err(error) => {
-                if !std::mem::replace(&mut told, true) {
+                attempts += 1;
+                if attempts == LISTEN_TELL {
                     tracing::error!("listen on {address} for {what}: {error}; trying again");
                 }
                 sleep(LISTEN_AGAIN).await;

@@ -21,7 +21,7 @@ use tandem_core::{
     Answer, ChannelId, CommandId, Effect, EffectId, Event, Instant, Node, NodeId, PeerMessage,
     ServiceFailure, ServiceStop, State,
 };
-use tandem_host::clock;
+use tandem_host::{clock, priority};
 use tandem_wire::peer::{self, PeerKey};
 use tokio::sync::mpsc;
 
@@ -45,8 +45,6 @@ const WAIT_MAX: Duration = Duration::from_millis(500);
 /// The shortest wait after a turn in which the core wanted to be woken in the past: a mistake
 /// there must not take a whole processor.
 const WAIT_MIN: Duration = Duration::from_millis(1);
-/// What the reactor's thread asks of the scheduler: before all ordinary work.
-const NICENESS: i32 = -15;
 
 /// What comes in.
 #[derive(Debug)]
@@ -241,8 +239,10 @@ impl Reactor {
 
     /// Runs until [`Input::End`].
     pub(crate) fn run(mut self) {
-        // Without the right to it, it goes on like everybody.
-        let _ = rustix::process::setpriority_process(None, NICENESS);
+        if let Err(error) = priority::run_in_real_time() {
+            let text = format!("heartbeats run without real-time priority: {error}");
+            self.put(Output::Trouble(text));
+        }
         self.carry_out();
         while !self.ended {
             self.wait();

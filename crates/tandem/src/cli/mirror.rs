@@ -11,14 +11,20 @@ use tandem_mirror::{MirrorConfig, QUEUE_BYTES_MAX, transport};
 
 /// Runs until it is told to quit.
 pub fn run(places: &Places, module: &str) -> Exit {
-    match config(places, module) {
-        Ok(config) => {
-            let _ = config;
-            tracing::error!("the mirror of module {module} is not there yet");
-            Exit::Failed
-        }
+    let config = match config(places, module) {
+        Ok(config) => config,
         Err(reason) => {
             tracing::error!("the mirror of module {module} does not run: {reason}");
+            return Exit::Failed;
+        }
+    };
+    match tandem_mirror::run(config) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            tracing::error!(
+                "the mirror of module {module} does not run: {}",
+                report(&error)
+            );
             Exit::Failed
         }
     }

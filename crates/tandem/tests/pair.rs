@@ -1,0 +1,279 @@
+//! Two daemons, one mirrored directory, and a counter that survives the death of the first host.
+
+mod stage;
+
+use stage::{Machine, Stage, is_root, lines, run, said, until};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// One node is silent for so long until the other one takes over.
+const TAKEOVER_AFTER: Duration = Duration::from_secs(1);
+
+/// Counts in the mirrored directory, syncs each number, and says it is acknowledged only then.
+const COUNTER: &str = r#"#!/bin/sh
+file=DATA/volume/count
+number=$(tail -n 1 "$file" 2>/dev/null || echo 0)
+while :; do
+    number=$((number + 1))
+    echo "$number" >>"$file" && sync "$file" && echo "$number" >>SHARED/acknowledged
+    sleep 0.01
+done
+"#;
+
+const CONFIGURATION: &str = r#"
+[cluster]
+name = "cluster1"
+takeover-after = "1s"
+
+[node1]
+name = "one"
+address = "10.99.0.1"
+
+[node2]
+name = "two"
+address = "10.99.0.2"
+
+[[module]]
+name = "counter"
+
+[[module.volume]]
+name = "data"
+path = "{data}/volume"
+
+[[module.address]]
+address = "10.99.0.100/24"
+interface = "eth0"
+
+[[module.service]]
+name = "counter"
+start = "{shared}/counter"
+stop = "true"
+ready = { command = "test -s {data}/volume/count" }
+stop-limit = "1s"
+"#;
+
+struct Pair<'a> {
+    one: Machine<'a>,
+    two: Machine<'a>,
+}
+
+fn stage(name: &str) -> Stage {
+    let stage = Stage::build(name, CONFIGURATION);
+    let counter = stage.shared().join("counter");
+    let script = COUNTER
+        .replace("DATA", &stage.data().display().to_string())
+        .replace("SHARED", &stage.shared().display().to_string());
+    fs::write(&counter, script).expect("a temporary directory");
+    fs::set_permissions(&counter, fs::Permissions::from_mode(0o755)).expect("a file of ours");
+    stage
+}
+
+/// Both nodes installed, paired as an operator does it, and running.
+fn pair(stage: &Stage) -> Pair<'_> {
+    let (one, two) = (stage.boot(1), stage.boot(2));
+    let said = run(&mut one.tandem(&["cluster", "init"]));
+    let words = said
+        .split_once("cluster join ")
+        .expect("it says how to join")
+        .1;
+    let words: Vec<&str> = words.split_whitespace().take(2).collect();
+    run(&mut two.tandem(&["cluster", "join", words[0], words[1]]));
+    one.start_daemon();
+    two.start_daemon();
+    Pair { one, two }
+}
+
+/// Both nodes have their roles.
+fn first_start(pair: &Pair<'_>) {
+    let Pair { one, two } = pair;
+    one.wait_for(["STOP", "red", "not uptodate"]);
+    two.wait_for(["STOP", "red", "not uptodate"]);
+    for node in [one, two] {
+        run(&mut node.tandem(&["start", "--no-wait"]));
+    }
+    one.wait_for(["WAIT", "red", "not uptodate"]);
+    two.wait_for(["WAIT", "red", "not uptodate"]);
+    run(&mut one.tandem(&["prim"]));
+    two.wait_for(["SECOND", "green", "uptodate"]);
+    one.wait_for(["PRIM", "green", "uptodate"]);
+}
+
+fn acknowledged(stage: &Stage) -> Vec<u64> {
+    let lines = lines(&stage.shared().join("acknowledged"));
+    lines.iter().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Waits until the counter counts.
+fn counts(stage: &Stage) -> u64 {
+    let begun = acknowledged(stage).len();
+    until("the counter counts", || {
+        let numbers = acknowledged(stage);
+        (numbers.len() > begun + 10).then(|| numbers[numbers.len() - 1])
+    })
+}
+
+/// The numbers in the mirrored file, as this machine's application sees them.
+fn counted(stage: &Stage, machine: &Machine<'_>) -> Vec<u64> {
+    let file = stage.data().join("volume/count");
+    let text = run(machine.command("cat").arg(file));
+    text.lines()
+        .map(|line| line.parse().expect("a number"))
+        .collect()
+}
+
+fn holds_address(machine: &Machine<'_>) -> bool {
+    run(machine
+        .command("ip")
+        .args(["-4", "addr", "show", "dev", "eth0"]))
+    .contains("10.99.0.100")
+}
+
+/// A daemon's log has nothing that a person must look at.
+fn assert_no_error(machine: &Machine<'_>) {
+    let errors: Vec<String> = (lines(&machine.log()).into_iter())
+        .filter(|line| line.contains("ERROR"))
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[test]
+fn a_counter_survives_the_death_of_the_first_host() {
+    if !is_root("a_counter_survives_the_death_of_the_first_host") {
+        return;
+    }
+    let stage = stage("dies");
+    let pair = pair(&stage);
+    first_start(&pair);
+    counts(&stage);
+    assert!(holds_address(&pair.one) && !holds_address(&pair.two));
+    assert_no_error(&pair.one);
+    assert_no_error(&pair.two);
+
+    let Pair { one, two } = pair;
+    let died = Instant::now();
+    one.kill();
+    let last = *acknowledged(&stage).last().expect("it counted");
+    until("the counter goes on", || {
+        acknowledged(&stage)
+            .last()
+            .is_some_and(|number| *number > last)
+            .then_some(())
+    });
+    let outage = died.elapsed();
+    two.wait_for(["ALONE", "green", "uptodate"]);
+    assert!(holds_address(&two));
+    let numbers = counted(&stage, &two);
+    let expected: Vec<u64> = (1..=numbers.len() as u64).collect();
+    assert_eq!(numbers, expected, "nothing lost, nothing twice");
+    assert!(numbers.len() as u64 > last);
+    eprintln!("{last} numbers acknowledged before the death, outage {outage:?}");
+    assert!(
+        outage >= TAKEOVER_AFTER / 2,
+        "{outage:?}: the other one cannot have known yet"
+    );
+    assert_no_error(&two);
+}
+
+#[test]
+fn a_daemon_that_is_killed_is_not_missed() {
+    if !is_root("a_daemon_that_is_killed_is_not_missed") {
+        return;
+    }
+    let stage = stage("daemon");
+    let (one, two) = (stage.boot(1), stage.boot(2));
+    let states = [one.state_dir(), two.state_dir()];
+    let bin = env!("CARGO_BIN_EXE_tandem");
+    run(Command::new(bin)
+        .args(["cluster", "init", "--offline"])
+        .args(&states));
+    let mut daemon = one.start_daemon();
+    two.start_daemon();
+    let pair = Pair { one, two };
+    first_start(&pair);
+    let Pair { one, two } = &pair;
+    counts(&stage);
+    let epoch = |machine: &Machine<'_>| machine.module().and_then(|m| m.record).map(|r| r.epoch);
+    let before = epoch(one);
+    for _ in 0..5 {
+        let count = counts(&stage);
+        // The child is nsenter, and the daemon is its child in the other machine.
+        let pid = until("the daemon's process", || daemon_of(&daemon));
+        run(Command::new("kill").args(["-KILL", &pid]));
+        // As the service manager does it.
+        let _ = daemon.wait();
+        daemon = one.start_daemon();
+        one.wait_for(["PRIM", "green", "uptodate"]);
+        two.wait_for(["SECOND", "green", "uptodate"]);
+        assert!(counts(&stage) > count);
+        assert!(holds_address(one));
+    }
+    assert_eq!(epoch(one), before, "nobody took over");
+    assert_eq!(epoch(two), before, "nobody took over");
+    let services = lines(&one.log());
+    let started = services
+        .iter()
+        .filter(|line| line.contains("the services run"))
+        .count();
+    assert!(started >= 1);
+    assert_no_error(one);
+    assert_no_error(two);
+}
+
+/// The process that nsenter became or started.
+fn daemon_of(nsenter: &std::process::Child) -> Option<String> {
+    let children = format!("/proc/{0}/task/{0}/children", nsenter.id());
+    let children = fs::read_to_string(children).ok()?;
+    children.split_whitespace().next().map(str::to_owned)
+}
+
+#[test]
+fn a_command_that_cannot_be_done_says_why_with_its_exit_code() {
+    if !is_root("a_command_that_cannot_be_done_says_why_with_its_exit_code") {
+        return;
+    }
+    let stage = stage("codes");
+    let Pair { one, two } = pair(&stage);
+    let code = |machine: &Machine<'_>, words: &[&str]| {
+        let output = machine.tandem(words).output().expect("the binary is built");
+        (
+            output.status.code().expect("it was not killed"),
+            said(&output),
+        )
+    };
+    one.wait_for(["STOP", "red", "not uptodate"]);
+    let (status, text) = code(&one, &["swap"]);
+    assert_eq!(status, 3, "{text}");
+    assert!(text.contains("this node has no role to swap"), "{text}");
+    let (status, text) = code(&one, &["second"]);
+    assert_eq!(status, 3, "{text}");
+    let (status, text) = code(&one, &["start", "--module", "none"]);
+    assert_eq!(status, 3, "{text}");
+    assert_eq!(code(&one, &["dance"]).0, 2);
+    let (status, text) = code(&one, &["cluster", "init"]);
+    assert_eq!(status, 3, "{text}");
+    // Alone, a start cannot end: the operator has to say who has the data.
+    let (status, text) = code(&one, &["start", "--timeout", "500ms"]);
+    assert_eq!(status, 4, "{text}");
+    // Over the other node, which then dies.
+    two.wait_for(["STOP", "red", "not uptodate"]);
+    until("the control link stands", || {
+        let (status, text) = code(&one, &["stop", "--node", "2"]);
+        assert!(status == 0 || status == 6, "{status}: {text}");
+        (status == 0).then_some(())
+    });
+    two.kill();
+    until("node1 knows that node2 does not answer", || {
+        (code(&one, &["stop", "--node", "2", "--timeout", "1s"]).0 == 6).then_some(())
+    });
+    let no_daemon: PathBuf = one.runtime("tandem.sock");
+    assert!(no_daemon.exists());
+    let output = one
+        .command(env!("CARGO_BIN_EXE_tandem"))
+        .args(["status", "--runtime-dir", "/nonexistent"])
+        .output()
+        .expect("the binary is built");
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+}

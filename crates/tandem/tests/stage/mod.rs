@@ -1,0 +1,309 @@
+//! Two machines out of namespaces: each has its own network, mounts, processes and disk (an ext4
+//! image), and can lose all its processes at once. They are joined by one cable.
+//!
+//! Everything lies below one temporary directory and ends with its owner.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest wait for anything: a loaded machine with two cores is slow, not broken.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Enough for a small tree, and quick to make.
+const DISK_BYTES: u64 = 64 << 20;
+
+/// Whether a test that needs root can run here. With `CI=true` it must.
+pub fn is_root(test: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        assert!(
+            std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+            "{test} needs root, and CI skips nothing"
+        );
+        eprintln!("skipped: {test} needs root");
+    }
+    root
+}
+
+/// Waits until `condition` gives something, looking often.
+pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs a command that has to succeed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().expect("the command can be started");
+    assert!(output.status.success(), "{command:?}: {}", said(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Everything that a command said.
+pub fn said(output: &Output) -> String {
+    let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The cable, the configuration, and the room for two machines.
+pub struct Stage {
+    directory: tempfile::TempDir,
+    name: String,
+}
+
+impl Stage {
+    /// Builds the network and writes the configuration, whose `{data}` and `{shared}` become
+    /// places of this stage. `name`: at most six letters, of this test only.
+    pub fn build(name: &str, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let stage = Self {
+            directory,
+            name: format!("t{}{name}", std::process::id()),
+        };
+        for number in [1, 2] {
+            run(Command::new("ip").args(["netns", "add", &stage.network(number)]));
+            fs::create_dir_all(stage.node_dir(number)).expect("a temporary directory");
+            let disk = stage.disk(number);
+            let file = fs::File::create(&disk).expect("a temporary directory");
+            file.set_len(DISK_BYTES).expect("a sparse file");
+            run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&disk));
+        }
+        let ends = [1, 2].map(|number| stage.network(number));
+        run(Command::new("ip")
+            .args(["link", "add", "eth0", "netns", &ends[0], "type", "veth"])
+            .args(["peer", "name", "eth0", "netns", &ends[1]]));
+        for number in [1, 2] {
+            let address = format!("10.99.0.{number}/24");
+            for words in [
+                vec!["addr", "add", &address, "dev", "eth0"],
+                vec!["link", "set", "eth0", "up"],
+                vec!["link", "set", "lo", "up"],
+            ] {
+                run(Command::new("ip")
+                    .args(["-n", &stage.network(number)])
+                    .args(words));
+            }
+        }
+        fs::create_dir(stage.data()).expect("a temporary directory");
+        fs::create_dir(stage.shared()).expect("a temporary directory");
+        let configuration = configuration
+            .replace("{data}", &stage.data().display().to_string())
+            .replace("{shared}", &stage.shared().display().to_string());
+        fs::write(stage.config(), configuration).expect("a temporary directory");
+        stage
+    }
+
+    fn network(&self, number: u8) -> String {
+        format!("{}-{number}", self.name)
+    }
+
+    fn disk(&self, number: u8) -> PathBuf {
+        self.node_dir(number).join("disk")
+    }
+
+    fn node_dir(&self, number: u8) -> PathBuf {
+        self.directory.path().join(format!("node{number}"))
+    }
+
+    /// The configuration file of both.
+    pub fn config(&self) -> PathBuf {
+        self.directory.path().join("tandem.toml")
+    }
+
+    /// Where each machine mounts its disk.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// What both machines and this test see.
+    pub fn shared(&self) -> PathBuf {
+        self.directory.path().join("shared")
+    }
+
+    /// Starts machine 1 or 2, with its disk mounted and nothing else running.
+    pub fn boot(&self, number: u8) -> Machine<'_> {
+        // What was in /run is gone after a boot.
+        let _ = fs::remove_dir_all(self.node_dir(number).join("run"));
+        let ready = self.node_dir(number).join("ready");
+        let _ = fs::remove_file(&ready);
+        // The first process of a machine takes in what others leave behind.
+        let script = format!(
+            "mount -o loop {} {} && mkdir -p {}/volume && touch {} && \
+             while :; do sleep 1000 & wait $!; done",
+            self.disk(number).display(),
+            self.data().display(),
+            self.data().display(),
+            ready.display(),
+        );
+        let console = self.node_dir(number).join("console");
+        let console = fs::File::create(console).expect("a temporary directory");
+        let first = Command::new("nsenter")
+            .arg(format!("--net=/run/netns/{}", self.network(number)))
+            .args([
+                "unshare",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+            ])
+            .args(["sh", "-c", &script])
+            .stdin(Stdio::null())
+            .stderr(console)
+            .spawn()
+            .expect("util-linux is there");
+        let mut machine = Machine {
+            stage: self,
+            number,
+            first,
+        };
+        until("a machine boots", || {
+            let ended = machine.first.try_wait().expect("a child");
+            assert!(ended.is_none(), "the machine ended: {ended:?}");
+            ready.exists().then_some(())
+        });
+        machine
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for number in [1, 2] {
+            // It may not have been made.
+            let _ = (Command::new("ip").args(["netns", "del", &self.network(number)])).output();
+        }
+    }
+}
+
+/// One machine.
+pub struct Machine<'a> {
+    stage: &'a Stage,
+    number: u8,
+    first: Child,
+}
+
+impl Machine<'_> {
+    /// The id of the machine's first process, as this test sees it.
+    fn init(&self) -> Option<String> {
+        let children = format!("/proc/{0}/task/{0}/children", self.first.id());
+        let children = fs::read_to_string(children).ok()?;
+        children.split_whitespace().next().map(str::to_owned)
+    }
+
+    /// A command on this machine.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let init = until("the machine's first process", || self.init());
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &init, "--mount", "--net", "--pid"])
+            .arg(program)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The state directory of this machine's node.
+    pub fn state_dir(&self) -> PathBuf {
+        self.stage.node_dir(self.number).join("state")
+    }
+
+    /// A file of this machine's runtime directory.
+    pub fn runtime(&self, name: &str) -> PathBuf {
+        self.stage.node_dir(self.number).join("run").join(name)
+    }
+
+    /// The log of the daemon.
+    pub fn log(&self) -> PathBuf {
+        self.stage.node_dir(self.number).join("daemon.log")
+    }
+
+    /// `tandem` with these words.
+    pub fn tandem(&self, words: &[&str]) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_tandem"));
+        command
+            .args(words)
+            .arg("--config")
+            .arg(self.stage.config())
+            .arg("--state-dir")
+            .arg(self.state_dir())
+            .arg("--runtime-dir")
+            .arg(self.runtime(""));
+        command
+    }
+
+    /// Starts the daemon.
+    pub fn start_daemon(&self) -> Child {
+        let mut log = fs::OpenOptions::new();
+        let log = log.create(true).append(true).open(self.log());
+        let log = log.expect("a temporary directory");
+        (self.tandem(&["daemon"]))
+            .stdout(log.try_clone().expect("a file"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary is built")
+    }
+
+    /// The module on this node, as its daemon says: state, colour, data, reason.
+    pub fn module(&self) -> Option<tandem_wire::api::ModuleStatus> {
+        let output = self.tandem(&["status", "--json"]).output().ok()?;
+        let status: tandem_wire::api::ClusterStatus =
+            serde_json::from_slice(&output.stdout).ok()?;
+        let mine = status
+            .nodes
+            .into_iter()
+            .find(|node| node.node == self.number)?;
+        mine.modules.into_iter().next()
+    }
+
+    /// Waits for a state, colour and data column.
+    pub fn wait_for(&self, face: [&str; 3]) {
+        let mut last = None;
+        let what = format!("node{} becomes {face:?}", self.number);
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let module = self.module();
+            if let Some(module) = &module
+                && [&module.state, &module.colour, &module.data] == face
+            {
+                return;
+            }
+            assert!(
+                Instant::now() < end,
+                "{what}: it is {last:?}\n{}",
+                fs::read_to_string(self.log()).unwrap_or_default()
+            );
+            last = module.map(|m| (m.state, m.colour, m.data, m.reason));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends every process of the machine at once, without a word to anybody.
+    pub fn kill(mut self) {
+        if let Some(init) = self.init() {
+            run(Command::new("kill").args(["-KILL", &init]));
+        }
+        // The namespace is gone when its first process has been taken in.
+        let _ = self.first.wait();
+    }
+}
+
+impl Drop for Machine<'_> {
+    fn drop(&mut self) {
+        if let Some(init) = self.init() {
+            let _ = Command::new("kill").args(["-KILL", &init]).output();
+        }
+        let _ = self.first.kill();
+        let _ = self.first.wait();
+    }
+}
+
+/// The lines of a file; none, if it is not there.
+pub fn lines(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
