@@ -247,7 +247,7 @@ fn foreign_certificate(stage: &mut Stage) -> Result<Told> {
     let identity = "/var/lib/tandem/identity";
     standby.host.must(&format!(
         "systemctl stop tandem.service 'tandem-mirror@*' && cp -a {identity} /root/identity && \
-         tandem --state-dir /root/foreign cluster init >/dev/null && \
+         tandem cluster init --offline /root/other /root/foreign >/dev/null && \
          cp /root/foreign/identity/certificate.der /root/foreign/identity/key.der {identity}/ && \
          systemctl start tandem.service"
     ))?;
@@ -272,7 +272,7 @@ fn foreign_certificate(stage: &mut Stage) -> Result<Told> {
     }
     standby.host.must(&format!(
         "systemctl stop tandem.service 'tandem-mirror@*'; cp -a /root/identity/. {identity}/ && \
-         rm -rf /root/identity /root/foreign && systemctl start tandem.service"
+         rm -rf /root/identity /root/other /root/foreign && systemctl start tandem.service"
     ))?;
     wait_for("the daemon", TAKEOVER_LIMIT, || Ok(standby.module().ok()))?;
     let _ = standby.command("start --no-wait");
