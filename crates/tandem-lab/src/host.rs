@@ -228,7 +228,11 @@ impl<'a> Host<'a> {
             .env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network")
             .args(["-q", "--boot", "--register=no", "--keep-unit"])
             .args(["--resolv-conf=off", "--timezone=off", "--link-journal=no"])
-            .args(["--capability=all", "--bind=/dev/fuse", "--console=read-only"])
+            .args([
+                "--capability=all",
+                "--bind=/dev/fuse",
+                "--console=read-only",
+            ])
             // A real server has no filter over its system calls.
             .arg("--system-call-filter=open_by_handle_at fanotify_init fanotify_mark @mount")
             .arg(format!("--directory={}", self.file("root").display()))

@@ -157,7 +157,7 @@ impl<'a> Node<'a> {
     pub fn configure(&self, text: &str) -> Result<()> {
         self.host
             .must(&format!(
-                "mkdir -p /etc/tandem && cat >{CONFIGURATION} <<'END'\n{text}\nEND"
+                "mkdir -p /etc/tandem && cat >{CONFIGURATION} <<'END'\n{text}\nEND\nsync"
             ))
             .map(drop)
     }
@@ -270,7 +270,7 @@ pub fn install_units(node: &Node<'_>, sabotage: Option<&str>) -> Result<()> {
         ))?;
     }
     node.host
-        .must("systemctl daemon-reload && systemctl enable tandem.service")
+        .must("systemctl daemon-reload && systemctl enable tandem.service && sync")
         .map(drop)
 }
 

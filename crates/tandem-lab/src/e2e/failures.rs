@@ -187,15 +187,16 @@ fn mirror_killed(stage: &mut Stage) -> Result<Told> {
     let before = postmaster(&trial.primary)?;
     let unit = format!("tandem-mirror@{MODULE}.service");
     kill(&trial.primary, &unit, "KILL")?;
+    wait_for("the database to be restarted", TAKEOVER_LIMIT, || {
+        let here = trial.primary.host.main_process(postgres::UNIT)?;
+        let there = trial.standby.host.main_process(postgres::UNIT)?;
+        Ok((here.is_some_and(|pid| pid != before) || there.is_some()).then_some(()))
+    })?;
     trial.rows_flow().context("after the mirror was killed")?;
     let outage = trial.client.journal()?.outage();
     trial
         .told
         .push(format!("{:.2} s without the mirror", outage.as_secs_f64()));
-    if trial.primary.module()?.state != "SECOND" {
-        let after = postmaster(&trial.primary)?;
-        ensure!(after != before, "the database was not restarted");
-    }
     trial.primary.host.power_off()?;
     // The standby takes over if the record says that it is in sync. Otherwise nobody serves until
     // the primary is back; either way nothing acknowledged is missing.

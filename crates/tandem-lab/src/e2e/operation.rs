@@ -6,6 +6,7 @@ use super::{Case, Told};
 use crate::postgres;
 use crate::product::{RESYNCHRONISATION_LIMIT, TAKEOVER_LIMIT};
 use crate::shell::run;
+use crate::wait::wait_for;
 use crate::watch::{Seen, Watcher};
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
@@ -35,9 +36,11 @@ fn database_killed(stage: &mut Stage) -> Result<Told> {
     let host = &trial.primary.host;
     let before = host.main_process(postgres::UNIT)?.context("it runs")?;
     run(&format!("kill -KILL {before}"))?;
+    wait_for("the database to be restarted here", TAKEOVER_LIMIT, || {
+        let now = host.main_process(postgres::UNIT)?;
+        Ok(now.filter(|pid| *pid != before))
+    })?;
     trial.rows_flow()?;
-    let after = host.main_process(postgres::UNIT)?;
-    ensure!(after.is_some_and(|pid| pid != before), "not restarted here");
     trial
         .primary
         .wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
@@ -86,7 +89,7 @@ fn stop_and_start(stage: &mut Stage) -> Result<Told> {
         Watcher::start(lab, &trial.standby.host)?,
     ];
     for watcher in &watchers {
-        crate::wait::wait_for("the watcher to see something", TAKEOVER_LIMIT, || {
+        wait_for("the watcher to see something", TAKEOVER_LIMIT, || {
             Ok((!watcher.seen()?.is_empty()).then_some(()))
         })?;
     }
