@@ -60,6 +60,8 @@ enum LinkError {
     Version(u16, u16),
     #[error("the peer asks for number {0}, which is not held any more")]
     NotHeld(u64),
+    #[error("the peer has to be compared, but the record says that it is in sync")]
+    StillInSync,
     #[error("the peer could not apply number {}: {}", .0.sequence, .0.reason)]
     ApplyFailed(ApplyFailed),
 }
@@ -121,7 +123,10 @@ impl Link {
             return Err(LinkError::Version(hello.version_min, hello.version));
         }
         match decode(&expect(receiver, FrameKind::Welcome)?)? {
-            Welcome::Compare { secret } => Ok(self.source.begin_compare(sender.clone(), secret)),
+            Welcome::Compare { secret } => {
+                let begun = self.source.begin_compare(sender.clone(), secret);
+                begun.ok_or(LinkError::StillInSync)
+            }
             Welcome::Replay { from } => {
                 let resumed = self.source.resume(sender.clone(), from);
                 resumed.ok_or(LinkError::NotHeld(from))

@@ -100,7 +100,7 @@ pub enum PeerAtBeginning {
     /// The record says that it is not in sync: the gate is open.
     Out,
     /// The record says that it is in sync: the gate is shut from the first write on. Nobody can
-    /// prove that it is equal, so it is compared first.
+    /// prove that it is equal, so it has to be recorded out, and compared.
     InSync,
     /// In sync, and this copy ended cleanly at the beginning's position. A peer that did so too
     /// goes on from there.
@@ -170,6 +170,8 @@ struct State {
     said: Instant,
     ping_due: bool,
     stalled: bool,
+    /// The follower has to be compared, which must not begin behind a shut gate.
+    outdated: bool,
     /// The number of the checkpoint that ends this service: none is given after it.
     draining: Option<u64>,
     alone_bytes: u64,
@@ -343,6 +345,7 @@ impl Source {
                 said: now,
                 ping_due: false,
                 stalled: false,
+                outdated: false,
                 draining: None,
                 alone_bytes: 0,
                 alone_since: None,
@@ -612,21 +615,30 @@ impl Source {
     }
 
     /// The follower wants everything compared: begins a session.
-    pub fn begin_compare(&self, sender: FrameSender, secret: [u8; 32]) -> u64 {
+    ///
+    /// Not behind a shut gate: `None`. The record says that the follower is in sync, so it may be
+    /// promoted at any moment, and a copy that is half compared is one that never existed. The
+    /// stall is reported at once instead; the daemon records the peer out and releases it, and the
+    /// comparison begins at the next connection.
+    pub fn begin_compare(&self, sender: FrameSender, secret: [u8; 32]) -> Option<u64> {
         let mut state = self.lock();
+        if state.gate == Gate::Shut {
+            let was = std::mem::replace(&mut state.outdated, true);
+            drop(state);
+            if !was {
+                tracing::warn!("the peer's copy has to be compared: it must be recorded out first");
+            }
+            self.tick();
+            return None;
+        }
         let now = sys::now();
         state.sessions += 1;
         let id = state.sessions;
         let base = state.last;
         state.session = Some(Session::new(id, Phase::Comparing, secret, base, now));
-        if state.gate == Gate::Provisional {
-            state.gate = Gate::Open;
-        }
-        let gated = state.gate == Gate::Shut;
+        state.gate = Gate::Open;
         for pending in state.pending.values_mut() {
-            if pending.need != Need::Nothing {
-                pending.need = if gated { Need::Level } else { Need::Nothing };
-            }
+            pending.need = Need::Nothing;
         }
         self.complete.store(0, Ordering::SeqCst);
         self.session.store(id, Ordering::SeqCst);
@@ -635,7 +647,7 @@ impl Source {
         self.advance.notify_all();
         self.settle(state);
         (self.changed)();
-        link
+        Some(link)
     }
 
     /// The follower goes on from `from`: sends what it misses. `None` where that is not held.
@@ -859,6 +871,7 @@ impl Source {
         state.gate = Gate::Open;
         state.unlink();
         state.stalled = false;
+        state.outdated = false;
         for pending in state.pending.values_mut() {
             pending.need = Need::Nothing;
         }
@@ -1008,7 +1021,13 @@ impl Source {
             .map(|pending| now.since(pending.since))
             .max()
             .unwrap_or_default();
-        let stalled = state.gate != Gate::Open && (waiting > limit || silence > limit);
+        let unmoved = self.is_congested()
+            && state
+                .session
+                .as_ref()
+                .is_some_and(|session| now.since(session.moved) > limit);
+        let late = waiting > limit || silence > limit || unmoved || state.outdated;
+        let stalled = state.gate != Gate::Open && late;
         let was = std::mem::replace(&mut state.stalled, stalled);
         if stalled && !was {
             tracing::warn!(
@@ -1028,12 +1047,7 @@ impl Source {
             state.ping_due = true;
             self.work.notify_one();
         }
-        let stuck = state.gate == Gate::Open
-            && self.is_congested()
-            && state
-                .session
-                .as_ref()
-                .is_some_and(|s| now.since(s.moved) > limit);
+        let stuck = state.gate == Gate::Open && unmoved;
         if stuck {
             self.end_session(
                 guard,
