@@ -44,30 +44,32 @@ mod wait;
 
 use std::process::ExitCode;
 use std::time::Duration;
+use tandem_daemon::config::parse_duration;
 
 /// `tandem demo`
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoOptions {
-    /// Removes what a demonstration left running (`KEEP=1`), and the logs of one that failed.
+    /// Removes what a demonstration left running (`KEEP=1`), and the logs of one that failed
     #[arg(long)]
     clean: bool,
-    /// Shortens the quiet parts of the show.
+    /// Shortens the quiet parts of the show
     #[arg(long)]
     fast: bool,
-    /// Silence of the primary after which the standby takes over, in milliseconds.
-    #[arg(long, default_value = "1000", value_name = "MS", value_parser = milliseconds)]
+    /// Silence of the primary after which the standby takes over. With less than the default a slow
+    /// disk is soon taken for a standby that does not answer
+    #[arg(long, default_value = "2s", value_name = "DURATION", value_parser = duration)]
     takeover_after: Duration,
     /// Without Tandem: one node, its power cut, its return. Shows what the equipment does alone.
     #[arg(long, hide = true)]
     plain: bool,
-    /// A deliberate defect of the mirrors.
+    /// A deliberate defect of the mirrors
     #[cfg(feature = "sabotage")]
     #[arg(long, value_parser = ["early-ack"])]
     sabotage: Option<String>,
 }
 
-fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
-    text.parse().map(Duration::from_millis)
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
 }
 
 impl DemoOptions {

@@ -187,7 +187,7 @@ impl<'a> Show<'a> {
             "the client writes through {VIRTUAL_ADDRESS} while node2 is synchronised"
         ));
         operator::command(two, &["second"])?;
-        self.wait_until_uptodate(Roles::FIRST, RESYNCHRONISATION_LIMIT)?;
+        self.see_uptodate(Roles::FIRST, RESYNCHRONISATION_LIMIT)?;
         wait::pause(self.plan.quiet)?;
         Ok(client)
     }
@@ -195,7 +195,10 @@ impl<'a> Show<'a> {
     /// Cuts the primary's power, and gives the moment.
     fn cut_power(&self, primary: Node, client: &Client) -> Result<Instant> {
         let number = primary.number();
+        // Under load the primary may have gone on alone in the quiet part. What it acknowledged
+        // since then is nowhere else, and no standby may take over from it.
         client.served_after(Instant::now(), "both nodes were uptodate")?;
+        self.wait_until_uptodate(Roles::FIRST, RESYNCHRONISATION_LIMIT)?;
         self.screen.begin(&format!(
             "the power of node{number} is cut, {} events in",
             grouped(client.journal().acknowledged.len())
@@ -220,7 +223,7 @@ impl<'a> Show<'a> {
             serving.number()
         ));
         operator::command(returned, &["start"])?;
-        self.wait_until_uptodate(roles, RESYNCHRONISATION_LIMIT)?;
+        self.see_uptodate(roles, RESYNCHRONISATION_LIMIT)?;
         wait::pause(self.plan.quiet)
     }
 
@@ -231,7 +234,7 @@ impl<'a> Show<'a> {
         let swap = Instant::now();
         operator::command(asked, &["swap"])?;
         let outage = client.served_after(swap, "the swap")?;
-        self.wait_until_uptodate(roles.swapped(), ROLES_LIMIT)?;
+        self.see_uptodate(roles.swapped(), ROLES_LIMIT)?;
         self.screen.say(&format!(
             "node{} serves again after {}",
             roles.standby,
@@ -264,7 +267,13 @@ impl<'a> Show<'a> {
                 first.describe(),
                 second.describe()
             ))
-        })?;
+        })
+    }
+
+    /// As [`Self::wait_until_uptodate`], and tells it.
+    fn see_uptodate(&self, roles: Roles, limit: Duration) -> Result<()> {
+        self.wait_until_uptodate(roles, limit)?;
+        let Roles { primary, standby } = roles;
         self.screen.say(&format!(
             "node{primary} is PRIM, node{standby} is SECOND, both uptodate"
         ));
@@ -298,7 +307,7 @@ impl<'a> Show<'a> {
         for node in [&one, &two] {
             operator::command(node, &["start"])?;
         }
-        self.wait_until_uptodate(Roles::FIRST, RESYNCHRONISATION_LIMIT)?;
+        self.see_uptodate(Roles::FIRST, RESYNCHRONISATION_LIMIT)?;
         let doors = forward::open([&one, &two])?;
         one.keep()?;
         two.keep()?;
