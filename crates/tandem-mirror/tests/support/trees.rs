@@ -250,7 +250,7 @@ pub fn change(top: &Path, random: &mut Random, changes: Changes) -> &'static str
         .expect("the top at least");
     let new = directory.join(format!("n{}", random.below(12)));
     let file = random.pick(&files).cloned();
-    let (act, outcome) = match random.below(26) {
+    let (act, outcome) = match random.below(30) {
         0 => ("create directory", fs::create_dir(&new)),
         1..=3 => (
             "create",
@@ -347,6 +347,10 @@ pub fn change(top: &Path, random: &mut Random, changes: Changes) -> &'static str
             "attribute",
             on(&random.pick(&any).cloned(), |path| attribute(path, random)),
         ),
+        25 => ("map", on(&file, |file| map(file, random))),
+        26 => ("unnamed", unnamed(&directory, &new, random)),
+        27 => ("write unlinked", unlinked(&new, random)),
+        28 => ("write direct", on(&file, |file| direct(file, random))),
         _ => (
             "save by rename",
             on(&file, |file| {
@@ -414,6 +418,87 @@ fn write(file: &Path, random: &mut Random) -> io::Result<()> {
         1 => file.sync_data(),
         _ => Ok(()),
     }
+}
+
+/// Stores through a shared mapping, and syncs it now and then.
+fn map(file: &Path, random: &mut Random) -> io::Result<()> {
+    use rustix::mm::{MapFlags, MsyncFlags, ProtFlags, mmap, msync, munmap};
+    let opened = OpenOptions::new().read(true).write(true).open(file)?;
+    let length = opened.metadata()?.len() as usize;
+    if length == 0 {
+        return Ok(());
+    }
+    let (read, write) = (ProtFlags::READ, ProtFlags::WRITE);
+    let bytes = random.bytes(random_length(length));
+    let at = random.below((length - bytes.len() + 1) as u64) as usize;
+    // SAFETY: the mapping is as long as the file, which nobody shortens meanwhile, and is unmapped
+    // before this returns.
+    unsafe {
+        let start = mmap(
+            std::ptr::null_mut(),
+            length,
+            read | write,
+            MapFlags::SHARED,
+            &opened,
+            0,
+        )?;
+        let target = start.cast::<u8>().add(at);
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
+        let synced = msync(start, length, MsyncFlags::SYNC);
+        munmap(start, length)?;
+        Ok(synced?)
+    }
+}
+
+fn random_length(bound: usize) -> u64 {
+    bound.min(10_000) as u64
+}
+
+/// A file that gets its name after its contents.
+fn unnamed(directory: &Path, new: &Path, random: &mut Random) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+    let flags = OFlags::TMPFILE | OFlags::RDWR;
+    let file = File::from(open(directory, flags, Mode::RUSR | Mode::WUSR)?);
+    let length = random.below(30_000);
+    file.write_all_at(&random.bytes(length), random.below(10_000))?;
+    if random.below(2) == 0 {
+        file.sync_all()?;
+    }
+    linkat(&file, "", CWD, new, AtFlags::EMPTY_PATH)?;
+    file.write_all_at(b"after the link", 0)
+}
+
+/// A file that is used after its name is gone.
+fn unlinked(new: &Path, random: &mut Random) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).open(new)?;
+    let length = random.below(30_000);
+    file.write_all_at(&random.bytes(length), 0)?;
+    fs::remove_file(new)?;
+    let bytes = random.bytes(length);
+    file.write_all_at(&bytes, 100)?;
+    file.sync_all()?;
+    let mut read = vec![0; bytes.len()];
+    file.read_exact_at(&mut read, 100)?;
+    assert!(
+        read == bytes,
+        "what was written to an unlinked file is there"
+    );
+    Ok(())
+}
+
+/// Writes around the page cache, as MariaDB does.
+fn direct(file: &Path, random: &mut Random) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(file)?;
+    let buffer = random.bytes(4096 * 5);
+    let start = buffer.as_ptr().align_offset(4096);
+    let pages = 4096 * (1 + random.below(4)) as usize;
+    let page = 4096 * random.below(40);
+    file.write_all_at(&buffer[start..][..pages.min(4096 * 4)], page)
 }
 
 fn punch(file: &Path, random: &mut Random) -> io::Result<()> {
