@@ -105,6 +105,8 @@ pub struct FollowerStatus {
     pub level: bool,
     /// Whether nothing was heard of the source for the stall limit.
     pub stalled: bool,
+    /// Whether streams are accepted: not any more once a seal was begun, however it ended.
+    pub accepting: bool,
     /// Whether everything received is applied and synced, and nothing more is accepted.
     pub sealed: bool,
     /// What is broken.

@@ -216,8 +216,10 @@ impl Roles {
                 epoch: followed,
                 follower,
             } => {
-                if *followed == epoch {
-                    return Ok(follower.status().applied);
+                let status = follower.status();
+                // One that could not be sealed accepts nothing any more: begun anew.
+                if *followed == epoch && status.accepting {
+                    return Ok(status.applied);
                 }
                 Some(follower.clone())
             }

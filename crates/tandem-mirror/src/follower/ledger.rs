@@ -207,6 +207,7 @@ pub(super) struct State {
     fault: Option<Fault>,
     heard: Instant,
     stalled: bool,
+    refused: String,
 }
 
 struct Fault {
@@ -238,6 +239,7 @@ impl Ledger {
                 fault: None,
                 heard: now,
                 stalled: false,
+                refused: String::new(),
             }),
             clock: now,
             applying_since: AtomicU64::new(0),
@@ -253,6 +255,14 @@ impl Ledger {
     pub(super) fn notify(&self) {
         // Full: it was told already and has not looked yet.
         let _ = self.channels.changed.try_send(());
+    }
+
+    /// Whether a refusal is another one than the last: the source comes again five times a second.
+    pub(super) fn is_news(&self, reason: &str) -> bool {
+        let mut state = self.lock();
+        let news = state.refused != reason;
+        reason.clone_into(&mut state.refused);
+        news
     }
 
     /// Hands a daemon message on; dropped where nobody takes them.
@@ -412,6 +422,7 @@ impl Ledger {
             comparing: state.session.is_some() && !level,
             level,
             stalled: state.stalled,
+            accepting: state.phase == Phase::Following,
             sealed: state.phase == Phase::Sealed,
             fault: state.fault.as_ref().map(|fault| fault.what.clone()),
             received: number(|stream| &stream.received),

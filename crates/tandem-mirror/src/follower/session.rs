@@ -59,7 +59,9 @@ impl Connection {
                     self.leave(&admitted);
                 }
                 Err(reason) => {
-                    tracing::info!(address = %self.address, reason, "stream refused");
+                    if self.ledger.is_news(&reason) {
+                        tracing::info!(address = %self.address, reason, "stream refused");
+                    }
                     self.refuse(hello.epoch, reason);
                     self.farewell();
                 }

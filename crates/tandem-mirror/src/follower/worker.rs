@@ -28,6 +28,8 @@ pub(super) struct Worker {
     synchroniser: Synchroniser,
     replica: Replica,
     stream: Option<Arc<Stream>>,
+    /// Nothing is applied any more, whatever a session that does not end still brings.
+    sealed: bool,
     reported: Instant,
     unflushed_bytes: u64,
 }
@@ -44,6 +46,7 @@ impl Worker {
             synchroniser,
             replica: Replica::new(&ledger.volumes),
             stream: None,
+            sealed: false,
             reported: Instant::now(),
             unflushed_bytes: 0,
         }
@@ -84,6 +87,9 @@ impl Worker {
     }
 
     fn begin(&mut self, stream: Arc<Stream>, beginning: Beginning) {
+        if self.sealed {
+            return;
+        }
         self.unflushed_bytes = 0;
         let begun = match beginning {
             Beginning::Resumed => Ok(()),
@@ -102,6 +108,9 @@ impl Worker {
             // After a failure nothing of the stream is applied any more.
             return;
         };
+        if self.sealed {
+            return;
+        }
         match self.apply(&stream, sequence, work) {
             Ok(()) => stream.applied.store(sequence, Ordering::Release),
             Err(fault) => return self.ledger.fail(&stream, sequence, fault),
@@ -214,6 +223,7 @@ impl Worker {
 
     fn seal(&mut self, reply: &Sender<Result<u64, FollowerError>>) {
         self.end();
+        self.sealed = true;
         self.synchroniser.finish();
         // The asker may have given up; the copy is sealed all the same.
         let _ = reply.send(self.complete());
