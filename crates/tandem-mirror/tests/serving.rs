@@ -555,3 +555,75 @@ os.close(fd)
     assert_eq!(appended, "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
     one.assert_no_error();
 }
+
+#[test]
+fn lists_of_permissions_are_kept_inherited_and_checked() {
+    if !ready("lists_of_permissions_are_kept_inherited_and_checked") {
+        return;
+    }
+    let (mut one, _) = pair();
+    one.start();
+    one.serve(1, 7, false);
+    let script = r#"
+import os, stat, struct, sys
+base = sys.argv[1]
+def acl(*entries):
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in entries)
+USER_OBJ, USER, GROUP_OBJ, MASK, OTHER, NONE = 1, 2, 4, 16, 32, 0xffffffff
+rules = acl((USER_OBJ, 7, NONE), (USER, 6, 65534), (GROUP_OBJ, 0, NONE), (MASK, 7, NONE), (OTHER, 0, NONE))
+os.chmod(base, 0o755)
+os.mkdir(base + "/shared", 0o700)
+os.setxattr(base + "/shared", "system.posix_acl_default", rules)
+os.setxattr(base + "/shared", "system.posix_acl_access",
+    acl((USER_OBJ, 7, NONE), (USER, 7, 65534), (GROUP_OBJ, 0, NONE), (MASK, 7, NONE), (OTHER, 0, NONE)))
+os.umask(0o077)
+fd = os.open(base + "/shared/file", os.O_CREAT | os.O_RDWR, 0o666)
+os.write(fd, b"readable")
+os.close(fd)
+# A default list takes the place of the mask.
+assert stat.S_IMODE(os.stat(base + "/shared/file").st_mode) == 0o660, oct(os.stat(base + "/shared/file").st_mode)
+assert os.getxattr(base + "/shared/file", "system.posix_acl_access")
+os.mkdir(base + "/shared/sub", 0o777)
+assert os.getxattr(base + "/shared/sub", "system.posix_acl_default") == rules
+fd = os.open(base + "/plain", os.O_CREAT | os.O_RDWR, 0o666)
+assert stat.S_IMODE(os.stat(base + "/plain").st_mode) == 0o600
+try:
+    os.open(base, os.O_TMPFILE | os.O_RDWR, 0o600)
+    raise AssertionError("not offered")
+except OSError as error:
+    assert error.errno == 95, error
+pid = os.fork()
+if pid == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+    ok = open(base + "/shared/file").read() == "readable"
+    os._exit(0 if ok else 1)
+assert os.waitpid(pid, 0)[1] == 0, "the named user may read"
+pid = os.fork()
+if pid == 0:
+    os.setgroups([]); os.setgid(65533); os.setuid(65533)
+    try:
+        open(base + "/shared/file").read()
+        os._exit(1)
+    except PermissionError:
+        os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0, "another may not"
+"#;
+    let output = Process::new("python3")
+        .args(["-c", script])
+        .arg(one.path())
+        .output();
+    let output = output.expect("run python3");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    // Asks for the time of creation, which FUSE of this version does not know.
+    let output = Process::new("stat")
+        .arg(one.path().join("plain"))
+        .output()
+        .expect("run stat");
+    assert!(output.status.success(), "{output:?}");
+    fs::write(one.path().join("still"), "served").expect("write");
+    one.assert_no_error();
+}

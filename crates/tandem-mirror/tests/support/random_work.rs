@@ -178,6 +178,36 @@ impl Worker {
                 let path = self.name();
                 Ok(raw::setxattr(path, name, &value, raw::XattrFlags::empty())?)
             }
+            87 if self.random.below(2) == 0 => {
+                // Inherited by what is created below.
+                let entry = |tag: u16, allowed: u16, id: u32| {
+                    let mut bytes = tag.to_le_bytes().to_vec();
+                    bytes.extend(allowed.to_le_bytes());
+                    bytes.extend(id.to_le_bytes());
+                    bytes
+                };
+                let nobody = u32::MAX;
+                let user = self.random.below(5) as u32;
+                let mut list = 2u32.to_le_bytes().to_vec();
+                for (tag, allowed, id) in [
+                    (1, 7, nobody),
+                    (2, 6, user),
+                    (4, 5, nobody),
+                    (16, 7, nobody),
+                    (32, 1, nobody),
+                ] {
+                    list.extend(entry(tag, allowed, id));
+                }
+                let path = self.directory();
+                if path == self.top {
+                    return Ok(());
+                }
+                let name = match self.random.below(2) {
+                    0 => "system.posix_acl_default",
+                    _ => "system.posix_acl_access",
+                };
+                Ok(raw::setxattr(path, name, &list, raw::XattrFlags::empty())?)
+            }
             87 => {
                 let name = format!("user.x{}", self.random.below(3));
                 Ok(raw::removexattr(self.name(), name)?)
