@@ -17,7 +17,7 @@ use crate::mirror_link::MirrorLink;
 use crate::mirror_process::{MirrorProcess, Starter};
 use crate::networks::{Network, NetworkError};
 use crate::reactor::{self, Entrance, Input, Inputs, Output, Reactor, Work};
-use crate::services::{self, CHECKER_COMMAND, Runner};
+use crate::services::{self, CHECKER_COMMAND, Runner, services_config};
 use crate::snapshot::Decision;
 use crate::state_writer;
 use std::io;
@@ -28,6 +28,7 @@ use std::time::Duration;
 use tandem_core::event::Boot;
 use tandem_core::{Answer, Config, Durable, Event, Node};
 use tandem_host::address::{Address, AddressConfig};
+use tandem_host::setup::{Place, SetUp};
 use tandem_host::state::{StateError, StateFile};
 use tandem_host::systemd::{self, Systemd};
 use tandem_host::{clock, memory};
@@ -292,6 +293,7 @@ impl Rest {
         };
         self.start_links(outgoing, &commands);
         self.start_api(&commands);
+        self.prevent_starts();
         let hands = self.start_hands(&hub);
         let desk = Desk {
             hub,
@@ -357,6 +359,23 @@ impl Rest {
         let tcp = api.clone();
         tokio::spawn(async move { tcp.serve_tcp(everywhere, &token).await });
         tokio::spawn(api.serve_local(local_socket(&self.settings.runtime_dir)));
+    }
+
+    /// Units of the module must not run on the plain directory: their drop-ins say so.
+    fn prevent_starts(&self) {
+        if !systemd::is_present() {
+            return;
+        }
+        let module = &self.configuration.modules[0];
+        let set_up = SetUp::new(services_config(module, &self.settings.runtime_dir));
+        tokio::spawn(async move {
+            if let Err(error) = set_up.install_dropins(Place::Persistent).await {
+                tracing::error!(
+                    "the units of the application may start on the plain directory: {}",
+                    crate::report(&error)
+                );
+            }
+        });
     }
 
     fn start_hands(&self, hub: &Hub) -> Hands {

@@ -232,9 +232,8 @@ impl Identity {
         )?;
         files::create(&directory.join("key.der"), SECRET, &self.key_der)?;
         files::create(&directory.join("secret"), SECRET, &self.secret)?;
-        match &self.peer_der {
-            Some(peer) => files::create(&directory.join("peer.der"), PUBLIC, peer)?,
-            None => {}
+        if let Some(peer) = &self.peer_der {
+            files::create(&directory.join("peer.der"), PUBLIC, peer)?;
         }
         files::sync_parent(&directory.join("node.toml"))
     }

@@ -75,6 +75,8 @@ pub enum Verb {
         #[arg(long)]
         module: String,
     },
+    /// Makes the directories of all volumes read-only until a node serves (at boot)
+    Guard,
     /// Shows both nodes
     Status(StatusOptions),
     /// Starts a node; it picks its role by itself

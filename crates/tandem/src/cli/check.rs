@@ -1,18 +1,22 @@
 //! `tandem config check`
 
-use super::Exit;
 use super::arguments::Places;
+use super::{Exit, volumes};
+use tandem_daemon::config::Configuration;
 use tandem_daemon::report;
 
 /// Says everything that is wrong, and changes nothing.
 pub async fn run(places: &Places) -> Exit {
-    let findings = match tandem_daemon::check::check(&places.settings()).await {
+    let mut findings = match tandem_daemon::check::check(&places.settings()).await {
         Ok(findings) => findings,
         Err(error) => {
             eprintln!("{}", report(&error));
             return Exit::Failed;
         }
     };
+    if let Ok(configuration) = Configuration::read(&places.config) {
+        findings.extend(volumes::check(&configuration));
+    }
     for finding in &findings {
         eprintln!("{}", finding.what);
         eprintln!("  = remedy: {}", finding.remedy);

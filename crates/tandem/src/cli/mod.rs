@@ -9,14 +9,20 @@ mod cluster;
 mod command;
 mod mirror;
 mod status;
+mod volumes;
 
 pub use arguments::{Arguments, Top};
 
 use arguments::{ClusterVerb, ConfigVerb, Places, Verb};
 use std::process::ExitCode;
+use std::time::Duration;
 use tandem_daemon::client::ClientError;
 use tandem_daemon::report;
 use tracing_subscriber::EnvFilter;
+
+/// How long a daemon that cannot run keeps the service manager, which restarts it within
+/// milliseconds, from doing that again.
+const RESTART_PAUSE: Duration = Duration::from_secs(2);
 
 /// How a command line ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +55,10 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
             log_to_stderr();
             mirror::run(places, &module)
         }
+        Verb::Guard => {
+            log_to_stderr();
+            volumes::guard(places)
+        }
         Verb::Status(options) => asynchronously(status::run(places, &options)),
         Verb::Start(options) => asynchronously(command::start(places, &options)),
         Verb::Stop(options) => asynchronously(command::stop(places, &options)),
@@ -80,6 +90,10 @@ fn daemon(places: &Places) -> Exit {
         Ok(()) => Exit::Done,
         Err(error) => {
             tracing::error!("the daemon does not run: {}", report(&error));
+            // Whatever is wrong takes a person; a log full of it does not help.
+            if std::env::var_os("INVOCATION_ID").is_some() {
+                std::thread::sleep(RESTART_PAUSE);
+            }
             Exit::Failed
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! Everything lies below one temporary directory and ends with its owner.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -162,6 +163,7 @@ impl Stage {
             stage: self,
             number,
             first,
+            daemon: RefCell::new(None),
         };
         until("a machine boots", || {
             let ended = machine.first.try_wait().expect("a child");
@@ -186,14 +188,13 @@ pub struct Machine<'a> {
     stage: &'a Stage,
     number: u8,
     first: Child,
+    daemon: RefCell<Option<Child>>,
 }
 
 impl Machine<'_> {
     /// The id of the machine's first process, as this test sees it.
     fn init(&self) -> Option<String> {
-        let children = format!("/proc/{0}/task/{0}/children", self.first.id());
-        let children = fs::read_to_string(children).ok()?;
-        children.split_whitespace().next().map(str::to_owned)
+        child_of(&self.first)
     }
 
     /// A command on this machine.
@@ -237,15 +238,25 @@ impl Machine<'_> {
     }
 
     /// Starts the daemon.
-    pub fn start_daemon(&self) -> Child {
+    pub fn start_daemon(&self) {
         let mut log = fs::OpenOptions::new();
         let log = log.create(true).append(true).open(self.log());
         let log = log.expect("a temporary directory");
-        (self.tandem(&["daemon"]))
+        let daemon = (self.tandem(&["daemon"]))
             .stdout(log.try_clone().expect("a file"))
             .stderr(log)
             .spawn()
-            .expect("the binary is built")
+            .expect("the binary is built");
+        *self.daemon.borrow_mut() = Some(daemon);
+    }
+
+    /// Ends the daemon without a word, and nothing else.
+    pub fn kill_daemon(&self) {
+        let mut daemon = self.daemon.borrow_mut().take().expect("it was started");
+        // What was started is nsenter; the daemon is its child in the machine.
+        let pid = until("the daemon's process", || child_of(&daemon));
+        run(Command::new("kill").args(["-KILL", &pid]));
+        daemon.wait().expect("a child");
     }
 
     /// The module on this node, as its daemon says: state, colour, data, reason.
@@ -299,7 +310,17 @@ impl Drop for Machine<'_> {
         }
         let _ = self.first.kill();
         let _ = self.first.wait();
+        if let Some(mut daemon) = self.daemon.borrow_mut().take() {
+            let _ = daemon.wait();
+        }
     }
+}
+
+/// The first process that a process has started.
+fn child_of(process: &Child) -> Option<String> {
+    let children = format!("/proc/{0}/task/{0}/children", process.id());
+    let children = fs::read_to_string(children).ok()?;
+    children.split_whitespace().next().map(str::to_owned)
 }
 
 /// The lines of a file; none, if it is not there.
