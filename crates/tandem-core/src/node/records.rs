@@ -202,11 +202,10 @@ impl Node {
         let Some(message) = self.contact.latest() else {
             return;
         };
-        // What it said before it fell silent was looked at when it came.
-        if self
-            .contact
-            .silent_for(self.now, self.config.takeover_after)
-        {
+        // What it said before it fell silent was looked at when it came. A peer that speaks and
+        // fails is answered all the same: its mirror may hang for want of this very vote.
+        let heard = self.contact.heard();
+        if heard.is_none_or(|at| self.now.since(at) >= self.config.takeover_after) {
             return;
         }
         let theirs = message.record.clone();
