@@ -90,9 +90,13 @@ impl World {
     pub(crate) fn generation_begins(&mut self, node: NodeId, generation: GenerationId) {
         let host = &self.hosts[place(node)];
         let label = host.volume.label.generation;
+        let record = host.durable.record.as_ref();
+        let declared: Vec<GenerationId> = record
+            .map(|r| r.lineage.ancestors.iter().map(|a| a.id).collect())
+            .unwrap_or_default();
         let finding = self
             .truth
-            .generation_begins(generation, label, &host.volume.page);
+            .generation_begins(generation, label, &declared, &host.volume.page);
         self.finding(finding);
         self.truth.term_goes_on(node, generation);
         self.hosts[place(node)].volume.is_of(generation);
@@ -359,7 +363,12 @@ impl World {
         if shown.data != DataState::Uptodate || forced {
             return;
         }
-        let recorded = shown.record.map(|r| r.lineage.current);
+        // The newest generation of its record that anybody served.
+        let recorded = shown.record.and_then(|r| {
+            core::iter::once(r.lineage.current)
+                .chain(r.lineage.ancestors.iter().map(|a| a.id))
+                .find(|g| self.truth.required(*g).is_some())
+        });
         let lacks = self
             .truth
             .uptodate(recorded, host.volume.label.generation, &host.volume.page);

@@ -164,13 +164,21 @@ impl Truth {
         &mut self,
         generation: GenerationId,
         label: Option<GenerationId>,
+        declared: &[GenerationId],
         page: &Content,
     ) -> Finding {
         let forced = self.births.get(&generation).is_some_and(|b| b.forced);
         if let Some(line) = self.lines.get(&generation) {
             return missing(&line.required, page, "what its generation acknowledged");
         }
-        let parent = label.filter(|l| self.lines.contains_key(l) && *l != generation);
+        // A copy that was level for a moment in a line that went on alone does not belong to it: the
+        // record says from where its new line grows. The line left beside it needs an excuse.
+        let known = |l: &GenerationId| self.lines.contains_key(l) && *l != generation;
+        let older = declared.iter().copied().find(|g| known(g));
+        let parent = label
+            .filter(|l| known(l) && declared.contains(l))
+            .or(older)
+            .or(label.filter(known));
         let mut required = parent
             .and_then(|p| self.lines.get(&p))
             .map(|line| line.required.clone())
