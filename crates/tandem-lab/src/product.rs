@@ -255,7 +255,11 @@ pub fn install(lab: &Lab) -> Result<()> {
 /// A unit is missing or the daemon does not start.
 pub fn install_units(node: &Node<'_>, sabotage: Option<&str>) -> Result<()> {
     let packaging = workspace().join("packaging");
-    for name in ["tandem.service", "tandem-mirror@.service"] {
+    for name in [
+        "tandem.service",
+        "tandem-mirror@.service",
+        "tandem-guard.service",
+    ] {
         let file = packaging.join(name);
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         node.host.must(&format!(
