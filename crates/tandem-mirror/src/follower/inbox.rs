@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use tandem_wire::stream::Operation;
@@ -86,11 +87,15 @@ impl Inbox {
         self.changed.notify_all();
     }
 
-    /// Waits for entries and takes some of them. Their bytes count until [`Self::done`].
-    pub(super) fn take(&self) -> (Vec<Work>, usize) {
+    /// Waits for entries, at most for `limit`, and takes some of them. Their bytes count until
+    /// [`Self::done`].
+    pub(super) fn take(&self, limit: Duration) -> (Vec<Work>, usize) {
         let mut entries = self.lock();
-        while entries.queue.is_empty() {
-            entries = self.wait(entries);
+        if entries.queue.is_empty() {
+            let waited = (self.changed)
+                .wait_timeout_while(entries, limit, |entries| entries.queue.is_empty())
+                .unwrap_or_else(PoisonError::into_inner);
+            entries = waited.0;
         }
         let many = entries.queue.len().min(BATCH_MAX);
         let mut bytes = 0;

@@ -21,6 +21,9 @@ const REPORT_EVERY: Duration = Duration::from_millis(5);
 /// The disk is kept busy after this many bytes written, so that the sync at the end of a
 /// comparison, and that of a seal, for which the application waits, find little.
 const FLUSH_BYTES: u64 = 32 << 20;
+/// Deferred times are set this often, also when nothing comes: a standby that only waits shows the
+/// times of its primary.
+const SETTLE_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
     ledger: Arc<Ledger>,
@@ -31,6 +34,7 @@ pub(super) struct Worker {
     /// Nothing is applied any more, whatever a session that does not end still brings.
     sealed: bool,
     reported: Instant,
+    settled: Instant,
     unflushed_bytes: u64,
 }
 
@@ -48,13 +52,14 @@ impl Worker {
             stream: None,
             sealed: false,
             reported: Instant::now(),
+            settled: Instant::now(),
             unflushed_bytes: 0,
         }
     }
 
     pub(super) fn run(mut self) {
         loop {
-            let (batch, bytes) = self.inbox.take();
+            let (batch, bytes) = self.inbox.take(SETTLE_EVERY);
             self.mark_busy();
             let mut numbered = false;
             for work in batch {
@@ -68,10 +73,14 @@ impl Worker {
                         numbered = true;
                         self.apply_next(frame.header.sequence.get(), work);
                     }
-                    Work::End => self.end(),
+                    Work::End => self.settle(),
                     Work::Seal(reply) => self.seal(&reply),
                     Work::Stop => return,
                 }
+            }
+            if self.settled.elapsed() >= SETTLE_EVERY {
+                self.settle();
+                self.settled = Instant::now();
             }
             self.inbox.done(bytes);
             self.ledger.applying_since.store(0, Ordering::Release);
@@ -210,8 +219,8 @@ impl Worker {
             .map_err(|error| fault_of(&error))
     }
 
-    /// The connection is over: nothing may be left half done for long.
-    fn end(&mut self) {
+    /// Nothing is left half done: the connection is over, or it went on for a while.
+    fn settle(&mut self) {
         let Some(stream) = self.stream.clone().filter(|stream| !stream.is_broken()) else {
             return;
         };
@@ -222,7 +231,7 @@ impl Worker {
     }
 
     fn seal(&mut self, reply: &Sender<Result<u64, FollowerError>>) {
-        self.end();
+        self.settle();
         self.sealed = true;
         self.synchroniser.finish();
         // The asker may have given up; the copy is sealed all the same.
