@@ -26,6 +26,14 @@ pub const STALL_LIMIT: Duration = Duration::from_millis(1500);
 pub const FOREVER: u64 = u64::MAX;
 
 const SETTING: &str = "TANDEM_TEST_MIRROR";
+/// Milliseconds, where a test is not about stalls and a busy machine must not make one.
+pub const STALL_SETTING: &str = "TANDEM_TEST_STALL_LIMIT";
+
+fn stall_limit() -> Duration {
+    let setting = std::env::var(STALL_SETTING).ok();
+    let milliseconds = setting.and_then(|text| text.parse().ok());
+    milliseconds.map_or(STALL_LIMIT, Duration::from_millis)
+}
 
 /// Runs a mirror if this process was started to be one. The test binaries start themselves.
 pub fn be_a_mirror_if_asked() {
@@ -65,7 +73,7 @@ pub fn be_a_mirror_if_asked() {
         state_dir: base.to_owned(),
         configuration: 42,
         takeover_after: Duration::from_secs(5),
-        stall_limit: STALL_LIMIT,
+        stall_limit: stall_limit(),
         queue_bytes_max: tandem_mirror::QUEUE_BYTES_MAX,
     };
     match tandem_mirror::run(config) {
