@@ -23,7 +23,7 @@ pub const STALL_LIMIT: Duration = Duration::from_secs(2);
 /// How long a copy may take to be uptodate again, with a comparison by hash of everything.
 pub const RESYNCHRONISATION_LIMIT: Duration = Duration::from_secs(90);
 /// How long a takeover may take, with the database's recovery.
-pub const TAKEOVER_LIMIT: Duration = Duration::from_secs(30);
+pub const TAKEOVER_LIMIT: Duration = Duration::from_secs(60);
 
 /// How a pair differs from the usual one.
 #[derive(Clone, Copy, Debug)]
