@@ -306,7 +306,11 @@ pub const fn transition(state: State, cause: Cause) -> Ruling {
         (S::Stop, C::DivergenceLost) => stay("a stopped node compares when it is started"),
 
         // 16: the standby's copy
-        (S::Second, C::StreamLost) => go(16, S::Second, "the stream is lost, or this copy is outdated"),
+        (S::Second, C::StreamLost) => go(
+            16,
+            S::Second,
+            "the stream is lost, or this copy is outdated",
+        ),
         (S::Second, C::StreamLevel) => go(16, S::Second, "this copy is uptodate"),
         (S::Stop | S::Wait, C::StreamLost | C::StreamLevel) => stay("this node does not follow"),
         (S::Alone | S::Prim, C::StreamLost | C::StreamLevel) => {

@@ -16,9 +16,14 @@ fn words(cause: Cause) -> String {
     text
 }
 
+/// Row, from, to.
+type Move = (u8, &'static str, &'static str);
+/// A cause in words, and the table's reason.
+type Why = (String, &'static str);
+
 /// The page.
 pub fn page() -> String {
-    let mut moves: BTreeMap<(u8, &str, &str), Vec<(String, &str)>> = BTreeMap::new();
+    let mut moves: BTreeMap<Move, Vec<Why>> = BTreeMap::new();
     let mut stays = String::new();
     for state in State::ALL {
         for &cause in Cause::ALL {
