@@ -3,11 +3,17 @@
 //!
 //! Everything lies below one temporary directory and ends with its owner.
 
+#![allow(
+    dead_code,
+    reason = "shared by several tests, of which none needs everything"
+)]
+
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use tandem_wire::api::{ClusterStatus, ModuleStatus};
 
 /// The longest wait for anything: a loaded machine with two cores is slow, not broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -117,6 +123,23 @@ impl Stage {
         self.directory.path().join("tandem.toml")
     }
 
+    /// Runs something in the network of machine 1 or 2.
+    pub fn in_network<T: Send>(&self, number: u8, work: impl FnOnce() -> T + Send) -> T {
+        let network = fs::File::open(format!("/run/netns/{}", self.network(number)));
+        let network = network.expect("the network was built");
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                // For this thread alone.
+                nix::sched::setns(network, nix::sched::CloneFlags::CLONE_NEWNET)
+                    .expect("root may do this");
+                work()
+            });
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
     /// Where each machine mounts its disk.
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
@@ -164,6 +187,7 @@ impl Stage {
             number,
             first,
             daemon: RefCell::new(None),
+            config: self.config(),
         };
         until("a machine boots", || {
             let ended = machine.first.try_wait().expect("a child");
@@ -189,6 +213,8 @@ pub struct Machine<'a> {
     number: u8,
     first: Child,
     daemon: RefCell<Option<Child>>,
+    /// The configuration that this machine's node reads.
+    pub config: PathBuf,
 }
 
 impl Machine<'_> {
@@ -229,7 +255,7 @@ impl Machine<'_> {
         command
             .args(words)
             .arg("--config")
-            .arg(self.stage.config())
+            .arg(&self.config)
             .arg("--state-dir")
             .arg(self.state_dir())
             .arg("--runtime-dir")
@@ -259,11 +285,15 @@ impl Machine<'_> {
         daemon.wait().expect("a child");
     }
 
-    /// The module on this node, as its daemon says: state, colour, data, reason.
-    pub fn module(&self) -> Option<tandem_wire::api::ModuleStatus> {
+    /// Both nodes, as this one's daemon says.
+    pub fn status(&self) -> Option<ClusterStatus> {
         let output = self.tandem(&["status", "--json"]).output().ok()?;
-        let status: tandem_wire::api::ClusterStatus =
-            serde_json::from_slice(&output.stdout).ok()?;
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// The module on this node, as its daemon says: state, colour, data, reason.
+    pub fn module(&self) -> Option<ModuleStatus> {
+        let status = self.status()?;
         let mine = status
             .nodes
             .into_iter()
