@@ -199,7 +199,10 @@ impl World {
             );
         }
         let other = &self.hosts[place(node.peer())];
-        let runs = other.up && !other.paused && other.services.state != ServicesState::Stopped;
+        // Without its mount it has neither data nor, after a probe, the address.
+        let mounted = self.serving_mirror(node.peer());
+        let processes = other.services.state != ServicesState::Stopped;
+        let runs = other.up && !other.paused && processes && mounted;
         let [Some(one), Some(two)] = [0, 1].map(|n: usize| self.hosts[n].volume.label.generation)
         else {
             return;
