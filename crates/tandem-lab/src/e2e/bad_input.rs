@@ -330,37 +330,38 @@ fn bad_directories(stage: &mut Stage) -> Result<Told> {
     for (bad, good, phrases) in BAD_DIRECTORIES {
         let done = format!("{inside} && {{ {bad}; }} >/dev/null 2>&1 </dev/null");
         node.host.must(&done)?;
-        let said = starts_badly(node, phrases);
+        let said = start_and_hear(node, phrases);
+        let face = node.face();
         node.host
             .must("systemctl stop tandem.service 'tandem-mirror@*'")?;
         node.host.must(&format!("{inside} && {{ {good}; }}"))?;
         told.push(said.with_context(|| bad.to_owned())?);
+        ensure!(
+            face.is_ok_and(|(state, colour, _)| state != "SECOND" || colour != "green"),
+            "{bad}: it was accepted"
+        );
     }
     trial.rows_flow()?;
     node.host.must("systemctl start tandem.service")?;
     wait_for("the daemon", TAKEOVER_LIMIT, || Ok(node.module().ok()))?;
     node.command("start --no-wait")?;
-    trial.finish()?;
+    let mut told = told.iter().map(|t| format!("\"{t}\"")).collect::<Vec<_>>();
+    told.extend(trial.finish()?);
     Ok(told)
 }
 
-/// Starts the daemon and the node, which must neither serve nor follow, and say one of `phrases`.
-fn starts_badly(node: &Node<'_>, phrases: &[&str]) -> Result<String> {
+/// Starts the daemon and the node, and gives the line that says one of `phrases`.
+fn start_and_hear(node: &Node<'_>, phrases: &[&str]) -> Result<String> {
+    let mark = crate::console::Mark::end_of(&node.host.console());
     node.host
         .must("systemctl start --no-block tandem.service")?;
-    let mark = crate::console::Mark::end_of(&node.host.console());
     let mut asked = false;
     let mut last = String::new();
     wait_for("an error that says what is wrong", TAKEOVER_LIMIT, || {
         let mut said = mark.text()?;
         if let Ok(module) = node.module() {
-            ensure!(
-                !(module.state == "SECOND" && module.colour == "green"),
-                "it was accepted"
-            );
             if !asked {
-                let answer = node.tandem("start --no-wait")?;
-                said += &answer.said();
+                said += &node.tandem("start --no-wait")?.said();
                 asked = true;
             }
             said += &format!("\n{} {}: {}", module.state, module.colour, module.reason);
@@ -380,31 +381,36 @@ fn bad_units(stage: &mut Stage) -> Result<Told> {
     let trial = Trial::begin(stage)?;
     let node = &trial.standby;
     let unit = postgres::UNIT;
-    node.command("stop")?;
+    let wants = "/etc/systemd/system/multi-user.target.wants";
+    let template = "/lib/systemd/system/postgresql@.service";
+    let enable = format!("mkdir -p {wants} && ln -s {template} {wants}/{unit}");
+    let disable = format!("rm {wants}/{unit}");
+    let hide = format!("mv {template} /root/");
+    let show = format!("mv /root/postgresql@.service {template}");
+    let mask = format!("systemctl mask {unit}");
+    let unmask = format!("systemctl unmask {unit}");
     let mut told = Vec::new();
-    let enable = format!(
-        "mkdir -p /etc/systemd/system/multi-user.target.wants && \
-         ln -s /lib/systemd/system/postgresql@.service \
-           /etc/systemd/system/multi-user.target.wants/{unit} && systemctl daemon-reload"
-    );
-    let disable =
-        format!("rm /etc/systemd/system/multi-user.target.wants/{unit} && systemctl daemon-reload");
-    let hide = "mv /lib/systemd/system/postgresql@.service /root/ && systemctl daemon-reload";
-    let show = "mv /root/postgresql@.service /lib/systemd/system/ && systemctl daemon-reload";
-    for (bad, good, phrases) in [
-        (enable.as_str(), disable.as_str(), &["boot"][..]),
-        (hide, show, &["does not exist", "missing", "not found"]),
+    for (bad, good, phrase) in [
+        (enable, disable, "boot"),
+        (hide, show, "does not exist"),
+        (mask, unmask, "masked"),
     ] {
-        node.host.must("systemctl stop tandem.service")?;
-        node.host.must(bad)?;
-        let said = starts_badly(node, phrases);
-        node.host.must(good)?;
-        told.push(said.with_context(|| bad.to_owned())?);
+        node.host
+            .must(&format!("{bad} && systemctl daemon-reload"))?;
+        let checked = node.tandem("config check")?;
+        node.host
+            .must(&format!("{good} && systemctl daemon-reload"))?;
+        let said = checked.said();
+        let line = said
+            .lines()
+            .find(|l| l.contains(unit) && l.contains(phrase));
+        let line = line.with_context(|| format!("{bad}: {said}"))?;
+        ensure!(checked.code != Some(0), "{bad}: it was accepted");
+        told.push(format!("\"{line}\""));
     }
-    node.host.must("systemctl restart tandem.service")?;
-    wait_for("the daemon", TAKEOVER_LIMIT, || Ok(node.module().ok()))?;
-    node.command("start --no-wait")?;
-    trial.finish()?;
+    node.command("config check")?;
+    node.wait_for_face(UPTODATE_STANDBY, Duration::from_secs(1))?;
+    told.extend(trial.finish()?);
     Ok(told)
 }
 
@@ -429,7 +435,11 @@ fn port_in_use(stage: &mut Stage) -> Result<Told> {
         node.host
             .must("systemctl stop tandem.service 'tandem-mirror@*'")?;
         let mut stranger = listener(lab, node, &format!("0.0.0.0:{port}"))?;
-        let said = starts_badly(node, &[port]);
+        wait_for("the stranger to listen", TAKEOVER_LIMIT, || {
+            let listens = node.host.must(&format!("ss -Hltn 'sport = :{port}'"))?;
+            Ok((!listens.is_empty()).then_some(()))
+        })?;
+        let said = start_and_hear(node, &[port]);
         stranger.kill()?;
         stranger.wait()?;
         told.push(said.with_context(|| format!("port {port}"))?);
@@ -437,7 +447,8 @@ fn port_in_use(stage: &mut Stage) -> Result<Told> {
     node.host.must("systemctl restart tandem.service")?;
     wait_for("the daemon", TAKEOVER_LIMIT, || Ok(node.module().ok()))?;
     let _ = node.command("start --no-wait");
-    trial.finish()?;
+    let mut told = told.iter().map(|t| format!("\"{t}\"")).collect::<Vec<_>>();
+    told.extend(trial.finish()?);
     Ok(told)
 }
 
