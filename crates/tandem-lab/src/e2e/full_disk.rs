@@ -3,6 +3,7 @@
 use super::stage::Stage;
 use super::trial::Trial;
 use super::{Case, Told};
+use crate::console::Mark;
 use crate::postgres;
 use crate::product::{Node, RESYNCHRONISATION_LIMIT};
 use crate::wait::wait_for;
@@ -49,6 +50,7 @@ fn standby_full(stage: &mut Stage) -> Result<Told> {
     trial.expect_error("No space left");
     trial.expect_error("os error 28");
     let (primary, standby) = (trial.primary.clone(), trial.standby.clone());
+    let mark = Mark::end_of(&standby.host.console());
     fill(&standby)?;
     wait_for(
         "the primary to go on alone",
@@ -59,11 +61,12 @@ fn standby_full(stage: &mut Stage) -> Result<Told> {
         },
     )?;
     trial.rows_flow()?;
-    let told = standby.wait_until("the standby to say why", Duration::from_secs(20), |m| {
-        let said = format!("{} {:?} {:?}", m.reason, m.mirror.fault, m.advice).to_lowercase();
-        m.colour != "green" && (said.contains("space") || said.contains("full"))
+    let told = wait_for("the standby to say why", Duration::from_secs(20), || {
+        let text = mark.text()?;
+        let line = text.lines().find(|l| l.contains("No space left on device"));
+        Ok(line.map(str::to_owned))
     })?;
-    trial.told.push(format!("\"{}\"", told.reason));
+    trial.told.push(format!("\"{told}\""));
     make_room(&standby)?;
     if standby.module()?.state == "STOP" {
         standby.command("start --no-wait")?;
