@@ -391,6 +391,10 @@ impl Tree {
         }
         parts.push((part, first));
         self.tell_forgotten();
+        // First, because what is created in it may inherit from it.
+        if !self.describe(directory, session)? {
+            return Ok(false);
+        }
         let count = parts.len();
         for (number, (entries, first)) in parts.into_iter().enumerate() {
             let operation = Operation::ListDirectory {
@@ -422,6 +426,34 @@ impl Tree {
         drop(walk);
         directory.set_listed(session);
         Ok(true)
+    }
+
+    /// Tells the follower attributes, extended attributes and size of an object that it knows. Says
+    /// whether the session goes on.
+    ///
+    /// # Errors
+    /// A failing disk.
+    pub fn describe(&self, inode: &Arc<Inode>, session: SessionId) -> Outcome<bool> {
+        let descriptor = inode.descriptor()?;
+        let _order = inode.lock();
+        if inode.is_unlinked() || !inode.is_known(session) {
+            // Its last known name was removed: it is listed again where it has others.
+            return Ok(true);
+        }
+        let stat = sys::stat(descriptor.as_fd())?;
+        let xattrs = sys::xattrs(descriptor.as_fd())?;
+        let size = match inode.kind {
+            FileType::RegularFile => stat.st_size as u64,
+            _ => 0,
+        };
+        let operation = Operation::Describe {
+            object: inode.object(),
+            attributes: sys::attributes(&stat),
+            size,
+            xattrs,
+        };
+        let number = self.source.append(session, self.index, &operation);
+        Ok(number.is_some())
     }
 
     /// An object was just created under the name lock and told: the follower knows all of it.

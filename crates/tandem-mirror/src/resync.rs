@@ -159,35 +159,17 @@ impl Comparison<'_> {
     fn compare_object(&mut self, tree: &Arc<Tree>, inode: &Arc<Inode>) -> Result<(), Stop> {
         self.settle(0)?;
         if inode.kind == FileType::Directory {
+            // Describes it, too.
             tree.list_directory(inode, self.session)?;
+            return Ok(());
         }
-        self.describe(tree, inode)?;
+        if !tree.describe(inode, self.session)? {
+            return Err(Stop::Ended);
+        }
         if inode.kind == FileType::RegularFile {
             self.compare_content(tree, inode)?;
         }
         Ok(())
-    }
-
-    fn describe(&self, tree: &Tree, inode: &Arc<Inode>) -> Result<(), Stop> {
-        let descriptor = inode.descriptor()?;
-        let _order = inode.lock();
-        if inode.is_unlinked() || !inode.is_known(self.session) {
-            // Its last known name was removed: it is listed again where it has others.
-            return Ok(());
-        }
-        let stat = sys::stat(descriptor.as_fd())?;
-        let xattrs = sys::xattrs(descriptor.as_fd())?;
-        let size = match inode.kind {
-            FileType::RegularFile => stat.st_size as u64,
-            _ => 0,
-        };
-        let operation = Operation::Describe {
-            object: inode.object(),
-            attributes: sys::attributes(&stat),
-            size,
-            xattrs,
-        };
-        self.append(tree, &operation).map(|_| ())
     }
 
     fn compare_content(&mut self, tree: &Arc<Tree>, inode: &Arc<Inode>) -> Result<(), Stop> {
