@@ -225,7 +225,9 @@ fn restart_daemon(node: &Node<'_>) -> Result<()> {
 }
 
 fn other_configuration(stage: &mut Stage) -> Result<Told> {
-    let trial = Trial::begin(stage)?;
+    let mut trial = Trial::begin(stage)?;
+    // This is what has to be said, on both nodes.
+    trial.expect_error("the configurations of the nodes differ");
     let standby = &trial.standby;
     let good = configuration(&Setting::default());
     standby.configure(&good.replace("action =", "fall = 7\naction ="))?;
@@ -322,7 +324,9 @@ const BAD_DIRECTORIES: [(&str, &str, &[&str]); 4] = [
 ];
 
 fn bad_directories(stage: &mut Stage) -> Result<Told> {
-    let trial = Trial::begin(stage)?;
+    let mut trial = Trial::begin(stage)?;
+    // This is what has to be said.
+    trial.expect_error("volumes cannot be used");
     let node = &trial.standby;
     let inside = format!("cd {}/..", postgres::DATA);
     lay_bare(node)?;
@@ -428,7 +432,9 @@ fn listener(lab: &Lab, node: &Node<'_>, address: &str) -> Result<Child> {
 
 fn port_in_use(stage: &mut Stage) -> Result<Told> {
     let lab = stage.lab;
-    let trial = Trial::begin(stage)?;
+    let mut trial = Trial::begin(stage)?;
+    // This is what has to be said.
+    trial.expect_error("Address already in use");
     let node = &trial.standby;
     let mut told = Vec::new();
     for port in ["9010", "9011", "9012"] {
