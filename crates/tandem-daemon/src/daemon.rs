@@ -21,7 +21,7 @@ use crate::services::{self, CHECKER_COMMAND, Runner, services_config};
 use crate::snapshot::Decision;
 use crate::state_writer;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,7 @@ use tandem_wire::durable::{DurableError, Owner, decode};
 use tandem_wire::peer::PeerKey;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// How long a running mirror may take to show itself before the core starts without its report.
@@ -163,14 +164,15 @@ pub fn run(settings: &Settings) -> Result<(), DaemonError> {
 
     let incarnation = u64::from_le_bytes(identity::random()?);
     let socket = mirror_socket(&settings.runtime_dir, &module.name);
-    let mut mirror = MirrorLink::new(socket, &module.name, incarnation);
+    let core = core_config(&configuration, &identity);
+    let mut mirror = MirrorLink::new(socket, &module.name, core.digest.0, incarnation);
     let boot = Boot {
         durable,
         mirror: mirror.adopt(ADOPTION_MAX),
         machine_booted,
         seed: u64::from_le_bytes(identity::random()?),
     };
-    let node = Node::new(core_config(&configuration, &identity), boot, clock::now());
+    let node = Node::new(core, boot, clock::now());
 
     let Entrance {
         inputs,
@@ -291,10 +293,13 @@ impl Rest {
             messages,
             frames: frames_receiver,
         };
-        self.start_links(outgoing, &commands);
-        self.start_api(&commands);
+        // None of these ends; one that does has met a mistake, and a daemon without it is worse
+        // than one that is restarted.
+        let mut tasks = JoinSet::new();
+        self.start_links(&mut tasks, outgoing, &commands);
+        self.start_api(&mut tasks, &commands);
         self.prevent_starts();
-        let hands = self.start_hands(&hub);
+        let hands = self.start_hands(&mut tasks, &hub);
         let desk = Desk {
             hub,
             jobs,
@@ -304,17 +309,15 @@ impl Rest {
             stalled: false,
             ready: false,
         };
-        let desk = tokio::spawn(desk.run(outputs));
+        tasks.spawn(desk.run(outputs));
         tracing::info!("tandem {} runs as {node}", crate::RELEASE);
 
         tokio::select! {
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
-            ended = desk => {
-                return Err(io::Error::other(match ended {
-                    Ok(()) => "the reactor ended".to_owned(),
-                    Err(error) => error.to_string(),
-                }));
+            Some(ended) = tasks.join_next() => {
+                let why = ended.err().map_or("it ended".to_owned(), |error| error.to_string());
+                return Err(io::Error::other(format!("a part of the daemon: {why}")));
             }
         }
         // The manager's socket may be gone; it makes no difference any more.
@@ -326,7 +329,7 @@ impl Rest {
         Ok(())
     }
 
-    fn start_links(&self, outgoing: Outgoing, commands: &Commands) {
+    fn start_links(&self, tasks: &mut JoinSet<()>, outgoing: Outgoing, commands: &Commands) {
         let (from_peer, mut from_peer_receiver) = mpsc::channel(COMMANDS_MAX);
         let link = Link {
             identity: self.identity.clone(),
@@ -338,27 +341,32 @@ impl Rest {
             jobs: commands.jobs.clone(),
             commands: from_peer,
         };
-        tokio::spawn(link.clone().speak(outgoing));
-        tokio::spawn(link.listen());
+        tasks.spawn(link.clone().speak(outgoing));
+        tasks.spawn(link.listen());
         let commands = commands.clone();
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             while let Some((number, request)) = from_peer_receiver.recv().await {
                 commands.accept(number, &request);
             }
         });
     }
 
-    fn start_api(&self, commands: &Commands) {
+    fn start_api(&self, tasks: &mut JoinSet<()>, commands: &Commands) {
         let api = Api::new(
             commands.hub.clone(),
             commands.jobs.clone(),
             commands.clone(),
         );
-        let everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), HTTP_PORT);
+        let everywhere = match self.configuration.node(self.identity.node).address {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            // Takes IPv4 too.
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let everywhere = SocketAddr::new(everywhere, HTTP_PORT);
         let token = self.token.clone();
         let tcp = api.clone();
-        tokio::spawn(async move { tcp.serve_tcp(everywhere, &token).await });
-        tokio::spawn(api.serve_local(local_socket(&self.settings.runtime_dir)));
+        tasks.spawn(async move { tcp.serve_tcp(everywhere, &token).await });
+        tasks.spawn(api.serve_local(local_socket(&self.settings.runtime_dir)));
     }
 
     /// Units of the module must not run on the plain directory: their drop-ins say so.
@@ -378,7 +386,7 @@ impl Rest {
         });
     }
 
-    fn start_hands(&self, hub: &Hub) -> Hands {
+    fn start_hands(&self, tasks: &mut JoinSet<()>, hub: &Hub) -> Hands {
         let module = &self.configuration.modules[0];
         let address = |address: &config::Address| {
             Address::new(AddressConfig {
@@ -395,11 +403,11 @@ impl Rest {
             hub: hub.clone(),
         };
         let (addresses, orders) = mpsc::channel(addresses::ORDERS_MAX);
-        tokio::spawn(keeper.run(orders));
+        tasks.spawn(keeper.run(orders));
         let runtime_dir = &self.settings.runtime_dir;
         let runner = Runner::new(module, runtime_dir, self.inputs.clone(), hub.clone());
         let (services, orders) = mpsc::channel(services::ORDERS_MAX);
-        tokio::spawn(runner.run(orders));
+        tasks.spawn(runner.run(orders));
         Hands {
             addresses,
             services,

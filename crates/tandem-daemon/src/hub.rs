@@ -42,7 +42,8 @@ struct Inner {
     address_held: bool,
     peer: Option<NodeStatus>,
     peer_heard: Option<Instant>,
-    link_up: bool,
+    /// The newest connection from the peer.
+    link: Option<u64>,
     speaking: bool,
     difference: Option<String>,
     events: VecDeque<(u64, ApiEvent)>,
@@ -102,7 +103,7 @@ impl Hub {
                 address_held: false,
                 peer: None,
                 peer_heard: None,
-                link_up: false,
+                link: None,
                 speaking: false,
                 difference: None,
                 events: VecDeque::new(),
@@ -204,9 +205,14 @@ impl Hub {
         });
     }
 
-    /// The control link from the peer came or went.
-    pub(crate) fn link(&self, up: bool) {
-        self.change(|inner| inner.link_up = up);
+    /// The control link from the peer came; a newer connection has a higher number.
+    pub(crate) fn link_begun(&self, number: u64) {
+        self.change(|inner| inner.link = inner.link.max(Some(number)));
+    }
+
+    /// That connection of it ended; a newer one may stand.
+    pub(crate) fn link_ended(&self, number: u64) {
+        self.change(|inner| inner.link = inner.link.filter(|newest| *newest != number));
     }
 
     /// The control link to the peer came or went.
@@ -217,7 +223,7 @@ impl Hub {
     /// Whether the peer can be told something, and can answer.
     pub(crate) fn link_is_up(&self) -> bool {
         let inner = self.lock();
-        inner.link_up && inner.speaking
+        inner.link.is_some() && inner.speaking
     }
 
     /// Where the configurations differ, if they do.
@@ -374,7 +380,7 @@ impl Inner {
             .takeover_after
             .max(Duration::from_secs(3));
         let link_age = self.peer_heard.map(|heard| now.since(heard));
-        let answers = self.link_up && link_age.is_some_and(|age| age < fresh);
+        let answers = self.link.is_some() && link_age.is_some_and(|age| age < fresh);
         let last = self.peer.clone();
         if answers && let Some(status) = last {
             return NodeStatus {

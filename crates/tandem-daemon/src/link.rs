@@ -48,7 +48,9 @@ const LISTEN_TELL: u32 = 10;
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
     #[error("the connection broke")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
+    #[error("the other side closed it")]
+    Closed,
     #[error("the other side does not show the certificate of this cluster's other node")]
     Foreign,
     #[error("{0}")]
@@ -59,6 +61,15 @@ enum LinkError {
     Refused(String),
     #[error("{0}")]
     Unsuitable(String),
+}
+
+impl From<io::Error> for LinkError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
 }
 
 /// What the link is made from.
@@ -216,7 +227,7 @@ impl Link {
                 // The peer says nothing here; what can come is the end.
                 ended = stream.read(&mut one_byte) => {
                     ended?;
-                    return Err(LinkError::Io(io::ErrorKind::UnexpectedEof.into()));
+                    return Err(LinkError::Closed);
                 }
             }
         }
@@ -294,7 +305,7 @@ impl Link {
             mine = *number;
         });
         let mut replaced = newest.subscribe();
-        self.hub.link(true);
+        self.hub.link_begun(mine);
         let ended = loop {
             tokio::select! {
                 frame = timeout(SILENCE_MAX, read(&mut stream)) => match frame {
@@ -308,7 +319,7 @@ impl Link {
         if let Some(error) = ended {
             let report = crate::report(&error);
             tracing::warn!("the control link from the other node ended: {report}");
-            self.hub.link(false);
+            self.hub.link_ended(mine);
         }
     }
 

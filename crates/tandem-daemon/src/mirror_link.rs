@@ -6,6 +6,8 @@
 //! mirror was lost, and each command that the process had been sent counts as refused; commands
 //! that were never sent wait for the next process.
 //!
+//! A process that was started with another configuration is asked to end as soon as it is idle.
+//!
 //! Starting the process is not done here; [`MirrorLink::wants_process`] says that one is missing.
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
@@ -15,7 +17,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tandem_core::{EffectId, Epoch, Event, Instant, MirrorCommand, MirrorStatus, Sequence};
+use tandem_core::{
+    EffectId, Epoch, Event, Instant, MirrorCommand, MirrorRole, MirrorStatus, Sequence,
+};
 use tandem_wire::local::{Command, MESSAGE_MAX, ToDaemon, ToMirror, VERSION};
 
 /// How soon a connection is tried again: short against every `takeover-after`.
@@ -41,6 +45,9 @@ pub(crate) enum Heard {
 pub(crate) struct MirrorLink {
     path: PathBuf,
     module: String,
+    configuration: u64,
+    /// The process has another configuration.
+    outdated: bool,
     stream: Option<Stream>,
     retry_at: Instant,
     /// Without an answer, oldest first.
@@ -70,10 +77,12 @@ struct Pending {
 impl MirrorLink {
     /// A link that is not connected yet. `seed` makes the commands' numbers differ from those of
     /// an earlier daemon, whose answers may still come.
-    pub(crate) fn new(path: PathBuf, module: &str, seed: u64) -> Self {
+    pub(crate) fn new(path: PathBuf, module: &str, configuration: u64, seed: u64) -> Self {
         Self {
             path,
             module: module.to_owned(),
+            configuration,
+            outdated: false,
             stream: None,
             retry_at: Instant(0),
             commands: VecDeque::new(),
@@ -304,6 +313,7 @@ impl MirrorLink {
                 version,
                 module,
                 incarnation,
+                configuration,
             } => {
                 if version != VERSION || module != self.module {
                     let trouble = format!(
@@ -318,11 +328,20 @@ impl MirrorLink {
                     self.lost(hear);
                 }
                 self.incarnation = Some(incarnation);
+                self.outdated = configuration != self.configuration;
+                if self.outdated {
+                    let trouble = "the mirror runs with the configuration of before; it is \
+                         replaced when it neither serves nor follows";
+                    hear(Heard::Trouble(trouble.to_owned()));
+                }
                 self.greet(now);
             }
             ToDaemon::Status(status) => {
                 let status = MirrorStatus::from(status);
                 self.status = Some(status.clone());
+                if self.outdated && status.role == MirrorRole::Idle && self.commands.is_empty() {
+                    self.say(now, &ToMirror::Quit);
+                }
                 hear(Heard::Event(Event::MirrorReported(status)));
             }
             ToDaemon::Done { id, position } => {
@@ -412,6 +431,8 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use tandem_wire::local::Status;
 
+    const CONFIGURATION: u64 = 99;
+
     struct Mirror {
         socket: UnixStream,
     }
@@ -428,6 +449,7 @@ mod tests {
                 version: VERSION,
                 module: "m".into(),
                 incarnation,
+                configuration: CONFIGURATION,
             });
             mirror.say(&ToDaemon::Status(Status {
                 incarnation,
@@ -477,7 +499,11 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("m.sock");
         let listener = UnixListener::bind(&path).expect("a free name");
-        (directory, listener, MirrorLink::new(path, "m", 1000))
+        (
+            directory,
+            listener,
+            MirrorLink::new(path, "m", CONFIGURATION, 1000),
+        )
     }
 
     #[test]
@@ -487,7 +513,7 @@ mod tests {
         let status = link.adopt(Duration::from_secs(10)).expect("it answers");
         assert_eq!(status.incarnation.0, 7);
         drop(mirror.join().expect("no panic"));
-        let mut absent = MirrorLink::new(directory.path().join("none"), "m", 0);
+        let mut absent = MirrorLink::new(directory.path().join("none"), "m", CONFIGURATION, 0);
         assert_eq!(absent.adopt(Duration::from_secs(10)), None);
     }
 
@@ -543,6 +569,18 @@ mod tests {
         link.command(Instant(0), EffectId(4), MirrorCommand::Close);
         until(&mut link, |_| mirror.is_finished());
         drop(mirror.join().expect("no panic"));
+    }
+
+    #[test]
+    fn an_idle_mirror_with_another_configuration_is_asked_to_end() {
+        let (_directory, listener, mut link) = link();
+        link.configuration += 1;
+        let mirror = std::thread::spawn(move || {
+            let mut mirror = Mirror::accept(&listener, 7);
+            assert_eq!(mirror.hear(), ToMirror::Quit);
+        });
+        until(&mut link, |_| mirror.is_finished());
+        mirror.join().expect("no panic");
     }
 
     #[test]

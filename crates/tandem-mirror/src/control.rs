@@ -193,6 +193,7 @@ impl Control {
             version: VERSION,
             module: self.module.clone(),
             incarnation: self.incarnation,
+            configuration: self.roles.configuration(),
         };
         send(stream, &hello)?;
         match receive(stream)? {

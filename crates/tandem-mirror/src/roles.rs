@@ -109,6 +109,12 @@ impl Roles {
         roles
     }
 
+    /// The digest of the configuration that this process was started with.
+    #[must_use]
+    pub fn configuration(&self) -> u64 {
+        self.config.configuration
+    }
+
     /// Tries again to open volumes that could not be opened.
     pub fn look_for_volumes(&self) {
         if lock(&self.volumes).is_none() && self.volumes().is_ok() {

@@ -57,6 +57,9 @@ pub enum ToDaemon {
         version: u16,
         module: String,
         incarnation: u64,
+        /// The digest of the configuration that the process was started with: an idle one that has
+        /// another one than its daemon is replaced.
+        configuration: u64,
     },
     /// A snapshot; sent at each change and at least every 100 ms.
     Status(Status),

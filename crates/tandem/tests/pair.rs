@@ -214,6 +214,71 @@ fn a_daemon_that_is_killed_is_not_missed() {
 }
 
 #[test]
+fn the_roles_are_swapped_and_the_whole_module_stops_and_starts_again() {
+    if !is_root("the_roles_are_swapped_and_the_whole_module_stops_and_starts_again") {
+        return;
+    }
+    let stage = stage("swap");
+    let pair = pair(&stage);
+    first_start(&pair);
+    let Pair { one, two } = &pair;
+    counts(&stage);
+    // Asked for on the node that does not serve.
+    run(&mut two.tandem(&["swap"]));
+    two.wait_for(["PRIM", "green", "uptodate"]);
+    one.wait_for(["SECOND", "green", "uptodate"]);
+    counts(&stage);
+    assert!(holds_address(two) && !holds_address(one));
+    let numbers = counted(&stage, two);
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+
+    run(&mut one.tandem(&["stop", "--all"]));
+    one.wait_for(["STOP", "red", "uptodate"]);
+    two.wait_for(["STOP", "red", "uptodate"]);
+    assert!(!holds_address(one) && !holds_address(two));
+    let stopped = acknowledged(&stage);
+    run(&mut one.tandem(&["start", "--all"]));
+    let serves = until("one of them serves again", || {
+        let state = |machine: &Machine<'_>| machine.module().map(|m| m.state);
+        match (state(one), state(two)) {
+            (Some(a), Some(b)) if a == "PRIM" && b == "SECOND" => Some(one),
+            (Some(a), Some(b)) if b == "PRIM" && a == "SECOND" => Some(two),
+            _ => None,
+        }
+    });
+    assert!(counts(&stage) > *stopped.last().expect("it counted"));
+    let numbers = counted(&stage, serves);
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    assert_no_error(one);
+    assert_no_error(two);
+}
+
+#[test]
+fn a_daemon_that_is_stopped_leaves_the_application_running() {
+    if !is_root("a_daemon_that_is_stopped_leaves_the_application_running") {
+        return;
+    }
+    let stage = stage("stops");
+    let pair = pair(&stage);
+    first_start(&pair);
+    let Pair { one, two } = &pair;
+    // The mirror asks nobody but its permit, and the peer would take over: stop it first.
+    run(&mut one.tandem(&["stop", "--node", "2"]));
+    one.wait_for(["ALONE", "green", "uptodate"]);
+    one.stop_daemon();
+    assert!(one.module().is_none(), "the daemon is gone");
+    counts(&stage);
+    one.start_daemon();
+    one.wait_for(["ALONE", "green", "uptodate"]);
+    run(&mut two.tandem(&["start"]));
+    two.wait_for(["SECOND", "green", "uptodate"]);
+    let numbers = counted(&stage, one);
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    assert_no_error(one);
+    assert_no_error(two);
+}
+
+#[test]
 fn a_command_that_cannot_be_done_says_why_with_its_exit_code() {
     if !is_root("a_command_that_cannot_be_done_says_why_with_its_exit_code") {
         return;

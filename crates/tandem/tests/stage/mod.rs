@@ -140,6 +140,29 @@ impl Stage {
         })
     }
 
+    /// Everything that both machines' processes said.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        for number in [1, 2] {
+            let directory = self.node_dir(number);
+            let mirror = fs::read_dir(directory.join("run"))
+                .into_iter()
+                .flatten()
+                .flatten();
+            let mirror = mirror
+                .map(|entry| entry.path())
+                .filter(|path| path.extension().is_some_and(|e| e == "log"));
+            for path in std::iter::once(directory.join("daemon.log")).chain(mirror) {
+                text += &format!(
+                    "-- {}\n{}",
+                    path.display(),
+                    fs::read_to_string(&path).unwrap_or_default()
+                );
+            }
+        }
+        text
+    }
+
     /// Where each machine mounts its disk.
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
@@ -278,10 +301,19 @@ impl Machine<'_> {
 
     /// Ends the daemon without a word, and nothing else.
     pub fn kill_daemon(&self) {
+        self.signal_daemon("-KILL");
+    }
+
+    /// Asks the daemon to end.
+    pub fn stop_daemon(&self) {
+        self.signal_daemon("-TERM");
+    }
+
+    fn signal_daemon(&self, signal: &str) {
         let mut daemon = self.daemon.borrow_mut().take().expect("it was started");
         // What was started is nsenter; the daemon is its child in the machine.
         let pid = until("the daemon's process", || child_of(&daemon));
-        run(Command::new("kill").args(["-KILL", &pid]));
+        run(Command::new("kill").args([signal, &pid]));
         daemon.wait().expect("a child");
     }
 
@@ -316,7 +348,7 @@ impl Machine<'_> {
             assert!(
                 Instant::now() < end,
                 "{what}: it is {last:?}\n{}",
-                fs::read_to_string(self.log()).unwrap_or_default()
+                self.stage.logs()
             );
             last = module.map(|m| (m.state, m.colour, m.data, m.reason));
             std::thread::sleep(Duration::from_millis(20));
