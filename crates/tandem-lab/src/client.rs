@@ -19,9 +19,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Longer than a connection takes on a loaded machine, shorter than TCP's first retry.
-const CONNECT_LIMIT: Duration = Duration::from_millis(250);
+const CONNECT_LIMIT: Duration = Duration::from_millis(500);
 /// A statement that takes longer is given up together with its connection.
-const STATEMENT_LIMIT: Duration = Duration::from_millis(500);
+const STATEMENT_LIMIT: Duration = Duration::from_secs(1);
 /// The pause after a failed try.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// Size of a row in bytes, about.

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The first numbers of two trials of a pair are this far apart.
 const NUMBERS: u64 = 10_000_000;
 /// How long a few rows may take when the pair works.
-const ROWS_LIMIT: Duration = Duration::from_secs(20);
+const ROWS_LIMIT: Duration = Duration::from_secs(40);
 /// How long the copies may take to be equal when the application is held.
 const EQUAL_LIMIT: Duration = Duration::from_secs(30);
 /// How many differences are told.
