@@ -15,19 +15,21 @@
 //!
 //! It never invalidates what the kernel caches: nobody but the kernel changes the tree.
 
+mod convert;
+
+use self::convert::{attributes, caller, device_number, errno_of, file_type, name_of, new_time};
 use crate::admission::{Admission, Verdict};
 use crate::inodes::Inode;
-use crate::operations::{self, Caller, Changes, NewName, NewObject, NewTime, OpenFile, WriteAt};
+use crate::operations::{self, Caller, Changes, NewName, NewObject, OpenFile, WriteAt};
 use crate::order::{Refusal, Tree, node_of};
 use crate::sync::{SyncJob, Syncs};
 use crate::sys::{self, DirectoryEntry};
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType,
-    Filesystem, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner,
-    OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock,
-    ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
-    WriteFlags,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags,
+    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents,
+    PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek,
+    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use rustix::fd::AsFd;
 use rustix::fs::Stat;
@@ -37,8 +39,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tandem_wire::stream::{Name, PAYLOAD_MAX, Timestamp};
+use std::time::{Duration, SystemTime};
+use tandem_wire::stream::{Name, PAYLOAD_MAX};
 
 /// How long the kernel may believe what it was told. Only the kernel itself changes the tree, and
 /// it knows what it changed.
@@ -231,10 +233,6 @@ macro_rules! refuse {
 refuse!(ReplyAttr ReplyCreate ReplyData ReplyDirectory ReplyDirectoryPlus ReplyEmpty ReplyEntry
     ReplyLseek ReplyOpen ReplyStatfs ReplyWrite ReplyXattr);
 
-fn errno_of(errno: rustix::io::Errno) -> Errno {
-    Errno::from_i32(errno.raw_os_error())
-}
-
 /// Answers what only reads: nothing of it waits for a permit.
 fn answer<R: Refuse, T>(reply: R, result: Result<T, Refusal>, ok: impl FnOnce(R, T)) {
     match result {
@@ -243,112 +241,6 @@ fn answer<R: Refuse, T>(reply: R, result: Result<T, Refusal>, ok: impl FnOnce(R,
         // Reading never declares a copy lost.
         Err(Refusal::Never) => reply.refuse(Errno::EIO),
     }
-}
-
-fn name_of(name: &OsStr) -> Result<Name, Refusal> {
-    Name::new(name.as_bytes()).map_err(|_| {
-        Refusal::Because(if name.len() > 255 {
-            rustix::io::Errno::NAMETOOLONG
-        } else {
-            rustix::io::Errno::INVAL
-        })
-    })
-}
-
-fn caller(request: &Request) -> Caller {
-    Caller {
-        uid: request.uid(),
-        gid: request.gid(),
-    }
-}
-
-fn time(time: Timestamp) -> SystemTime {
-    let nanoseconds = Duration::from_nanos(u64::from(time.nanoseconds));
-    let seconds = Duration::from_secs(time.seconds.unsigned_abs());
-    if time.seconds >= 0 {
-        UNIX_EPOCH + seconds + nanoseconds
-    } else {
-        UNIX_EPOCH - seconds + nanoseconds
-    }
-}
-
-fn timestamp(time: SystemTime) -> Timestamp {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => Timestamp {
-            seconds: after.as_secs().cast_signed(),
-            nanoseconds: after.subsec_nanos(),
-        },
-        Err(before) => {
-            let before = before.duration();
-            let whole = before.as_secs().cast_signed();
-            match before.subsec_nanos() {
-                0 => Timestamp {
-                    seconds: -whole,
-                    nanoseconds: 0,
-                },
-                part => Timestamp {
-                    seconds: -whole - 1,
-                    nanoseconds: 1_000_000_000 - part,
-                },
-            }
-        }
-    }
-}
-
-fn new_time(time: TimeOrNow) -> NewTime {
-    match time {
-        TimeOrNow::Now => NewTime::Now,
-        TimeOrNow::SpecificTime(time) => NewTime::At(timestamp(time)),
-    }
-}
-
-fn file_type(kind: rustix::fs::FileType) -> FileType {
-    use rustix::fs::FileType as Kind;
-    match kind {
-        Kind::Directory => FileType::Directory,
-        Kind::Symlink => FileType::Symlink,
-        Kind::Fifo => FileType::NamedPipe,
-        Kind::Socket => FileType::Socket,
-        Kind::CharacterDevice => FileType::CharDevice,
-        Kind::BlockDevice => FileType::BlockDevice,
-        Kind::RegularFile | Kind::Unknown => FileType::RegularFile,
-    }
-}
-
-fn attributes(node: u64, stat: &Stat) -> FileAttr {
-    let changed = Timestamp {
-        seconds: stat.st_ctime,
-        nanoseconds: stat.st_ctime_nsec as u32,
-    };
-    FileAttr {
-        ino: INodeNo(node),
-        size: stat.st_size as u64,
-        blocks: stat.st_blocks as u64,
-        atime: time(sys::access_time(stat)),
-        mtime: time(sys::modification_time(stat)),
-        ctime: time(changed),
-        crtime: UNIX_EPOCH,
-        kind: file_type(sys::file_type(stat)),
-        perm: (stat.st_mode & 0o7777) as u16,
-        nlink: stat.st_nlink as u32,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        // The kernel's old form of 32 bits, which FUSE uses.
-        rdev: kernel_device(stat.st_rdev),
-        blksize: stat.st_blksize as u32,
-        flags: 0,
-    }
-}
-
-fn kernel_device(device: u64) -> u32 {
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
-}
-
-fn device_number(device: u32) -> u64 {
-    let major = (device & 0xf_ff00) >> 8;
-    let minor = (device & 0xff) | ((device >> 12) & 0xf_ff00);
-    rustix::fs::makedev(major, minor)
 }
 
 impl Filesystem for Mounted {

@@ -45,6 +45,7 @@ mod pinning;
 pub mod process;
 pub mod resync;
 pub mod roles;
+mod sabotage;
 pub mod service;
 pub mod source;
 pub mod standing;

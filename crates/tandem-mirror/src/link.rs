@@ -9,7 +9,8 @@
 use crate::MirrorConfig;
 use crate::order::Tree;
 use crate::process;
-use crate::source::{Source, sabotage};
+use crate::sabotage;
+use crate::source::Source;
 use crate::transport::{self, Frame, FrameReceiver, FrameSender, TransportError};
 use crossbeam_channel::Sender;
 use std::sync::Arc;

@@ -134,6 +134,12 @@ impl Roles {
         let volumes = result?;
         *held = Some(volumes.clone());
         drop(held);
+        self.measure(&volumes);
+        Ok(volumes)
+    }
+
+    /// Finds out, aside, how much there is: shown to people, decides nothing.
+    fn measure(&self, volumes: &Arc<[Volume]>) {
         let (size, measured) = (self.data_bytes.clone(), volumes.clone());
         std::thread::Builder::new()
             .name("measure".to_owned())
@@ -144,7 +150,6 @@ impl Roles {
                 size.store(sizes.sum(), Ordering::Relaxed);
             })
             .expect("a thread can be started");
-        Ok(volumes)
     }
 
     /// Carries out a command.
@@ -360,6 +365,7 @@ impl Roles {
         for volume in volumes.iter() {
             mount::protect(volume).map_err(|error| sentence(&error))?;
         }
+        self.measure(&volumes);
         if let Some(position) = drained {
             for volume in volumes.iter() {
                 volume.sync().map_err(|error| sentence(&error))?;

@@ -1,0 +1,105 @@
+//! The comparison's side of the stream: when it has to begin, what the follower answered, and when
+//! the gate is shut at its end.
+
+use super::{Advance, FRAME_OVERHEAD, Gate, Phase, QueuedFrame, SessionId, Source, State};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tandem_wire::stream::{self, FrameHeader, Operation};
+
+impl Source {
+    /// Waits until a session wants everything compared that was not `seen` yet. `None`: ended.
+    #[must_use]
+    pub fn await_comparison(&self, seen: SessionId) -> Option<SessionId> {
+        let mut state = self.lock();
+        loop {
+            if state.ended {
+                return None;
+            }
+            if let Some(session) = &state.session
+                && session.phase == Phase::Comparing
+                && session.id != seen.0
+            {
+                return Some(SessionId(session.id));
+            }
+            state = self.wait(&self.advance, state, Duration::from_secs(1));
+        }
+    }
+
+    /// The key of a session's hashes.
+    #[must_use]
+    pub fn secret(&self, session: SessionId) -> Option<[u8; 32]> {
+        let state = self.lock();
+        let current = state.session.as_ref()?;
+        (current.id == session.0).then_some(current.secret)
+    }
+
+    /// Reports how much was compared.
+    pub fn compared(&self, session: SessionId, done_bytes: u64, total_bytes: u64) {
+        let mut state = self.lock();
+        if let Some(current) = &mut state.session
+            && current.id == session.0
+        {
+            current.done_bytes = done_bytes;
+            current.total_bytes = total_bytes;
+        }
+    }
+
+    /// What the comparison has to act on: a difference; or, once the follower has applied
+    /// `number` and the queue has room, how far it is. Waits for one of these.
+    #[must_use]
+    pub fn advance(&self, session: SessionId, number: u64) -> Advance {
+        let mut state = self.lock();
+        loop {
+            let Some(current) = state.session.as_mut().filter(|s| s.id == session.0) else {
+                return Advance::Ended;
+            };
+            if let Some(differs) = current.differs.pop_front() {
+                return Advance::Differs(differs);
+            }
+            let roomy = current.bytes < self.limits.queue_bytes_max / 4;
+            if current.applied >= number && roomy {
+                return Advance::Applied(current.applied);
+            }
+            state = self.wait(&self.advance, state, Duration::from_secs(1));
+        }
+    }
+
+    /// The comparison has reached everything in the volumes, so unknown objects can be introduced.
+    pub fn reached_everything(&self, session: SessionId) {
+        let state = self.lock();
+        if state.session.as_ref().is_some_and(|s| s.id == session.0) {
+            self.complete.store(session.0, Ordering::SeqCst);
+        }
+    }
+
+    /// Everything is equal: shuts the gate and asks the follower to bring all to its disk (R2).
+    pub fn begin_level(&self, session: SessionId) {
+        let mut state = self.lock();
+        if state.session.as_ref().is_none_or(|s| s.id != session.0) {
+            return;
+        }
+        if state.gate == Gate::Open {
+            state.gate = Gate::Provisional;
+            state.alone_bytes = 0;
+            state.alone_since = None;
+        }
+        self.append_level(&mut state);
+        drop(state);
+        (self.changed)();
+    }
+
+    pub(super) fn append_level(&self, state: &mut State) {
+        state.last += 1;
+        let number = state.last;
+        let session = state.session.as_mut().expect("checked by the caller");
+        let payload = stream::encode(&Operation::Level);
+        session.phase = Phase::Leveling(number);
+        session.bytes += payload.len() + FRAME_OVERHEAD;
+        session.frames.push_back(QueuedFrame {
+            header: FrameHeader::operation(self.epoch(), number, 0),
+            payload: Arc::new(payload),
+        });
+        self.work.notify_one();
+    }
+}
