@@ -206,7 +206,7 @@ pub fn swaps(stage: &mut Stage) -> Result<Told> {
         // The command is understood on either node.
         let asked = if turn % 2 == 0 { &primary } else { &standby };
         let begin = std::time::Instant::now();
-        asked.command("swap")?;
+        asked.command("swap --timeout 40s")?;
         standby.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
         primary.wait_for_face(["SECOND", "green", "uptodate"], TAKEOVER_LIMIT)?;
         longest = longest.max(begin.elapsed());
