@@ -18,11 +18,9 @@ pub const CASES: [Case; 2] = [
 ];
 
 fn early_ack(stage: &mut Stage) -> Result<Told> {
-    is_found_out(
-        stage,
-        "early-ack",
-        failures::primary_loses_power_after_a_cut,
-    )
+    let signs = &["acknowledged rows are lost"];
+    let case = failures::primary_loses_power_after_a_cut;
+    is_found_out(stage, "early-ack", case, signs)
 }
 
 fn skip_drain(stage: &mut Stage) -> Result<Told> {
