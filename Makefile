@@ -1,6 +1,6 @@
 # The front doors. Each one installs what it needs by itself, once, and says what.
 
-.PHONY: demo test bench clean-lab build-tools lab-tools
+.PHONY: demo test soak bench clean-lab build-tools lab-tools
 
 # Steps follow each other: the machine has few cores, and their output is read by people.
 .NOTPARALLEL:
@@ -23,6 +23,12 @@ demo: build-tools
 test: build-tools lab-tools
 	@scripts/need sqlite3
 	scripts/test
+
+# Every end-to-end case, also those that are not yet part of `make test`.
+soak: build-tools lab-tools
+	scripts/sabotage-build
+	cargo build -q -p tandem -p tandem-lab
+	$(LAB) e2e
 
 bench: build-tools lab-tools
 	cargo build -q --release -p tandem -p tandem-lab
