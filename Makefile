@@ -21,7 +21,7 @@ demo: build-tools
 	target/debug/tandem demo
 
 test: build-tools lab-tools
-	@scripts/need sqlite3
+	@scripts/need sqlite3 python3 util-linux
 	scripts/test
 
 # Every end-to-end case, also those that are not yet part of `make test`.
