@@ -22,8 +22,9 @@ pub fn root_or_skip(test: &str) -> bool {
 
 /// An ext4 file system of its own.
 pub struct Image {
-    _directory: tempfile::TempDir,
+    // First: the directory that it is in can be removed only then.
     mounted: Mounted,
+    _directory: tempfile::TempDir,
 }
 
 impl Image {
