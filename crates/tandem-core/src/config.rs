@@ -71,7 +71,8 @@ impl Config {
     }
 
     /// How long the peer's vote is waited for before a lone record: 0.1 ×, at most 0.3 s. By then
-    /// the peer has been silent for the stall limit already.
+    /// the peer has been silent for the stall limit already. A primary that has heard nothing at
+    /// all for that long does not wait at all.
     #[must_use]
     pub fn vote_wait(&self) -> Duration {
         (self.takeover_after / 10).min(Duration::from_millis(300))

@@ -12,7 +12,9 @@
 use crate::config::Config;
 use crate::ids::{Epoch, Incarnation, NodeId, Nonce};
 use crate::message::{Grant, PeerMessage};
+use crate::record::Record;
 use crate::time::Instant;
+use crate::voters::{Vote, Voter};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -160,14 +162,6 @@ impl Contact {
         Receipt::Counted { answer }
     }
 
-    /// The sending time of the newest own nonce that the peer granted in `epoch`.
-    #[must_use]
-    pub fn granted_since(&self, epoch: Epoch) -> Option<Instant> {
-        self.granted
-            .filter(|(granted, _)| *granted == epoch)
-            .map(|(_, at)| at)
-    }
-
     /// The newest message that counted.
     #[must_use]
     pub fn latest(&self) -> Option<&PeerMessage> {
@@ -180,6 +174,12 @@ impl Contact {
         self.latest.as_ref().map(|(_, at)| *at)
     }
 
+    /// Whether no message at all counted for `limit`: not even one of a peer that fails.
+    #[must_use]
+    pub fn unheard_for(&self, now: Instant, limit: Duration) -> bool {
+        self.heard().is_none_or(|at| now.since(at) >= limit)
+    }
+
     /// Whether no healthy message counted for `limit`.
     #[must_use]
     pub fn silent_for(&self, now: Instant, limit: Duration) -> bool {
@@ -190,5 +190,26 @@ impl Contact {
     #[must_use]
     pub fn last_healthy(&self) -> Option<Instant> {
         self.healthy.map(|(_, at)| at)
+    }
+}
+
+/// The peer: its messages are its answers, and every message to it carries the questions.
+impl Voter for Contact {
+    fn read(&self) -> Option<&Record> {
+        self.latest()?.record.as_ref()
+    }
+
+    fn propose(&self, new: &Record) -> Vote {
+        match self.read() {
+            Some(stored) if stored.same_decision(new) => Vote::Stored,
+            Some(_) | None => Vote::Unknown,
+        }
+    }
+
+    /// The sending time of the newest own nonce that the peer granted in `epoch`.
+    fn renew(&self, epoch: Epoch) -> Option<Instant> {
+        self.granted
+            .filter(|(granted, _)| *granted == epoch)
+            .map(|(_, at)| at)
     }
 }

@@ -38,6 +38,7 @@ pub mod record;
 pub mod table;
 pub mod time;
 pub mod view;
+pub mod voters;
 
 pub use config::Config;
 pub use effect::{Answer, Effect, MirrorCommand, ServiceStop};
@@ -54,3 +55,4 @@ pub use record::{Durable, InSync, Kinship, Lineage, Record};
 pub use table::{Cause, Row, State};
 pub use time::Instant;
 pub use view::{DataState, PeerView, Tone, View};
+pub use voters::{Vote, Voter};

@@ -48,6 +48,8 @@ mutations! {
     ReuseEpoch,
     /// R8: after the loss of the mirror a session opens before the record has the peer out.
     RestartUnrecorded,
+    /// A primary waits for the vote of a standby of which nothing was heard for the stall limit.
+    AwaitDeadVote,
     /// The address is taken without asking who has it.
     SkipProbe,
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use tandem_core::contact::{Contact, Receipt};
 use tandem_core::{
     Config, ConfigurationDigest, DataState, Epoch, Grant, Incarnation, Instant, MirrorReport,
-    NodeId, Nonce, PeerMessage, State, Tone,
+    NodeId, Nonce, PeerMessage, State, Tone, Voter,
 };
 
 const LIMIT: Duration = Duration::from_secs(2);
@@ -102,8 +102,8 @@ fn a_permit_counts_from_the_sending_of_the_nonce_not_from_the_answer() {
         epoch: Epoch(3),
     });
     contact.receive(at(4000), LIMIT, answer);
-    assert_eq!(contact.granted_since(Epoch(3)), Some(at(1000)));
-    assert_eq!(contact.granted_since(Epoch(4)), None);
+    assert_eq!(contact.renew(Epoch(3)), Some(at(1000)));
+    assert_eq!(contact.renew(Epoch(4)), None);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn an_older_grant_does_not_replace_a_newer_one() {
         });
         contact.receive(at(2100), LIMIT, answer);
     }
-    assert_eq!(contact.granted_since(Epoch(3)), Some(at(2000)));
+    assert_eq!(contact.renew(Epoch(3)), Some(at(2000)));
 }
 
 #[test]

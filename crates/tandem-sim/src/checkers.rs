@@ -20,6 +20,7 @@
 //! | `status-true` | a node that is shown as uptodate has all that was acknowledged |
 //! | `legal-transitions` | every change of state is one of the table |
 //! | `total` | no panic, no endless effects, no busy loop |
+//! | `short-outage` | writes wait for a dead standby no longer than promised (a scenario) |
 //! | `answers` | every command gets a final answer |
 //! | `liveness` | after the faults end, the pair serves again, both uptodate |
 

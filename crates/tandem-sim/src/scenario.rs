@@ -2,10 +2,12 @@
 //! that serves; A is its primary, B its standby. Afterwards the settling operator takes over, as
 //! after every run.
 
+use crate::clock::{MILLISECOND, Time, nanoseconds};
 use crate::faults::Fault;
 use crate::host::{ServicesFault, StateDisk};
 use crate::network::place;
 use crate::queue::{Happening, Scope};
+use crate::settings::Settings;
 use crate::world::{NODES, World};
 use tandem_core::{Command, DataState, NodeId, PeerCopy, State, Tone};
 
@@ -20,6 +22,8 @@ enum Step {
     Expect(fn(&World, NodeId) -> bool, u64),
     /// Until this is so, at most so many `takeover-after`; it may not come.
     Await(fn(&World, NodeId) -> bool, u64),
+    /// Until this is so; it must come within this time, which is promised to users.
+    Promised(fn(&World, NodeId) -> bool, fn(&Settings) -> Time),
 }
 
 /// A scenario.
@@ -96,6 +100,20 @@ fn fault(world: &mut World, fault: Fault, tenths: u64) {
 
 const LONG: u64 = 60;
 
+/// The longest time that writes wait for a standby that died: the stall limit, the look at which
+/// the model's mirror notices it, one write of the state, and what passes between processes.
+fn stall_and_record(settings: &Settings) -> Time {
+    let stall = nanoseconds(settings.stall_limit());
+    stall + stall / 5 + settings.unit() / 60 + 20 * MILLISECOND
+}
+
+/// Whether the mirror answers without the peer.
+fn answers_alone(world: &World, node: NodeId) -> bool {
+    world
+        .mirror(node)
+        .is_some_and(|m| m.serving().is_some() && !m.gated())
+}
+
 /// All scenarios.
 pub static SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -150,6 +168,7 @@ pub static SCENARIOS: &[Scenario] = &[
         name: "power-off-the-standby",
         steps: &[
             Step::Do(|w, a| fault(w, Fault::PowerCut(a.peer()), 200)),
+            Step::Promised(answers_alone, stall_and_record),
             Step::Expect(|w, a| is(w, a, State::Alone), LONG),
             Step::Pause(100),
         ],
@@ -481,6 +500,17 @@ impl World {
                 }
             }
             Step::Await(holds, bound) => done = holds(self, primary) || waited > unit * bound,
+            Step::Promised(holds, bound) => {
+                done = holds(self, primary);
+                let bound = bound(&self.settings);
+                if !done && waited > bound {
+                    let text = format!("longer than {:.3} s", bound as f64 / 1e9);
+                    return self.violate("short-outage", text);
+                }
+                if !done {
+                    return self.after(MILLISECOND, Scope::World, Happening::Script);
+                }
+            }
         }
         let Some(script) = self.script.as_mut() else {
             return;

@@ -32,6 +32,7 @@ use crate::record::{Durable, InSync, Record, Wanted};
 use crate::table::{Cause, Ruling, State, transition};
 use crate::time::Instant;
 use crate::view::{DataState, PeerView, Tone, View};
+use crate::voters::{self, Voter};
 use activity::{Activity, Outcome};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -231,6 +232,9 @@ impl Node {
         let timers = [
             self.permit_sent.map(|(_, until)| until),
             self.proposed.map(|at| at.after(self.config.vote_wait())),
+            self.proposed
+                .and(self.contact.heard())
+                .map(|at| at.after(self.config.stall_limit())),
         ];
         for timer in timers.into_iter().flatten().filter(|at| *at > self.now) {
             deadline = deadline.min(timer);
@@ -359,6 +363,18 @@ impl Node {
     /// Silent for the shorter time after which a lone record may be made (R1).
     fn peer_mute(&self) -> bool {
         self.contact.silent_for(self.now, self.config.stall_limit())
+    }
+
+    /// Silent on every channel for that time, without even a message of a peer that fails: its
+    /// vote is not on the way.
+    fn peer_gone(&self) -> bool {
+        self.contact
+            .unheard_for(self.now, self.config.stall_limit())
+    }
+
+    /// Every voter but this node.
+    fn voters(&self) -> [&dyn Voter; 1] {
+        [&self.contact]
     }
 
     fn mirror_serves(&self) -> bool {
@@ -577,7 +593,7 @@ impl Node {
             return;
         }
         let until = if self.needs_permit() {
-            match self.contact.granted_since(epoch) {
+            match voters::renewed(epoch, &self.voters()) {
                 Some(since) => since.after(self.config.permit_length()),
                 None => return,
             }
@@ -616,8 +632,7 @@ impl Node {
         if !self.needs_permit() {
             return record.holder == self.config.node;
         }
-        self.contact
-            .granted_since(record.epoch)
+        voters::renewed(record.epoch, &self.voters())
             .is_some_and(|since| self.now < since.after(self.config.permit_length()))
             || self.permit_sent.is_some_and(|(epoch, until)| {
                 epoch == record.epoch && until != Instant::FAR && self.now < until

@@ -11,8 +11,10 @@ use crate::ids::{Epoch, Sequence, Version};
 use crate::record::{InSync, Kinship, Lineage, Record};
 use crate::table::State;
 use crate::time::Instant;
+use crate::voters;
 use alloc::format;
 use alloc::string::ToString;
+use core::time::Duration;
 
 /// A change of the record that this node wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,45 +145,74 @@ impl Node {
             self.store_record(new);
             return;
         }
+        if self.vote_wait().is_zero() && self.may_be_made_alone(&new, change) {
+            self.make_alone(new);
+            return;
+        }
         self.durable.highest_epoch = self.durable.highest_epoch.max(new.epoch);
         self.durable.proposal = Some(new);
         self.proposed = Some(self.now);
     }
 
-    /// An own proposal is open and the peer has not voted. What may be done without its vote:
-    /// shrink to this node, when every channel is silent, unconfirmed.
+    /// An own proposal is open and has not enough votes.
     fn settle_proposal_without_vote(&mut self, change: Change) {
         let Some(proposal) = self.disk.proposal.clone() else {
             return;
         };
         let since = *self.proposed.get_or_insert(self.now);
-        let lone = proposal.insync == InSync::Only(self.config.node)
-            && proposal.holder == self.config.node
+        let waited = self.now.since(since) >= self.vote_wait();
+        if waited && self.may_be_made_alone(&proposal, change) {
+            self.make_alone(proposal);
+        }
+    }
+
+    /// How long a vote is waited for before a record is made alone.
+    ///
+    /// Not at all by a node that serves while nothing at all was heard for the stall limit. Its
+    /// write waits already; a vote could only come from a peer that a message reaches and that
+    /// answers, and neither has happened. Nothing is risked by that: the peer takes over only
+    /// after `takeover-after` of silence, adopts this record when it hears it before, and the vote
+    /// would change nothing but the mark `unconfirmed`, which goes at the next meeting.
+    ///
+    /// A standby waits always. Its silence may be its own, if its process stood still: the first
+    /// answer to the proposal ends the promotion then.
+    fn vote_wait(&self) -> Duration {
+        let gone = self.state.serves() && self.peer_gone();
+        if gone && !mutated!(self.config, AwaitDeadVote) {
+            Duration::ZERO
+        } else {
+            self.config.vote_wait()
+        }
+    }
+
+    /// What may be done without a vote, where the peer is the only other voter: shrink to this
+    /// node, when every channel is silent, unconfirmed.
+    fn may_be_made_alone(&self, new: &Record, change: Change) -> bool {
+        let me = self.config.node;
+        let shrinks = new.insync == InSync::Only(me)
+            && new.holder == me
             && matches!(change, Change::PeerOut | Change::Take { keep_both: false });
-        if !lone {
-            return;
-        }
-        let waited = self.now.since(since) >= self.config.vote_wait();
         let heard = !self.peer_mute() && !mutated!(self.config, DecideAloneWhileHeard);
-        if !waited || heard {
-            return;
+        if !shrinks || heard || !voters::may_decide_alone(&self.voters()) {
+            return false;
         }
-        let allowed = if self.state.serves() {
+        if self.state.serves() {
             // R5: whoever was paused for longer than a permit goes through WAIT instead.
             self.permit_valid()
         } else {
             self.state == State::Second && self.peer_silent() && self.may_take_over_alone()
-        };
-        if allowed {
-            let mut lone = proposal;
-            lone.confirmed = false;
-            self.note(
-                "every channel is silent: the record is changed without a vote, \
-                       unconfirmed"
-                    .to_string(),
-            );
-            self.store_record(lone);
         }
+    }
+
+    fn make_alone(&mut self, record: Record) {
+        self.note(
+            "every channel is silent: the record is changed without a vote, unconfirmed"
+                .to_string(),
+        );
+        self.store_record(Record {
+            confirmed: false,
+            ..record
+        });
     }
 
     /// A standby may shrink the record to itself without a vote only as a member whose process is
@@ -210,6 +241,9 @@ impl Node {
         }
         let theirs = message.record.clone();
         let proposal = message.proposal.clone();
+        if self.own_proposal_counts() {
+            return;
+        }
         if let Some(theirs) = theirs {
             self.look_at_record(theirs);
         }
@@ -220,21 +254,27 @@ impl Node {
         }
     }
 
+    /// Stores the own proposal as the record once enough voters have it.
+    fn own_proposal_counts(&mut self) -> bool {
+        let Some(own) = self.disk.proposal.clone() else {
+            return false;
+        };
+        if !voters::counts(&own, &self.voters()) {
+            return false;
+        }
+        self.note(format!(
+            "both nodes have the record of version {}",
+            own.version
+        ));
+        self.store_record(Record {
+            confirmed: true,
+            ..own
+        });
+        true
+    }
+
     fn look_at_record(&mut self, theirs: Record) {
         let me = self.config.node;
-        if let Some(own) = self.disk.proposal.clone()
-            && theirs.same_decision(&own)
-        {
-            self.note(format!(
-                "both nodes have the record of version {}",
-                own.version
-            ));
-            self.store_record(Record {
-                confirmed: true,
-                ..own
-            });
-            return;
-        }
         let Some(mine) = self.disk.record.clone() else {
             // Where the record names this node as in sync, this node has lost its state since:
             // the other one will find its copy not level, and record it out.
@@ -382,15 +422,7 @@ impl Node {
             }
             return;
         };
-        let next = proposal.version == mine.version.next();
-        // A sole member decides alone; this node may have missed some of its decisions.
-        let from_sole = mine.insync == InSync::Only(me.peer()) && proposal.version > mine.version;
-        let grows = matches!(
-            mine.lineage.kinship(&proposal.lineage),
-            Kinship::Equal | Kinship::Behind
-        );
-        let fits = mine.insync.contains(me.peer()) && grows && (next || from_sole);
-        if !fits || self.divergence.is_some() {
+        if !voters::accepts(&mine, &proposal, me.peer()) || self.divergence.is_some() {
             return;
         }
         if (self.state.serves() || self.mirror_open()) && proposal.holder != me {

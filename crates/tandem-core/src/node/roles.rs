@@ -11,6 +11,7 @@ use crate::message::PeerMessage;
 use crate::record::{InSync, Wanted};
 use crate::table::{Cause, State};
 use crate::time::Instant;
+use crate::voters;
 use alloc::string::{String, ToString};
 
 /// The primary's decisive facts about a peer that can be heard.
@@ -510,9 +511,7 @@ impl Node {
                     .as_ref()
                     .is_some_and(|r| r.version == record.version)
         });
-        let permitted = self
-            .contact
-            .granted_since(record.epoch)
+        let permitted = voters::renewed(record.epoch, &self.voters())
             .is_some_and(|since| self.now < since.after(self.config.permit_length() / 2));
         let level = level && gated || mutated!(self.config, TrustBeforeLevel);
         if level && peer_follows && permitted && self.activity == Activity::Idle {
