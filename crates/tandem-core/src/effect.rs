@@ -94,6 +94,9 @@ pub enum MirrorCommand {
         generation: GenerationId,
         /// Whether acknowledgements wait for the peer from the first write on.
         gated: bool,
+        /// Whether an operator wants it served whatever it is: also a copy that is
+        /// [inconsistent](crate::MirrorStatus::inconsistent), which is refused otherwise.
+        forced: bool,
     },
     /// Accept the stream of the peer in this epoch, and no older one.
     Follow {

@@ -190,6 +190,9 @@ pub struct MirrorStatus {
     pub permit_until: Instant,
     /// What is broken, if anything.
     pub fault: Option<MirrorFault>,
+    /// Why this copy is nothing that the application ever had, if so: its comparison did not end,
+    /// or a volume was set back to an older state. It can be followed, and served only by force.
+    pub inconsistent: Option<String>,
     /// Serving: the last number given. Following: the last number applied.
     pub position: Sequence,
     /// Serving: the last number that the peer has applied. Following: the last number received.

@@ -18,7 +18,6 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, StatxFlags, openat};
 use rustix::io::Errno;
@@ -53,8 +52,6 @@ pub struct Volume {
     /// The inode of the top directory.
     pub inode: u64,
     hidden: OwnedFd,
-    /// Held while the position file is replaced: there is one temporary file.
-    recording: Mutex<()>,
     /// Held for its lock.
     _lock: OwnedFd,
 }
@@ -151,7 +148,6 @@ pub fn open_volume(index: u16, name: &str, path: &Path) -> Result<Volume, Volume
         device: stat.st_dev,
         inode: stat.st_ino,
         hidden,
-        recording: Mutex::new(()),
         _lock: lock,
     })
 }
@@ -184,15 +180,12 @@ impl Volume {
         }
     }
 
-    /// Replaces the position, durably. What it claims must be on disk already.
+    /// Replaces the position, durably; one caller at a time. What it claims must be on disk
+    /// already.
     ///
     /// # Errors
     /// [`VolumeError::Io`]; the position is then the old or the new one.
     pub fn write_position(&self, position: &Position) -> Result<(), VolumeError> {
-        let _recording = self
-            .recording
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         replace_file(self.hidden.as_fd(), POSITION, &position.encode())
             .map_err(|source| self.hidden_error("write", POSITION, source))
     }

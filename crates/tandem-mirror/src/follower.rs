@@ -18,9 +18,11 @@
 //!   read what the kernel holds already, apply it in order, and set the deferred times.
 //!
 //! **What a crash loses.** Of what was received: everything since the last sync. None of it was
-//! answered as synced. The standing in the volumes is not clean while a stream runs (it is
-//! withdrawn before a session is welcomed), so the next stream compares everything. Between the
-//! sync of a [`seal`] and its record of a clean standing: the same, at the cost of a comparison.
+//! answered as synced. The standing in the volumes is not clean while a stream runs (that is on
+//! disk before a session is welcomed), so the next stream compares everything. While a comparison
+//! runs it is inconsistent, until all of it is on disk: what a crash leaves is never served
+//! unasked. Between the sync of a [`seal`] and its record of a clean standing: the same as before,
+//! at the cost of a comparison.
 //!
 //! [`seal`]: Follower::seal
 
@@ -46,6 +48,7 @@ use self::synchroniser::Synchroniser;
 use crate::MirrorConfig;
 use crate::backing::{Volume, VolumeError};
 use crate::epochs::{EpochError, HighestEpoch};
+use crate::standing::{self, Inconsistent};
 use crate::transport::{Listener, TransportError};
 
 /// How long sealing may take: a full inbox of scattered writes onto a slow disk, and its sync.
@@ -111,6 +114,8 @@ pub struct FollowerStatus {
     pub sealed: bool,
     /// What is broken.
     pub fault: Option<MirrorFault>,
+    /// Why this copy is nothing that the source ever had, if so.
+    pub inconsistent: Option<Inconsistent>,
     /// The last number received.
     pub received: u64,
     /// The last number applied.
@@ -169,7 +174,11 @@ impl Follower {
             gossip: gossip_sender,
         };
         let inbox = Arc::new(Inbox::new(shared.queue_bytes_max + INBOX_SLACK_BYTES));
-        let beginning = Beginning { epoch, generation };
+        let beginning = Beginning {
+            epoch,
+            generation,
+            inconsistent: standing::found(&shared, &volumes).inconsistent,
+        };
         let ledger = Ledger::new(shared, volumes, epochs, channels, beginning);
         let ledger = Arc::new(ledger);
         let synchroniser = Synchroniser::start(&ledger).map_err(FollowerError::Thread)?;

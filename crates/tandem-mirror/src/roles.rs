@@ -15,9 +15,10 @@
 //! The plain directory is read-only by its path from the start of the process on; see
 //! [`crate::mount`].
 //!
-//! **What is lost by a crash.** `Serve` puts the epoch on disk as the highest and withdraws a clean
-//! standing before anything is mounted: a crash in between only costs a comparison. `Close` records
-//! a clean standing last, after the session is gone and everything is on disk.
+//! **What is lost by a crash.** `Serve` puts the epoch on disk as the highest and takes a clean
+//! standing back before anything is mounted: a crash in between only costs a comparison; one after
+//! a forced `Serve` leaves the copy as the operator declared it, consistent. `Close` records a clean
+//! standing last, after the session is gone and everything is on disk.
 
 use crate::MirrorConfig;
 use crate::backing::{self, Volume};
@@ -27,7 +28,7 @@ use crate::holders::holders;
 use crate::permit::Standing as Permission;
 use crate::service::{Service, Setting};
 use crate::source::{Beginning, Notify, PeerAtBeginning};
-use crate::standing::{self, Standing};
+use crate::standing::{self, Inconsistent, Standing};
 use crate::{mount, resync};
 use crossbeam_channel::{Receiver, Sender};
 use rustix::fd::AsFd;
@@ -47,6 +48,8 @@ pub struct Roles {
     volumes: Mutex<Option<Arc<[Volume]>>>,
     /// Why there are no volumes.
     missing: Mutex<Option<String>>,
+    /// Why the volumes are nothing that was ever served, while no service or follower knows better.
+    inconsistent: Mutex<Option<Inconsistent>>,
     /// What is broken for as long as this process lives.
     broken: Mutex<Option<Fault>>,
     /// The newest grant: it may come before its epoch is served.
@@ -73,6 +76,17 @@ enum Current {
 /// The record says that the peer is in sync.
 struct Gated;
 
+/// An operator wants this copy served whatever it is.
+struct Forced;
+
+/// What is to be served.
+struct Serving {
+    epoch: u64,
+    generation: u64,
+    gated: Option<Gated>,
+    forced: Option<Forced>,
+}
+
 #[derive(Clone, Copy)]
 struct Sealed {
     epoch: u64,
@@ -96,6 +110,7 @@ impl Roles {
             current: Mutex::new(Current::Idle),
             volumes: Mutex::default(),
             missing: Mutex::default(),
+            inconsistent: Mutex::default(),
             broken: Mutex::default(),
             granted: Mutex::default(),
             data_bytes: Arc::default(),
@@ -134,8 +149,13 @@ impl Roles {
         let volumes = result?;
         *held = Some(volumes.clone());
         drop(held);
+        self.look_at_standing(&volumes);
         self.measure(&volumes);
         Ok(volumes)
+    }
+
+    fn look_at_standing(&self, volumes: &[Volume]) {
+        *lock(&self.inconsistent) = standing::found(&self.config, volumes).inconsistent;
     }
 
     /// Finds out, aside, how much there is: shown to people, decides nothing.
@@ -162,7 +182,13 @@ impl Roles {
                 epoch,
                 generation,
                 gated,
-            } => self.serve(epoch, generation, gated.then_some(Gated)),
+                forced,
+            } => self.serve(Serving {
+                epoch,
+                generation,
+                gated: gated.then_some(Gated),
+                forced: forced.then_some(Forced),
+            }),
             Command::Follow { epoch, generation } => self.follow(epoch, generation),
             Command::Seal => self.seal(),
             Command::ReleasePeer { epoch, generation } => self.release_peer(epoch, generation),
@@ -173,7 +199,13 @@ impl Roles {
         result
     }
 
-    fn serve(&self, epoch: u64, generation: u64, gated: Option<Gated>) -> CommandResult {
+    fn serve(&self, serving: Serving) -> CommandResult {
+        let Serving {
+            epoch,
+            generation,
+            gated,
+            forced,
+        } = serving;
         match &*self.current() {
             Current::Idle | Current::Sealed(_) => {}
             Current::Serving(service) if service.epoch() == epoch => {
@@ -190,16 +222,33 @@ impl Roles {
         self.refuse_broken()?;
         let volumes = self.volumes()?;
         self.refuse_held(&volumes)?;
-        let recorded = standing::recorded(&self.config, &volumes);
-        let position = recorded.map_or(0, |standing| standing.applied);
-        let clean = recorded.is_some_and(|s| s.clean && s.generation == generation);
+        let found = standing::found(&self.config, &volumes);
+        match (&found.inconsistent, forced) {
+            (Some(why), None) => {
+                return Err(format!(
+                    "{why}; let it follow the other node, or serve it by force as it is"
+                ));
+            }
+            (Some(why), Some(Forced)) => tracing::warn!(%why, "served by force"),
+            (None, _) => {}
+        }
+        let recorded = found.standing.unwrap_or_default();
+        let position = recorded.applied;
+        let clean = recorded.clean && recorded.generation == generation;
         let peer = match gated {
             None => PeerAtBeginning::Out,
             Some(Gated) if clean => PeerAtBeginning::Equal,
             Some(Gated) => PeerAtBeginning::InSync,
         };
         self.raise_epoch(epoch)?;
-        standing::withdraw(&self.config, &volumes).map_err(|error| sentence(&error))?;
+        // Also where nothing was claimed: the volume as it was before is now an older state.
+        let begun = Standing {
+            epoch,
+            generation,
+            clean: false,
+            ..recorded
+        };
+        standing::record(&self.config, &volumes, &begun).map_err(|error| sentence(&error))?;
         let service = Service::begin(Setting {
             config: self.config.clone(),
             volumes,
@@ -215,6 +264,7 @@ impl Roles {
         });
         let service = Arc::new(service.map_err(|error| sentence(&error))?);
         self.grant_newest(&service);
+        *lock(&self.inconsistent) = None;
         *self.current() = Current::Serving(service);
         tracing::info!(epoch, ?peer, position, "serving");
         Ok(position)
@@ -296,6 +346,7 @@ impl Roles {
     /// Ends following. A disk that failed under it stays lost: the page cache of this machine lies
     /// to whoever follows or serves next.
     fn stop(&self, follower: Arc<Follower>) {
+        *lock(&self.inconsistent) = follower.status().inconsistent;
         let fault = Arc::into_inner(follower).and_then(Follower::stop);
         if let Some(MirrorFault::LocalDisk(text)) = fault {
             *lock(&self.broken) = Some(Fault::LocalDisk(text));
@@ -377,6 +428,7 @@ impl Roles {
                 applied: position,
                 checkpointed: position,
                 clean: true,
+                inconsistent: false,
             };
             standing::record(&self.config, &volumes, &standing)
                 .map_err(|error| sentence(&error))?;
@@ -500,6 +552,9 @@ impl Roles {
         };
         status.incarnation = self.incarnation;
         status.data_bytes = self.data_bytes.load(Ordering::Relaxed);
+        if matches!(status.role, Role::Idle | Role::Sealed { .. }) {
+            status.inconsistent = lock(&self.inconsistent).as_ref().map(ToString::to_string);
+        }
         if let Some(fault) = &*lock(&self.broken) {
             status.fault = Some(fault.clone());
         }
@@ -525,6 +580,7 @@ fn following(epoch: u64, follower: &Follower) -> Status {
             MirrorFault::Apply(text) => Fault::Apply(text),
             MirrorFault::Volume(text) => Fault::Volume(text),
         }),
+        inconsistent: followed.inconsistent.map(|why| why.to_string()),
         position: followed.applied,
         acknowledged: followed.received,
         completion_age_ms: milliseconds(followed.completion_age),

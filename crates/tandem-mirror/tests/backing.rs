@@ -209,6 +209,9 @@ fn a_position_is_kept_and_a_damaged_one_is_not_believed() {
         applied: 100,
         checkpointed: 90,
         clean: false,
+        inconsistent: false,
+        written: 1,
+        stamp: 2,
     };
     volume.write_position(&position).expect("write");
     volume.write_position(&position).expect("replace");

@@ -100,7 +100,8 @@ fn after_a_power_cut_no_clean_end_is_claimed() {
     source.settle();
     standby.stop();
     let volumes = &standby.volumes;
-    let clean = standing::recorded(&standby.config, volumes).expect("recorded");
+    let clean = standing::found(&standby.config, volumes).standing;
+    let clean = clean.expect("recorded");
     assert!(clean.clean);
     // Goes on from there, and is cut off.
     standby.follow(6, 9);
@@ -115,14 +116,36 @@ fn after_a_power_cut_no_clean_end_is_claimed() {
     let config = standby.config.clone();
     image.cut_power();
     drop(greeted);
-    drop(standby);
+    let _state = standby.leave();
     image.restore_power();
     let volume = backing::open_volume(0, "volume0", &path).expect("open");
-    let recorded = standing::recorded(&config, &[volume]);
+    let found = standing::found(&config, &[volume]);
     assert!(
-        recorded.is_some_and(|standing| !standing.clean),
-        "{recorded:?}"
+        found.standing.is_some_and(|standing| !standing.clean),
+        "{found:?}"
     );
+}
+
+#[test]
+fn a_power_cut_in_the_middle_of_a_comparison_leaves_an_inconsistent_copy() {
+    needs_root!("a_power_cut_in_the_middle_of_a_comparison_leaves_an_inconsistent_copy");
+    let mut image = Image::new(64);
+    let path = image.path().join("data");
+    fs::create_dir(&path).expect("create");
+    fs::write(path.join("surplus"), "of an earlier time").expect("write");
+    let mut standby = Standby::new(&[&path]);
+    standby.follow(5, 9);
+    let (mut source, _) = standby.compare(5);
+    source.list(0, ROOT_OBJECT, vec![]);
+    source.settle();
+    let config = standby.config.clone();
+    image.cut_power();
+    drop(source);
+    let _state = standby.leave();
+    image.restore_power();
+    let volume = backing::open_volume(0, "volume0", &path).expect("open");
+    let found = standing::found(&config, &[volume]);
+    assert!(found.inconsistent.is_some(), "{found:?}");
 }
 
 #[test]

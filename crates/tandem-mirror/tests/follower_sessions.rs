@@ -14,7 +14,7 @@ use disk::{Image, root_or_skip};
 use source::{LIMIT, Standby, time};
 use tandem_core::MirrorFault;
 use tandem_mirror::follower::{Follower, FollowerError};
-use tandem_mirror::standing::{self, Standing};
+use tandem_mirror::standing::{self, Found, Inconsistent, Standing};
 use tandem_wire::stream::{FrameHeader, FrameKind, Hello, Operation, ROOT_OBJECT, Welcome, encode};
 
 struct Scene {
@@ -450,7 +450,7 @@ fn sealing_applies_all_that_was_received_and_accepts_nothing_after() {
         s.standby.greet(&s.standby.hello(5)).map(|_| ()).is_ok()
     }));
     assert!(!matches!(refused, Ok(true)), "nobody gets in any more");
-    let recorded = standing::recorded(&s.standby.config, &s.standby.volumes);
+    let recorded = standing::found(&s.standby.config, &s.standby.volumes);
     let expected = Standing {
         epoch: 5,
         generation: 9,
@@ -458,8 +458,9 @@ fn sealing_applies_all_that_was_received_and_accepts_nothing_after() {
         applied: sent,
         checkpointed: sent,
         clean: true,
+        inconsistent: false,
     };
-    assert_eq!(recorded, Some(expected));
+    assert_eq!(recorded.standing, Some(expected));
 }
 
 #[test]
@@ -467,20 +468,87 @@ fn sealing_without_any_stream_or_in_mid_comparison_claims_nothing() {
     needs_root!("sealing_without_any_stream_or_in_mid_comparison_claims_nothing");
     let s = scene();
     assert_eq!(s.standby.follower().seal().expect("seal"), 0);
-    assert_eq!(
-        standing::recorded(&s.standby.config, &s.standby.volumes),
-        None
-    );
-    let s = scene();
+    let nothing = standing::found(&s.standby.config, &s.standby.volumes);
+    assert_eq!(nothing, Found::default());
+    let mut s = scene();
     let (mut source, _) = s.standby.compare(5);
+    // Nothing was changed yet, and may never be.
+    assert_eq!(s.standby.status().inconsistent, None);
     source.list(0, ROOT_OBJECT, vec![]);
     source.settle();
+    assert!(s.standby.status().inconsistent.is_some());
     s.standby.follower().seal().expect("seal");
-    let recorded = standing::recorded(&s.standby.config, &s.standby.volumes);
-    assert!(
-        recorded.is_some_and(|standing| !standing.clean),
-        "{recorded:?}"
-    );
+    let mixed = standing::found(&s.standby.config, &s.standby.volumes);
+    assert_eq!(mixed.standing, None);
+    let is_mixed =
+        |found: &Found| matches!(found.inconsistent, Some(Inconsistent::HalfCompared { .. }));
+    assert!(is_mixed(&mixed), "{mixed:?}");
+    // Still so after another beginning of which nothing came, and until one ended.
+    s.standby.follow(6, 9);
+    assert!(s.standby.status().inconsistent.is_some());
+    drop(s.standby.compare(6));
+    s.standby.stop();
+    let mixed = standing::found(&s.standby.config, &s.standby.volumes);
+    assert!(is_mixed(&mixed), "{mixed:?}");
+    s.standby.follow(7, 9);
+    let _source = s.standby.level(7);
+    assert_eq!(s.standby.status().inconsistent, None);
+    let level = standing::found(&s.standby.config, &s.standby.volumes);
+    assert_eq!(level.inconsistent, None);
+}
+
+#[test]
+fn a_crash_between_the_two_places_of_a_position_is_no_volume_set_back() {
+    needs_root!("a_crash_between_the_two_places_of_a_position_is_no_volume_set_back");
+    let mut s = scene();
+    let _source = s.standby.level(5);
+    s.standby.stop();
+    let Standby {
+        config, volumes, ..
+    } = &s.standby;
+    let found = || standing::found(config, volumes);
+    let inside = s.path.join(".tandem/position");
+    let beside = config.state_dir.join("videeos.volume0.position");
+    let read = |path: &PathBuf| fs::read(path).expect("read a position");
+    let before = (read(&inside), read(&beside));
+    assert_eq!(before.0, before.1);
+    let clean = found().standing.expect("a standing");
+    assert!(clean.clean);
+    let next = Standing {
+        clean: true,
+        ..clean
+    };
+    standing::record(config, volumes, &next).expect("record");
+    let after = (read(&inside), read(&beside));
+    assert_ne!(before, after);
+    // As a crash leaves it: inside the volume first.
+    fs::write(&beside, &before.1).expect("write");
+    let expected = Found {
+        standing: Some(Standing {
+            clean: false,
+            ..clean
+        }),
+        inconsistent: None,
+    };
+    assert_eq!(found(), expected);
+    let set_back = Some(Inconsistent::SetBack {
+        volume: "volume0".to_owned(),
+    });
+    // The same numbers, from before: only where they were written tells it.
+    fs::write(&beside, &after.1).expect("write");
+    fs::write(&inside, &before.0).expect("write");
+    assert_eq!(found().inconsistent, set_back);
+    assert_eq!(found().standing, None);
+    fs::remove_file(&inside).expect("remove");
+    assert_eq!(found().inconsistent, set_back, "an empty volume instead");
+    fs::write(&inside, b"torn").expect("write");
+    assert_eq!(found().inconsistent, set_back);
+    // Whoever writes the position now does not make it good.
+    drop(s.standby.try_follow(6, 9));
+    drop(s.standby.compare(6));
+    s.standby.stop();
+    let found = standing::found(&s.standby.config, &s.standby.volumes);
+    assert!(found.inconsistent.is_some(), "{found:?}");
 }
 
 #[test]
@@ -512,9 +580,9 @@ fn after_a_clean_end_the_stream_goes_on_without_comparing() {
     source.last = last;
     s.standby
         .await_status("level", |status| status.level && status.connected);
-    let recorded = standing::recorded(&s.standby.config, &s.standby.volumes);
+    let recorded = standing::found(&s.standby.config, &s.standby.volumes);
     assert!(
-        recorded.is_some_and(|standing| !standing.clean),
+        recorded.standing.is_some_and(|standing| !standing.clean),
         "withdrawn: {recorded:?}"
     );
     source.op(Operation::Introduce {

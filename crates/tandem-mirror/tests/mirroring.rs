@@ -255,7 +255,6 @@ fn a_swap_goes_on_without_a_comparison() {
         .expect("rename what the standby was never told of");
         fs::write(new.path().join(&name).join("file3"), "overwritten").expect("write");
         new.await_status("level", is_level);
-        equal::assert_equal(&new.plain("db"), &new.plain("db"));
     }
     assert_eq!(
         comparisons(&one) + comparisons(&two),
@@ -265,6 +264,132 @@ fn a_swap_goes_on_without_a_comparison() {
     assert_mirrored(&one, &two, &["db"]);
     one.assert_no_error();
     two.assert_no_error();
+}
+
+/// Ends both mirrors cleanly, level.
+fn stop_both(one: &mut Node, two: &mut Node) {
+    one.command(Command::Drain).expect("drain");
+    one.command(Command::Close).expect("close");
+    two.command(Command::Seal).expect("seal");
+    one.kill();
+    two.kill();
+}
+
+/// A copy of a volume as it is, with Tandem's own files in it.
+fn image_of(node: &Node) -> tempfile::TempDir {
+    let image = tempfile::tempdir().expect("make a directory");
+    copy_tree(&node.plain("db"), image.path());
+    image
+}
+
+fn set_back(node: &Node, image: &tempfile::TempDir) {
+    for entry in fs::read_dir(node.plain("db")).expect("list") {
+        let path = entry.expect("list").path();
+        match path.is_dir() {
+            true => fs::remove_dir_all(path).expect("remove"),
+            false => fs::remove_file(path).expect("remove"),
+        }
+    }
+    copy_tree(image.path(), &node.plain("db"));
+}
+
+fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
+    let status = Process::new("cp")
+        .arg("-aT")
+        .args([from, to])
+        .status()
+        .expect("run cp");
+    assert!(status.success());
+}
+
+#[test]
+fn volumes_that_were_set_back_are_compared_and_served_only_by_force() {
+    if !ready("volumes_that_were_set_back_are_compared_and_served_only_by_force") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    fs::write(one.path().join("file"), "older").expect("write");
+    stop_both(&mut one, &mut two);
+    let images = [image_of(&one), image_of(&two)];
+    one.start();
+    two.start();
+    two.follow(2, 7);
+    one.serve(2, 7, true);
+    one.await_status("level at once", is_level);
+    assert_eq!(comparisons(&one), 1, "a clean stop needs none");
+    fs::write(one.path().join("file"), "newer").expect("write");
+    stop_both(&mut one, &mut two);
+
+    // Both at the same number of the same generation, both cleanly: only this is not the newest.
+    set_back(&one, &images[0]);
+    set_back(&two, &images[1]);
+    // What one was given back differs by one byte from what two was.
+    fs::write(two.plain("db").join("file"), "oldeR").expect("write");
+    one.start();
+    two.start();
+    let serve = |forced| Command::Serve {
+        epoch: 3,
+        generation: 7,
+        gated: false,
+        forced,
+    };
+    let status = one.status();
+    assert!(status.inconsistent.is_some(), "{status:?}");
+    let refused = one.command(serve(false)).expect_err("refused");
+    assert!(refused.contains("set back"), "{refused}");
+    assert_eq!(one.command(serve(false)), Err(refused), "for good");
+    two.follow(3, 7);
+    let status = two.status();
+    assert!(status.inconsistent.is_some(), "{status:?}");
+    one.command(serve(true)).expect("an operator decides");
+    one.daemon().permit(3, node::FOREVER);
+    one.await_status("level", is_level);
+    assert_eq!(comparisons(&one), 2);
+    two.await_status("a good copy", |status| status.inconsistent.is_none());
+    assert_mirrored(&one, &two, &["db"]);
+    let content = fs::read_to_string(two.plain("db").join("file"));
+    assert_eq!(content.expect("read"), "older");
+    one.assert_no_error();
+    two.assert_no_error();
+}
+
+#[test]
+fn a_copy_whose_comparison_was_cut_short_is_served_only_by_force() {
+    if !ready("a_copy_whose_comparison_was_cut_short_is_served_only_by_force") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    let proxy = Proxy::to(two.listens());
+    one.set_peer(proxy.address);
+    fs::write(one.path().join("big"), vec![1; 60 << 20]).expect("write");
+    fs::write(two.path().join("big"), vec![2; 60 << 20]).expect("write");
+    one.start();
+    two.start();
+    one.serve(1, 7, false);
+    two.follow(1, 7);
+    two.await_status("a comparison", |status| status.inconsistent.is_some());
+    proxy.silence();
+    assert!(!is_level(&one.daemon().fresh_status()), "too late");
+    two.kill();
+    two.start();
+    let status = two.await_status("its volumes", |status| status.fault.is_none());
+    assert!(status.inconsistent.is_some(), "{status:?}");
+    let serve = |forced| Command::Serve {
+        epoch: 2,
+        generation: 8,
+        gated: false,
+        forced,
+    };
+    let refused = two.command(serve(false)).expect_err("refused");
+    assert!(refused.contains("two points in time"), "{refused}");
+    two.command(serve(true)).expect("an operator decides");
+    assert_eq!(two.status().inconsistent, None);
+    two.command(Command::Close).expect("close");
+    two.kill();
+    // What an operator declared good stays good.
+    two.start();
+    two.await_status("good", |status| status.inconsistent.is_none());
 }
 
 #[test]

@@ -287,6 +287,7 @@ fn without_a_permit_writes_wait_and_reads_go_on() {
         epoch: 3,
         generation: 7,
         gated: false,
+        forced: false,
     };
     one.command(serve).expect("serve");
     // The kernel keeps a directory locked while something is created in it: looked up before.
@@ -418,6 +419,7 @@ fn commands_can_be_repeated_and_roles_do_not_mix() {
         epoch,
         generation: 7,
         gated: false,
+        forced: false,
     };
     one.command(Command::Close).expect("close an idle mirror");
     assert!(one.command(Command::Seal).is_err());
@@ -484,6 +486,7 @@ fn volumes_that_cannot_be_used_are_reported_and_tried_again() {
         epoch: 1,
         generation: 7,
         gated: false,
+        forced: false,
     };
     assert!(one.command(serve.clone()).is_err());
     fs::create_dir(one.path()).expect("create");

@@ -179,6 +179,7 @@ impl World {
                 epoch,
                 generation,
                 gated,
+                ..
             } => {
                 let first = if self.settings.numbers_begin_anew {
                     0

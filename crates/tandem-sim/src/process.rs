@@ -147,6 +147,7 @@ impl World {
                 _ => tandem_core::Instant(0),
             },
             fault: mirror.fault.clone(),
+            inconsistent: None,
             position: Sequence(position),
             acknowledged: Sequence(acknowledged),
             exposure_bytes: 0,

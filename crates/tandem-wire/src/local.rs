@@ -36,6 +36,7 @@ pub enum Command {
         epoch: u64,
         generation: u64,
         gated: bool,
+        forced: bool,
     },
     /// See [`MirrorCommand::Follow`].
     Follow { epoch: u64, generation: u64 },
@@ -82,6 +83,7 @@ pub struct Status {
     pub lapsed: bool,
     pub permit_until: u64,
     pub fault: Option<Fault>,
+    pub inconsistent: Option<String>,
     pub position: u64,
     pub acknowledged: u64,
     pub exposure_bytes: u64,
@@ -134,10 +136,12 @@ impl From<MirrorCommand> for Command {
                 epoch,
                 generation,
                 gated,
+                forced,
             } => Self::Serve {
                 epoch: epoch.0,
                 generation: generation.0,
                 gated,
+                forced,
             },
             MirrorCommand::Follow { epoch, generation } => Self::Follow {
                 epoch: epoch.0,
@@ -161,10 +165,12 @@ impl From<Command> for MirrorCommand {
                 epoch,
                 generation,
                 gated,
+                forced,
             } => Self::Serve {
                 epoch: Epoch(epoch),
                 generation: GenerationId(generation),
                 gated,
+                forced,
             },
             Command::Follow { epoch, generation } => Self::Follow {
                 epoch: Epoch(epoch),
@@ -218,6 +224,7 @@ impl From<Status> for MirrorStatus {
                 Fault::Apply(text) => MirrorFault::Apply(text),
                 Fault::Volume(text) => MirrorFault::Volume(text),
             }),
+            inconsistent: status.inconsistent,
             position: Sequence(status.position),
             acknowledged: Sequence(status.acknowledged),
             exposure_bytes: status.exposure_bytes,

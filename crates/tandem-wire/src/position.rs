@@ -1,5 +1,6 @@
-//! The small files of a mirror: where a volume stands in the module's stream (`.tandem/position`,
-//! inside the volume), and the highest epoch that the mirror ever took part in (state directory).
+//! The small files of a mirror: where a volume stands in the module's stream (`.tandem/position`
+//! inside the volume, and the same bytes in the state directory), and the highest epoch that the
+//! mirror ever took part in (state directory).
 //!
 //! Each is eight bytes of magic with its version, the crc32c of what follows, and postcard. A file
 //! that does not decode is damaged: its reader trusts nothing and compares everything. The magic of
@@ -7,7 +8,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-const POSITION_MAGIC: [u8; 8] = *b"TNDMPOS1";
+const POSITION_MAGIC: [u8; 8] = *b"TNDMPOS2";
 const EPOCH_MAGIC: [u8; 8] = *b"TNDMEPO1";
 /// The largest file in bytes: three names of 255 bytes, and numbers.
 pub const FILE_BYTES_MAX: usize = 4096;
@@ -38,6 +39,15 @@ pub struct Position {
     /// change that follows. A peer that recorded the same number of the same generation cleanly
     /// has the same content.
     pub clean: bool,
+    /// The volume is nothing that its source ever had: a comparison began and has not ended, or
+    /// the volume was set back. Written before the first change that a comparison makes, and
+    /// withdrawn after the last one is on disk.
+    pub inconsistent: bool,
+    /// How often a position was written on this node for this volume, this one included. It is
+    /// written inside the volume first, so that the other place is never ahead of it.
+    pub written: u64,
+    /// Drawn at each writing: two positions with one number and two stamps have two histories.
+    pub stamp: u64,
 }
 
 /// A file that does not say what it should.
@@ -120,6 +130,9 @@ mod tests {
             applied: 7,
             checkpointed: 6,
             clean: true,
+            inconsistent: false,
+            written: 3,
+            stamp: u64::MAX,
         }
     }
 

@@ -85,7 +85,7 @@ impl Node {
         match &self.mirror {
             None => MirrorReport::default(),
             Some(mirror) => MirrorReport {
-                usable: mirror.fault.is_none(),
+                usable: mirror.fault.is_none() && mirror.inconsistent.is_none(),
                 serving: matches!(mirror.role, MirrorRole::Serving { .. }),
                 following: matches!(mirror.role, MirrorRole::Following { .. }),
                 position: mirror.position,

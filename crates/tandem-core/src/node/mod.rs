@@ -305,8 +305,15 @@ impl Node {
         }
         match self.contact.latest().and_then(|m| m.resync_percent) {
             Some(percent) if self.state == State::Second => DataState::Resyncing(percent),
+            _ if self.is_inconsistent() => DataState::Inconsistent,
             _ => DataState::NotUptodate,
         }
+    }
+
+    /// Whether the mirror refuses to serve what it has, except by force.
+    fn is_inconsistent(&self) -> bool {
+        let mirror = self.mirror.as_ref();
+        mirror.is_some_and(|mirror| mirror.inconsistent.is_some())
     }
 
     fn warning(&self) -> Option<String> {

@@ -298,6 +298,7 @@ impl Node {
             epoch: record.epoch,
             generation: record.lineage.current,
             gated,
+            forced: record.forced,
         });
         self.at(promote, PromoteStep::Serve(id));
     }

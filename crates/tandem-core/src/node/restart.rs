@@ -164,6 +164,7 @@ impl Node {
             epoch: record.epoch,
             generation: record.lineage.current,
             gated: false,
+            forced: false,
         });
         self.on(restart, RestartStep::Serve(id));
     }

@@ -322,6 +322,9 @@ impl Node {
             InSync::Only(node) => Some(node),
             InSync::Both => {
                 let peer_out = peer.state == State::Stop || !peer.mirror.usable;
+                if self.is_inconsistent() && !peer_out {
+                    return Some(me.peer());
+                }
                 if self.prefer_me || peer_out {
                     Some(me)
                 } else {

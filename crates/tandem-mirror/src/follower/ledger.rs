@@ -17,6 +17,7 @@ use super::FollowerStatus;
 use crate::MirrorConfig;
 use crate::backing::Volume;
 use crate::epochs::HighestEpoch;
+use crate::standing::Inconsistent;
 use crate::transport::FrameSender;
 
 /// After an operation could not be applied, the source is kept away for this long: comparing
@@ -178,10 +179,12 @@ pub(super) struct Channels {
 }
 
 /// What is followed from the start.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Beginning {
     pub(super) epoch: u64,
     pub(super) generation: u64,
+    /// What the volumes were found to be.
+    pub(super) inconsistent: Option<Inconsistent>,
 }
 
 pub(super) struct Ledger {
@@ -205,6 +208,8 @@ pub(super) struct State {
     pub(super) stream: Option<Arc<Stream>>,
     pub(super) session: Option<Arc<Session>>,
     fault: Option<Fault>,
+    /// As the volumes' positions say.
+    pub(super) inconsistent: Option<Inconsistent>,
     heard: Instant,
     stalled: bool,
     refused: String,
@@ -237,6 +242,7 @@ impl Ledger {
                 stream: None,
                 session: None,
                 fault: None,
+                inconsistent: beginning.inconsistent,
                 heard: now,
                 stalled: false,
                 refused: String::new(),
@@ -367,6 +373,7 @@ impl Ledger {
     /// The copy is level again: what could not be applied has been replaced.
     pub(super) fn heal(&self) {
         let mut state = self.lock();
+        state.inconsistent = None;
         let healed = matches!(&state.fault, Some(f) if matches!(f.what, MirrorFault::Apply(_)));
         if healed {
             state.fault = None;
@@ -425,6 +432,7 @@ impl Ledger {
             accepting: state.phase == Phase::Following,
             sealed: state.phase == Phase::Sealed,
             fault: state.fault.as_ref().map(|fault| fault.what.clone()),
+            inconsistent: state.inconsistent.clone(),
             received: number(|stream| &stream.received),
             applied: number(|stream| &stream.applied),
             checkpointed: number(|stream| &stream.checkpointed),

@@ -21,8 +21,10 @@ use tandem_wire::stream::{
 use super::handshake::{CleanEnd, Continuation, Known, continuation, objection, origin};
 use super::inbox::{Beginning, Inbox, Work};
 use super::ledger::{Ledger, Session, Stream, lock};
+use crate::backing::VolumeError;
+use crate::process;
+use crate::standing::{self, Standing};
 use crate::transport::{Frame, FrameReceiver, FrameSender};
-use crate::{process, standing};
 
 /// How long the peer may take to say hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(3);
@@ -109,9 +111,9 @@ impl Connection {
         self.end_former_session()?;
         let how = self.continuation(hello);
         // Before anything can change.
-        standing::withdraw(&ledger.config, &ledger.volumes).map_err(|error| {
-            tracing::error!(%error, "withdraw the clean position");
-            format!("the standby cannot withdraw its clean position: {error}")
+        self.record_beginning(hello, how).map_err(|error| {
+            tracing::error!(%error, "record the beginning of a stream");
+            format!("the standby cannot record its position: {error}")
         })?;
         let admitted = self.begin(hello, how)?;
         drop(admission);
@@ -147,13 +149,44 @@ impl Connection {
         }
     }
 
+    /// Takes a clean standing back. What was found inconsistent stays so.
+    fn record_beginning(&self, hello: &Hello, how: Continuation) -> Result<(), VolumeError> {
+        let Ledger {
+            config, volumes, ..
+        } = &*self.ledger;
+        let begun = match how {
+            // That is on disk since the stream became level.
+            Continuation::Resume { .. } => return Ok(()),
+            Continuation::Equal { from } => Standing {
+                epoch: hello.epoch,
+                generation: hello.generation,
+                stream_incarnation: hello.incarnation,
+                applied: from - 1,
+                checkpointed: from - 1,
+                clean: false,
+                inconsistent: false,
+            },
+            // The comparison may never come: that it begins is recorded by who applies it.
+            Continuation::Compare => {
+                let found = standing::found(config, volumes);
+                Standing {
+                    clean: false,
+                    inconsistent: found.inconsistent.is_some(),
+                    ..found.standing.unwrap_or_default()
+                }
+            }
+        };
+        standing::record(config, volumes, &begun)
+    }
+
     fn continuation(&self, hello: &Hello) -> Continuation {
         let known = self.ledger.lock().stream.clone().map(|stream| Known {
             origin: stream.origin.clone(),
             received: stream.received.load(Ordering::Acquire),
             level: stream.is_level(),
         });
-        let clean = standing::recorded(&self.ledger.config, &self.ledger.volumes)
+        let clean = standing::found(&self.ledger.config, &self.ledger.volumes)
+            .standing
             .filter(|standing| standing.clean)
             .map(|standing| CleanEnd {
                 epoch: standing.epoch,

@@ -282,6 +282,7 @@ pub(super) fn standing_of(stream: &Stream, checkpointed: u64, end: End) -> Stand
         applied: stream.applied.load(Ordering::Acquire),
         checkpointed,
         clean: end == End::Clean,
+        inconsistent: !stream.level.load(Ordering::Acquire),
     }
 }
 

@@ -13,7 +13,7 @@ use super::inbox::{Beginning, Inbox, Work};
 use super::ledger::{Ledger, Stream, reason};
 use super::synchroniser::{Checkpoint, End, SyncJob, Synchroniser, standing_of, sync_all};
 use crate::applier::{ApplyError, Outcome, Replica};
-use crate::standing;
+use crate::standing::{self, Inconsistent, Standing};
 
 /// Progress is reported at least this often while a batch is applied: it is what the source's
 /// replay buffer is freed by.
@@ -31,6 +31,8 @@ pub(super) struct Worker {
     synchroniser: Synchroniser,
     replica: Replica,
     stream: Option<Arc<Stream>>,
+    /// A comparison was begun of which nothing has come.
+    uncompared: bool,
     /// Nothing is applied any more, whatever a session that does not end still brings.
     sealed: bool,
     reported: Instant,
@@ -50,6 +52,7 @@ impl Worker {
             synchroniser,
             replica: Replica::new(&ledger.volumes),
             stream: None,
+            uncompared: false,
             sealed: false,
             reported: Instant::now(),
             settled: Instant::now(),
@@ -100,6 +103,7 @@ impl Worker {
             return;
         }
         self.unflushed_bytes = 0;
+        self.uncompared = matches!(beginning, Beginning::Compare(_));
         let begun = match beginning {
             Beginning::Resumed => Ok(()),
             Beginning::Equal => self.replica.begin_equal(),
@@ -120,6 +124,11 @@ impl Worker {
         if self.sealed {
             return;
         }
+        if std::mem::take(&mut self.uncompared)
+            && let Err(fault) = self.begin_to_mix(&stream)
+        {
+            return self.ledger.fail(&stream, sequence, fault);
+        }
         match self.apply(&stream, sequence, work) {
             Ok(()) => stream.applied.store(sequence, Ordering::Release),
             Err(fault) => return self.ledger.fail(&stream, sequence, fault),
@@ -129,6 +138,19 @@ impl Worker {
             // A long batch goes on, but it is not one long operation.
             self.mark_busy();
         }
+    }
+
+    /// The first change of a comparison follows: until its end this copy is a mixture of two points
+    /// in time, also after a crash.
+    fn begin_to_mix(&self, stream: &Stream) -> Result<(), MirrorFault> {
+        let volumes = &self.ledger.volumes;
+        let standing = standing_of(stream, 0, End::Open);
+        standing::record(&self.ledger.config, volumes, &standing)
+            .map_err(|error| MirrorFault::Apply(format!("record a comparison: {error}")))?;
+        let volume = volumes.first().map(|volume| volume.name.clone());
+        self.ledger.lock().inconsistent =
+            volume.map(|volume| Inconsistent::HalfCompared { volume });
+        Ok(())
     }
 
     fn apply(
@@ -196,7 +218,10 @@ impl Worker {
         self.set_deferred_times()?;
         self.sync_everything()?;
         stream.applied.store(sequence, Ordering::Release);
-        let standing = standing_of(stream, sequence, End::Open);
+        let standing = Standing {
+            inconsistent: false,
+            ..standing_of(stream, sequence, End::Open)
+        };
         standing::record(&self.ledger.config, &self.ledger.volumes, &standing)
             .map_err(|error| MirrorFault::Apply(format!("record the level position: {error}")))?;
         self.replica.end_compare();
@@ -249,8 +274,8 @@ impl Worker {
         }
         let Some(stream) = &self.stream else {
             // Nothing came: what the volumes recorded stands.
-            let recorded = standing::recorded(&self.ledger.config, &self.ledger.volumes);
-            return Ok(recorded.map_or(0, |standing| standing.applied));
+            let found = standing::found(&self.ledger.config, &self.ledger.volumes);
+            return Ok(found.standing.unwrap_or_default().applied);
         };
         if stream.is_broken() {
             let fault = self.ledger.fault();

@@ -303,6 +303,7 @@ impl Node {
             epoch,
             generation,
             gated,
+            forced: false,
         };
         let position = self.command(serve).expect("serve");
         self.daemon().permit(epoch, FOREVER);

@@ -121,6 +121,12 @@ impl Standby {
         self.follower.as_ref().expect("following")
     }
 
+    /// Lets go of everything but the state directory.
+    #[allow(dead_code, reason = "not every test cuts the power")]
+    pub fn leave(self) -> tempfile::TempDir {
+        self._state
+    }
+
     pub fn stop(&mut self) {
         let fault = self.follower.take().expect("following").stop();
         assert_eq!(fault, None);
