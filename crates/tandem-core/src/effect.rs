@@ -45,6 +45,9 @@ pub enum Effect {
     /// Put the address on this node, announce it, and go on refreshing its lifetime until
     /// [`Effect::DropAddress`], but never past the permit.
     HoldAddress(EffectId),
+    /// The same for a daemon that was restarted, if the address is on this node still. If it is
+    /// not, nothing is put there: another machine may have taken it meanwhile.
+    KeepAddress(EffectId),
     /// Take the address away.
     DropAddress(EffectId),
     /// Start all services in order, each with its readiness check.

@@ -57,6 +57,8 @@ pub enum Event {
     AddressHeld(EffectId),
     /// The address is gone from this node.
     AddressDropped(EffectId),
+    /// The address was to be kept and is not here: its lifetime had ended.
+    AddressGone(EffectId),
     /// All services run and are ready.
     ServicesStarted(EffectId),
     /// No process of any service is left.

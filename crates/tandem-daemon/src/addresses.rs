@@ -28,6 +28,7 @@ const RENEWALS_PER_LIFETIME: u32 = 4;
 pub(crate) enum Order {
     Probe(EffectId),
     Hold(EffectId),
+    Keep(EffectId),
     Drop(EffectId),
 }
 
@@ -65,6 +66,7 @@ impl Keeper {
         match order {
             Order::Probe(id) => self.probe(id).await,
             Order::Hold(id) => self.hold(id).await,
+            Order::Keep(id) => self.keep(id).await,
             Order::Drop(id) => self.remove(id).await,
         }
     }
@@ -90,6 +92,21 @@ impl Keeper {
             },
         };
         self.inputs.send(Input::Event(event));
+    }
+
+    /// Goes on holding what an earlier run of the daemon left here.
+    async fn keep(&self, id: EffectId) {
+        for address in &self.addresses {
+            let here = address.is_here().await.unwrap_or_else(|error| {
+                tracing::error!("look for the virtual address: {}", crate::report(&error));
+                false
+            });
+            if !here {
+                self.inputs.send(Input::Event(Event::AddressGone(id)));
+                return;
+            }
+        }
+        self.hold(id).await;
     }
 
     async fn hold(&self, id: EffectId) {

@@ -540,6 +540,7 @@ impl Desk {
         match work {
             Work::ProbeAddress(id) => self.address(addresses::Order::Probe(id)).await,
             Work::HoldAddress(id) => self.address(addresses::Order::Hold(id)).await,
+            Work::KeepAddress(id) => self.address(addresses::Order::Keep(id)).await,
             Work::DropAddress(id) => self.address(addresses::Order::Drop(id)).await,
             Work::StartServices(id) => self.service(services::Order::Start(id)).await,
             Work::StopServices { id, how } => {

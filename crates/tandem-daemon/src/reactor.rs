@@ -81,6 +81,7 @@ pub(crate) enum Output {
 pub(crate) enum Work {
     ProbeAddress(EffectId),
     HoldAddress(EffectId),
+    KeepAddress(EffectId),
     DropAddress(EffectId),
     StartServices(EffectId),
     StopServices { id: EffectId, how: ServiceStop },
@@ -361,6 +362,7 @@ impl Reactor {
             | Event::AddressTaken { .. }
             | Event::AddressHeld(_)
             | Event::AddressDropped(_)
+            | Event::AddressGone(_)
             | Event::ServicesStarted(_)
             | Event::ServicesStopped(_)
             | Event::ServicesFailed { .. }
@@ -405,6 +407,7 @@ impl Reactor {
             Effect::Permit { epoch, until } => self.parts.mirror.permit(now, epoch, until),
             Effect::ProbeAddress(id) => self.work(Work::ProbeAddress(id)),
             Effect::HoldAddress(id) => self.work(Work::HoldAddress(id)),
+            Effect::KeepAddress(id) => self.work(Work::KeepAddress(id)),
             Effect::DropAddress(id) => self.work(Work::DropAddress(id)),
             Effect::StartServices(id) => self.work(Work::StartServices(id)),
             Effect::StopServices { id, how } => self.work(Work::StopServices { id, how }),
@@ -454,6 +457,7 @@ impl Reactor {
         };
         let (Work::ProbeAddress(id)
         | Work::HoldAddress(id)
+        | Work::KeepAddress(id)
         | Work::DropAddress(id)
         | Work::StartServices(id)
         | Work::StopServices { id, .. }) = work;

@@ -123,10 +123,29 @@ impl World {
         let gated = self.mirror(node).is_some_and(|m| m.gated());
         let [one, two] = &self.hosts;
         let known = !one.volume.rolled_back && !two.volume.rolled_back;
+        // The other one may have been forced while this one stood still on its way.
+        let [Some(first), Some(second)] = [one, two].map(|h| h.volume.label.generation) else {
+            return;
+        };
+        let known = known && !self.truth.excused(first, second);
         if gated && known && one.volume.page != two.volume.page {
             self.violate(
                 "handover-equal",
                 format!("{node} begins to serve with both in sync, and the copies differ"),
+            );
+        }
+    }
+
+    /// A daemon wants the address here. What left while no daemon ran may be another machine's.
+    pub(crate) fn check_address_asked_for(&mut self, node: NodeId) {
+        let first = self.hosts[place(node)]
+            .daemon
+            .as_ref()
+            .is_some_and(|d| d.found_serving && d.address_order.is_none());
+        if first && !self.has_address(node) {
+            self.violate(
+                "one-address",
+                format!("{node} puts back an address that had left, without asking who has it"),
             );
         }
     }

@@ -47,6 +47,10 @@ pub struct Daemon {
     pub(crate) permit: Option<(Epoch, Instant)>,
     /// It keeps the address alive.
     pub(crate) holds_address: bool,
+    /// It found its mirror serving when it started.
+    pub(crate) found_serving: bool,
+    /// The newest order about the address.
+    pub(crate) address_order: Option<EffectId>,
     /// The number of the newest refresh.
     pub(crate) refresh: u64,
     /// The checkers watch the services.
@@ -111,6 +115,8 @@ impl World {
             sent: Vec::new(),
             permit: None,
             holds_address: false,
+            found_serving: serves,
+            address_order: None,
             refresh: 0,
             watching: false,
             check: 0,

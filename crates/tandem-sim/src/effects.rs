@@ -29,15 +29,29 @@ impl World {
             Effect::Mirror { id, command } => self.order_mirror(node, id, command),
             Effect::Permit { epoch, until } => self.permit(node, epoch, until),
             Effect::ProbeAddress(id) => {
+                self.address_ordered(node, id);
                 let unit = self.settings.unit();
                 let delay = self.random.between(unit / 50, unit / 10);
                 self.after(delay, scope, Happening::ProbeEnds(id));
             }
             Effect::HoldAddress(id) => {
+                self.check_address_asked_for(node);
+                self.address_ordered(node, id);
                 let delay = self.random.between(1, 10) * MILLISECOND;
                 self.after(delay, scope, Happening::AddressSet(id));
             }
+            Effect::KeepAddress(id) => {
+                self.address_ordered(node, id);
+                if self.has_address(node) {
+                    let delay = self.random.between(1, 10) * MILLISECOND;
+                    self.after(delay, scope, Happening::AddressSet(id));
+                } else {
+                    let gone = Box::new(Event::AddressGone(id));
+                    self.after(MILLISECOND, scope, Happening::Outcome(gone));
+                }
+            }
             Effect::DropAddress(id) => {
+                self.address_ordered(node, id);
                 if let Some(daemon) = self.hosts[place(node)].daemon.as_mut() {
                     daemon.holds_address = false;
                 }
@@ -261,8 +275,23 @@ impl World {
 
     // The address
 
+    /// The newest order ends what an older one was doing, without an outcome.
+    fn address_ordered(&mut self, node: NodeId, id: EffectId) {
+        if let Some(daemon) = self.hosts[place(node)].daemon.as_mut() {
+            daemon.address_order = Some(id);
+        }
+    }
+
+    fn address_order_stands(&self, node: NodeId, id: EffectId) -> bool {
+        let daemon = self.hosts[place(node)].daemon.as_ref();
+        daemon.is_some_and(|d| d.address_order == Some(id))
+    }
+
     /// The answer to the probe: another machine has the address, if it can be asked.
     pub(crate) fn probe_ends(&mut self, node: NodeId, id: EffectId) {
+        if !self.address_order_stands(node, id) {
+            return;
+        }
         let peer = node.peer();
         let reachable = self.wires.open_both(ChannelId::Network(0));
         let theirs = reachable && self.has_address(peer) && !self.hosts[place(peer)].paused;
@@ -280,11 +309,14 @@ impl World {
 
     /// The address is set and kept alive.
     pub(crate) fn address_set(&mut self, node: NodeId, id: EffectId) {
+        if !self.address_order_stands(node, id) {
+            return;
+        }
         let Some(daemon) = self.hosts[place(node)].daemon.as_mut() else {
             return;
         };
-        let holds = core::mem::replace(&mut daemon.holds_address, true);
-        if !holds {
+        daemon.holds_address = true;
+        if !self.has_address(node) {
             self.check_one_address(node);
         }
         self.refresh_address(node);
@@ -293,6 +325,9 @@ impl World {
 
     /// The address is removed.
     pub(crate) fn address_removed(&mut self, node: NodeId, id: EffectId) {
+        if !self.address_order_stands(node, id) {
+            return;
+        }
         let host = &mut self.hosts[place(node)];
         if host.daemon.as_ref().is_some_and(|d| !d.holds_address) {
             host.address_until = None;

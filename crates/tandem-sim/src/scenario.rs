@@ -107,6 +107,14 @@ fn stall_and_record(settings: &Settings) -> Time {
     stall + stall / 5 + settings.unit() / 60 + 20 * MILLISECOND
 }
 
+/// The longest break while a killed mirror is replaced: the new process, three writes of the state
+/// (one by the peer), the mount, the start of the services, and what passes between processes.
+fn mirror_replaced(settings: &Settings) -> Time {
+    let unit = settings.unit();
+    let process = 500 * MILLISECOND;
+    process + 3 * unit / 60 + unit / 8 + settings.service_time + 100 * MILLISECOND
+}
+
 /// Whether the mirror answers without the peer.
 fn answers_alone(world: &World, node: NodeId) -> bool {
     world
@@ -209,6 +217,21 @@ pub static SCENARIOS: &[Scenario] = &[
             Step::Await(|w, a| is(w, a, State::Alone), LONG),
             Step::Do(|w, a| fault(w, Fault::KillDaemon(a), 1)),
             Step::Pause(30),
+        ],
+    },
+    Scenario {
+        name: "a-daemon-returns-after-its-address-was-taken",
+        steps: &[
+            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            // The kernel counts the address's lifetime in whole seconds.
+            Step::Do(|w, a| fault(w, Fault::KillDaemon(a), 100)),
+            Step::Expect(|w, a| !w.has_address(a), LONG),
+            Step::Do(|w, _| fault(w, Fault::Stranger, 300)),
+            Step::Expect(|w, a| state(w, a) == Some(State::Alone), LONG),
+            Step::Pause(30),
+            Step::Expect(|w, a| !w.has_address(a), 1),
+            Step::Expect(|w, a| is(w, a, State::Alone) && w.has_address(a), LONG),
         ],
     },
     Scenario {
@@ -323,6 +346,15 @@ pub static SCENARIOS: &[Scenario] = &[
             ),
             Step::Do(|w, a| fault(w, Fault::PowerCut(a), 200)),
             Step::Pause(100),
+        ],
+    },
+    Scenario {
+        name: "the-mirror-of-the-primary-is-killed",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::KillMirror(a), 1)),
+            Step::Expect(|w, a| !ready(w, a), 1),
+            Step::Promised(|w, a| is(w, a, State::Alone) || pair(w, a), mirror_replaced),
+            Step::Expect(pair, LONG),
         ],
     },
     Scenario {

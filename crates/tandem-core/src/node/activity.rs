@@ -31,6 +31,13 @@ pub(super) struct Promote {
     pub step: PromoteStep,
 }
 
+impl Promote {
+    /// Of a session that a restarted daemon found mounted: recorded long ago.
+    pub fn is_found(&self) -> bool {
+        self.cause == Cause::FoundServingAlone
+    }
+}
+
 /// The steps of a promotion, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PromoteStep {
@@ -125,8 +132,10 @@ pub(super) struct Restart {
 pub(super) enum RestartStep {
     /// The services end.
     Stop(EffectId),
+    /// They did not, or their mirror is gone: by force.
+    Force(EffectId),
     /// The mirror was lost: the record says that the peer is out, because its copy has to be
-    /// compared with what a new session holds (R8).
+    /// compared with what a new session holds (R8), and names the epoch of that session.
     Record,
     /// A session of an older epoch ends.
     Close(EffectId),
@@ -146,6 +155,7 @@ pub(super) enum Outcome {
     Ok,
     Free,
     Taken(String),
+    Gone,
     Done(Sequence),
     Refused(String),
     Failed(ServiceFailure),

@@ -204,6 +204,10 @@ impl Node {
     pub(super) fn demote_step(&mut self, demote: Demote) {
         match demote.step {
             DemoteStep::CloseAgain(at) if self.deadline_passed(at) => self.close(demote),
+            // Nothing that an orderly end would write has a disk any more.
+            DemoteStep::Services(_) if self.state.serves() && !self.mirror_open() => {
+                self.stop_services(demote, ServiceStop::Force);
+            }
             // A mirror that is gone has no session any more; a new one reports that it is idle.
             DemoteStep::Drain(_) if !self.mirror_serves() => self.close(demote),
             DemoteStep::Handover(until) => self.handover_step(demote, until),

@@ -190,6 +190,7 @@ impl Node {
             }
             Event::AddressFree(id) => self.outcome(id, Outcome::Free),
             Event::AddressTaken { id, by } => self.outcome(id, Outcome::Taken(by)),
+            Event::AddressGone(id) => self.outcome(id, Outcome::Gone),
             Event::AddressHeld(id)
             | Event::AddressDropped(id)
             | Event::ServicesStarted(id)

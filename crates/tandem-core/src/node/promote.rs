@@ -19,6 +19,11 @@ use core::time::Duration;
 
 /// The longest pause between two attempts to start what does not start.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
+/// The same for a mirror that refuses to serve. What is in its way (a process that is still ending,
+/// a mount of before) goes within moments, to ask costs nothing, and the service is down meanwhile.
+const MIRROR_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The first of these pauses, doubled with each refusal.
+const MIRROR_PAUSE_MIN: Duration = Duration::from_millis(100);
 
 impl Node {
     /// Begins with the probe of the address.
@@ -32,12 +37,11 @@ impl Node {
             });
             return;
         }
-        let id = self.effect_id();
-        self.effects.push_back(Effect::ProbeAddress(id));
-        self.activity = Activity::Promote(Promote {
+        let step = PromoteStep::Record;
+        self.probe(Promote {
             cause,
             detail,
-            step: PromoteStep::Probe(id),
+            step,
         });
     }
 
@@ -53,9 +57,17 @@ impl Node {
     }
 
     /// Goes on with a session that is mounted already (the daemon was restarted).
+    ///
+    /// An address that is here still was never anybody else's: the kernel answered for it all the
+    /// time. One whose lifetime ended meanwhile may be, so it is probed for before it is put back;
+    /// the session itself goes on by its own right.
     pub(super) fn promote_found(&mut self) {
         let id = self.effect_id();
-        self.effects.push_back(Effect::HoldAddress(id));
+        self.effects.push_back(if mutated!(self.config, SkipProbe) {
+            Effect::HoldAddress(id)
+        } else {
+            Effect::KeepAddress(id)
+        });
         self.services_ready = true;
         self.activity = Activity::Promote(Promote {
             cause: Cause::FoundServingAlone,
@@ -71,7 +83,11 @@ impl Node {
     pub(super) fn promote_outcome(&mut self, promote: Promote, id: EffectId, outcome: Outcome) {
         match (promote.step, outcome) {
             (PromoteStep::Probe(waiting), Outcome::Free) if waiting == id => {
-                self.at(promote, PromoteStep::Record);
+                if promote.is_found() {
+                    self.hold(promote);
+                } else {
+                    self.at(promote, PromoteStep::Record);
+                }
             }
             (PromoteStep::Probe(waiting), Outcome::Taken(by)) if waiting == id => {
                 self.probe_again(
@@ -87,17 +103,20 @@ impl Node {
                 self.serve(promote);
             }
             (PromoteStep::Serve(waiting), Outcome::Done(_)) if waiting == id => {
-                let id = self.effect_id();
-                self.effects.push_back(Effect::HoldAddress(id));
-                self.at(promote, PromoteStep::Hold(id));
+                self.hold(promote);
+            }
+            (PromoteStep::Hold(waiting), Outcome::Gone) if waiting == id => {
+                self.note(
+                    "the virtual address left this node while its daemon was away".to_string(),
+                );
+                self.services_ready = false;
+                self.probe(promote);
             }
             (
                 PromoteStep::Seal(waiting) | PromoteStep::Serve(waiting),
                 Outcome::Refused(reason),
             ) if waiting == id => {
-                self.reason = format!("the mirror cannot serve: {reason}");
-                self.note(self.reason.clone());
-                let again = self.pause();
+                let again = self.mirror_refused(&reason);
                 self.at(promote, PromoteStep::ServeAgain(again));
             }
             (PromoteStep::Hold(waiting), Outcome::Ok) if waiting == id => {
@@ -153,16 +172,26 @@ impl Node {
         self.now.after(pause)
     }
 
+    /// Says once why the mirror refuses, and when it is asked again.
+    pub(super) fn mirror_refused(&mut self, reason: &str) -> crate::time::Instant {
+        let reason = format!("the mirror cannot serve: {reason}");
+        if self.reason != reason {
+            self.note(reason.clone());
+            self.reason = reason;
+        }
+        let pause = MIRROR_PAUSE_MIN * (1 << self.failures.min(9));
+        self.failures = self.failures.saturating_add(1);
+        self.now.after(pause.min(MIRROR_PAUSE_MAX))
+    }
+
     pub(super) fn promote_step(&mut self, promote: Promote) {
         if self.promotion_ended(&promote) {
             return;
         }
         match promote.step {
-            PromoteStep::ProbeAgain(at) if self.deadline_passed(at) => {
-                let id = self.effect_id();
-                self.effects.push_back(Effect::ProbeAddress(id));
-                self.at(promote, PromoteStep::Probe(id));
-            }
+            PromoteStep::Probe(_) | PromoteStep::ProbeAgain(_)
+                if promote.is_found() && self.promotion_broken() => {}
+            PromoteStep::ProbeAgain(at) if self.deadline_passed(at) => self.probe(promote),
             PromoteStep::Record => self.record_step(promote),
             PromoteStep::ServeAgain(at) if self.deadline_passed(at) => self.serve(promote),
             PromoteStep::ServicesAgain(at) if self.deadline_passed(at) => {
@@ -171,12 +200,7 @@ impl Node {
                 self.at(promote, PromoteStep::Services(id));
             }
             PromoteStep::Hold(_) | PromoteStep::Services(_) | PromoteStep::ServicesAgain(_) => {
-                if self.promotion_lost_right() {
-                    return;
-                }
-                if !self.mirror_serves() {
-                    self.restart_mirror_lost();
-                }
+                self.promotion_broken();
             }
             PromoteStep::Probe(_)
             | PromoteStep::ProbeAgain(_)
@@ -186,13 +210,29 @@ impl Node {
         }
     }
 
-    fn promotion_lost_right(&mut self) -> bool {
-        let lost = self.right_ended();
-        if let Some((cause, detail)) = lost {
+    /// A promotion whose session is mounted ends when its right or its mirror does.
+    fn promotion_broken(&mut self) -> bool {
+        if let Some((cause, detail)) = self.right_ended() {
             self.fence(cause, detail);
             return true;
         }
-        false
+        let lost = !self.mirror_serves();
+        if lost {
+            self.restart_mirror_lost();
+        }
+        lost
+    }
+
+    fn probe(&mut self, promote: Promote) {
+        let id = self.effect_id();
+        self.effects.push_back(Effect::ProbeAddress(id));
+        self.at(promote, PromoteStep::Probe(id));
+    }
+
+    fn hold(&mut self, promote: Promote) {
+        let id = self.effect_id();
+        self.effects.push_back(Effect::HoldAddress(id));
+        self.at(promote, PromoteStep::Hold(id));
     }
 
     /// A promotion that is not recorded yet ends when its reason does.
@@ -201,7 +241,7 @@ impl Node {
             promote.step,
             PromoteStep::Probe(_) | PromoteStep::ProbeAgain(_) | PromoteStep::Record
         );
-        if !unrecorded {
+        if !unrecorded || promote.is_found() {
             return false;
         }
         let heard_again = promote.cause == Cause::PrimarySilent && !self.peer_silent();
@@ -256,7 +296,7 @@ impl Node {
 
     /// Whether a session of the record's epoch may have been open already: every session has an
     /// epoch of its own (R8).
-    fn epoch_used(&self) -> bool {
+    pub(super) fn epoch_used(&self) -> bool {
         if mutated!(self.config, ReuseEpoch) {
             return false;
         }

@@ -29,10 +29,11 @@ impl Node {
         self.services_ready = false;
         let id = self.effect_id();
         self.effects.push_back(Effect::StopServices { id, how });
-        self.activity = Activity::Restart(Restart {
-            detail,
-            step: RestartStep::Stop(id),
-        });
+        let step = match how {
+            ServiceStop::Orderly => RestartStep::Stop(id),
+            ServiceStop::Force => RestartStep::Force(id),
+        };
+        self.activity = Activity::Restart(Restart { detail, step });
     }
 
     fn on(&mut self, restart: Restart, step: RestartStep) {
@@ -41,19 +42,17 @@ impl Node {
 
     pub(super) fn restart_outcome(&mut self, restart: Restart, id: EffectId, outcome: Outcome) {
         match (restart.step, outcome) {
-            (RestartStep::Stop(waiting), Outcome::Failed(failure)) if waiting == id => {
+            (
+                RestartStep::Stop(waiting) | RestartStep::Force(waiting),
+                Outcome::Failed(failure),
+            ) if waiting == id => {
                 self.note(format!(
                     "{} does not stop: {}",
                     failure.name, failure.reason
                 ));
-                let id = self.effect_id();
-                self.effects.push_back(Effect::StopServices {
-                    id,
-                    how: ServiceStop::Force,
-                });
-                self.on(restart, RestartStep::Stop(id));
+                self.stop_then(restart.detail, ServiceStop::Force);
             }
-            (RestartStep::Stop(waiting), _) if waiting == id => {
+            (RestartStep::Stop(waiting) | RestartStep::Force(waiting), _) if waiting == id => {
                 if self.mirror_serves() {
                     self.start(restart);
                 } else {
@@ -70,9 +69,7 @@ impl Node {
                 RestartStep::Close(waiting) | RestartStep::Serve(waiting),
                 Outcome::Refused(reason),
             ) if waiting == id => {
-                self.reason = format!("the mirror cannot serve: {reason}");
-                self.note(self.reason.clone());
-                let again = self.pause();
+                let again = self.mirror_refused(&reason);
                 self.on(restart, RestartStep::ServeAgain(again));
             }
             (RestartStep::Start(waiting), Outcome::Failed(failure)) if waiting == id => {
@@ -114,6 +111,10 @@ impl Node {
             return;
         }
         match restart.step {
+            // Nothing that an orderly end would write has a disk any more.
+            RestartStep::Stop(_) if !self.mirror_serves() => {
+                self.stop_then(restart.detail, ServiceStop::Force);
+            }
             RestartStep::Record => self.restart_record(restart),
             RestartStep::ServeAgain(at) if self.deadline_passed(at) => {
                 self.on(restart, RestartStep::Record);
@@ -135,13 +136,9 @@ impl Node {
         let Some(record) = self.record().cloned() else {
             return;
         };
-        let recorded = record.insync != InSync::Both && !self.proposal_open();
+        // One change for both: the peer is out, and the new session has an epoch of its own.
+        let recorded = record.insync != InSync::Both && !self.proposal_open() && !self.epoch_used();
         if !recorded && !mutated!(self.config, RestartUnrecorded) {
-            self.want(Change::PeerOut);
-            return;
-        }
-        let used = self.used_epoch.is_some_and(|used| record.epoch <= used);
-        if used && !mutated!(self.config, RestartUnrecorded) {
             self.want(Change::Take { keep_both: false });
             return;
         }

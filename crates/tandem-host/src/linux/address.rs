@@ -211,6 +211,20 @@ impl Address {
         Ok(())
     }
 
+    /// Whether the address is on its interface, put there by this or an earlier run of the daemon,
+    /// with its lifetime still running.
+    ///
+    /// # Errors
+    /// See [`AddressError`].
+    pub async fn is_here(&self) -> Result<bool, AddressError> {
+        let netlink = Netlink::open()?;
+        let link = netlink.link(&self.config.interface).await?;
+        let placements = netlink.placements(self.config.address).await?;
+        let here =
+            |p: &Placement| p.is_ours && p.index == link.index && p.prefix == self.config.prefix;
+        Ok(placements.iter().any(here))
+    }
+
     /// Tells the network once, by a request and a reply, where the address is.
     ///
     /// # Errors
