@@ -9,7 +9,7 @@
 mod driver;
 mod orders;
 mod ready;
-mod watch;
+mod watching;
 
 use std::fs;
 use std::io;
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tandem_core::{ServiceFailure, ServiceStop};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use driver::Driver;
 use orders::{Order, Work};
@@ -121,6 +121,7 @@ pub struct Services {
     config: Arc<ServicesConfig>,
     orders: mpsc::Sender<Order>,
     frozen: Arc<AtomicBool>,
+    paused: watch::Sender<bool>,
 }
 
 impl Services {
@@ -134,12 +135,14 @@ impl Services {
         let (orders, incoming) = mpsc::channel(ORDERS_MAX);
         let config = Arc::new(config);
         let frozen = Arc::new(AtomicBool::new(false));
-        let driver = Driver::new(Arc::clone(&config), Arc::clone(&frozen));
+        let paused = watch::Sender::new(false);
+        let driver = Driver::new(Arc::clone(&config), Arc::clone(&frozen), paused.clone());
         tokio::spawn(orders::carry_out(driver, incoming, failures));
         let services = Self {
             config,
             orders,
             frozen,
+            paused,
         };
         (services, receiver)
     }
@@ -187,7 +190,8 @@ impl Services {
     /// # Errors
     /// It cannot be told.
     pub async fn is_running(&self) -> Result<bool, ServiceFailure> {
-        Driver::new(Arc::clone(&self.config), Arc::clone(&self.frozen))
+        let (config, frozen) = (Arc::clone(&self.config), Arc::clone(&self.frozen));
+        Driver::new(config, frozen, watch::Sender::new(false))
             .is_running()
             .await
     }
@@ -195,6 +199,13 @@ impl Services {
     /// Stops the watching until [`Self::thaw`]: while the mirror stalls, what looks dead only waits.
     pub fn freeze(&self) {
         self.frozen.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a service is down because somebody else stopped it on purpose, and its next start
+    /// is waited for: meanwhile no checker says anything about the application.
+    #[must_use]
+    pub fn pauses(&self) -> watch::Receiver<bool> {
+        self.paused.subscribe()
     }
 
     /// Watches again.

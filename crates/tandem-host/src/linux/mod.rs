@@ -13,6 +13,7 @@ mod netlink;
 pub(crate) mod cgroup;
 pub(crate) mod command;
 pub(crate) mod lock;
+pub(crate) mod packages;
 pub(crate) mod process;
 pub(crate) mod remains;
 pub(crate) mod shell;

@@ -94,7 +94,10 @@ impl SetUp {
         let systemd = Systemd::connect().await?;
         for unit in self.units() {
             match systemd.unit(unit).await?.check_loaded() {
-                Ok(()) => findings.extend(boot_start(&systemd, unit).await?),
+                Ok(()) => {
+                    findings.extend(boot_start(&systemd, unit).await?);
+                    findings.extend(ends_at_once(&systemd, unit).await?);
+                }
                 Err(SystemdError::Masked(_)) => findings.push(Finding {
                     what: format!("the unit {unit} is masked"),
                     remedy: format!("systemctl unmask {unit}"),
@@ -157,6 +160,25 @@ impl SetUp {
         self.reload_if(changed).await
     }
 
+    /// The units that start at boot by themselves and can be kept from it.
+    ///
+    /// # Errors
+    /// systemd cannot be asked.
+    pub async fn enabled_units(&self) -> Result<Vec<String>, SetUpError> {
+        let mut enabled = Vec::new();
+        if self.units().next().is_none() {
+            return Ok(enabled);
+        }
+        let systemd = Systemd::connect().await?;
+        for unit in self.units() {
+            let loaded = systemd.unit(unit).await?.check_loaded().is_ok();
+            if loaded && file_state(&systemd, unit).await? == "enabled" {
+                enabled.push(unit.to_owned());
+            }
+        }
+        Ok(enabled)
+    }
+
     fn units(&self) -> impl Iterator<Item = &str> {
         self.config.services.iter().filter_map(|s| match &s.kind {
             ServiceKind::Unit(unit) => Some(unit.as_str()),
@@ -205,10 +227,45 @@ fn escape(path: &Path) -> Result<String, SetUpError> {
     }
 }
 
+/// Whether units start at boot by themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtBoot {
+    /// They do: `systemctl enable`.
+    Starts,
+    /// They do not: `systemctl disable`.
+    Stays,
+}
+
+/// Changes whether these units start at boot. A unit that does not exist any more is passed over.
+///
+/// # Errors
+/// systemd does not do it.
+pub async fn set_boot_start(units: &[String], at_boot: AtBoot) -> Result<(), SetUpError> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    let systemd = Systemd::connect().await?;
+    for unit in units {
+        let outcome = match at_boot {
+            AtBoot::Starts => systemd.enable(unit).await,
+            AtBoot::Stays => systemd.disable(unit).await,
+        };
+        match outcome {
+            Ok(()) | Err(SystemdError::Missing(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(systemd.reload().await?)
+}
+
+/// systemd's word for how a unit is enabled.
+async fn file_state(systemd: &Systemd, unit: &str) -> Result<String, SystemdError> {
+    systemd.unit_property(unit, "UnitFileState").await
+}
+
 /// Finds what starts a unit at boot: its own link, or another unit that wants it.
 async fn boot_start(systemd: &Systemd, unit: &str) -> Result<Vec<Finding>, SystemdError> {
-    let file_state: String = systemd.unit_property(unit, "UnitFileState").await?;
-    if file_state == "enabled" {
+    if file_state(systemd, unit).await? == "enabled" {
         return Ok(vec![Finding {
             what: format!("the unit {unit} starts at boot by itself"),
             remedy: format!("systemctl disable {unit}"),
@@ -226,6 +283,27 @@ async fn boot_start(systemd: &Systemd, unit: &str) -> Result<Vec<Finding>, Syste
         }));
     }
     Ok(findings)
+}
+
+/// Finds a unit that is over as soon as it has started, which would count as a failure each time.
+async fn ends_at_once(systemd: &Systemd, unit: &str) -> Result<Option<Finding>, SystemdError> {
+    if !unit.ends_with(".service") {
+        return Ok(None);
+    }
+    let kind: String = systemd.service_property(unit, "Type").await?;
+    if kind != "oneshot" || systemd.service_property(unit, "RemainAfterExit").await? {
+        return Ok(None);
+    }
+    Ok(Some(Finding {
+        what: format!(
+            "the unit {unit} is of Type=oneshot without RemainAfterExit=yes: it is inactive as \
+             soon as it was started, which counts as a failure"
+        ),
+        remedy: format!(
+            "systemctl edit {unit}, with RemainAfterExit=yes (and what undoes it in ExecStop=) \
+             under [Service]; or name its commands in the configuration instead of the unit"
+        ),
+    }))
 }
 
 fn failed<'a>(act: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> SetUpError + 'a {

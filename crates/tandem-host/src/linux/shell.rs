@@ -14,6 +14,16 @@ use super::cgroup::{ControlGroup, ProcessId};
 /// The end of what a command complained about, kept for the reason of a failure.
 const COMPLAINT_BYTES_MAX: usize = 512;
 
+/// What the service manager told this process about itself. A service that believed it would report
+/// its own readiness as the daemon's.
+const MANAGER_VARIABLES: [&str; 5] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+];
+
 /// A command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ShellError {
@@ -133,6 +143,9 @@ fn prepare(command: &mut Command, container: Option<&ControlGroup>) -> io::Resul
         .stdout(Stdio::null())
         .current_dir("/")
         .process_group(0);
+    for ours in MANAGER_VARIABLES {
+        command.env_remove(ours);
+    }
     let entrance = container
         .map(|group| {
             std::fs::OpenOptions::new()

@@ -4,6 +4,7 @@
 //! must not hang the node's decisions with it.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
@@ -111,8 +112,8 @@ pub struct UnitState {
     pub active: String,
     /// `running`, `exited`, `auto-restart`, …
     pub sub: String,
-    /// Whether a job waits or runs for it.
-    pub has_job: bool,
+    /// What the job does that waits or runs for it: `start`, `stop`, `restart`, …
+    pub job: Option<String>,
 }
 
 impl UnitState {
@@ -145,6 +146,17 @@ impl UnitState {
         matches!(self.active.as_str(), "inactive" | "failed")
     }
 }
+
+/// Something happened to units.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    /// A job of this unit was done.
+    JobDone(String),
+    /// What it was has to be asked.
+    Other,
+}
+
+type ChangeStream = Pin<Box<dyn Stream<Item = Change> + Send + Sync>>;
 
 /// Whether systemd is the first process of this machine.
 #[must_use]
@@ -182,6 +194,17 @@ trait Manager {
     fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> zbus::Result<()>;
     fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
     fn reload(&self) -> zbus::Result<()>;
+    fn disable_unit_files(
+        &self,
+        files: &[&str],
+        runtime: bool,
+    ) -> zbus::Result<Vec<(String, String, String)>>;
+    fn enable_unit_files(
+        &self,
+        files: &[&str],
+        runtime: bool,
+        force: bool,
+    ) -> zbus::Result<(bool, Vec<(String, String, String)>)>;
 
     #[zbus(property(emits_changed_signal = "false"))]
     fn system_state(&self) -> zbus::Result<String>;
@@ -298,7 +321,7 @@ impl Systemd {
             load: listed.2,
             active: listed.3,
             sub: listed.4,
-            has_job: listed.7 != 0,
+            job: (listed.7 != 0).then_some(listed.8),
         })
     }
 
@@ -311,6 +334,22 @@ impl Systemd {
             .reload()
             .await
             .map_err(bus_error("let systemd read its unit files"))
+    }
+
+    /// Lets a unit not start at boot by itself any more.
+    pub(crate) async fn disable(&self, unit: &str) -> Result<(), SystemdError> {
+        let outcome = self.manager.disable_unit_files(&[unit], false).await;
+        outcome
+            .map(drop)
+            .map_err(|source| refused(source, unit, "disable"))
+    }
+
+    /// Lets a unit start at boot again.
+    pub(crate) async fn enable(&self, unit: &str) -> Result<(), SystemdError> {
+        let outcome = self.manager.enable_unit_files(&[unit], false, false).await;
+        outcome
+            .map(drop)
+            .map_err(|source| refused(source, unit, "enable"))
     }
 
     /// Queues the stop of a unit without waiting, so that systemd does not restart what is killed.
@@ -352,13 +391,32 @@ impl Systemd {
             .await
     }
 
-    /// Yields whenever one of the units changes. What changed has to be asked.
+    /// One of the properties that only services have.
+    pub(crate) async fn service_property<T>(
+        &self,
+        unit: &str,
+        property: &'static str,
+    ) -> Result<T, SystemdError>
+    where
+        T: DeserializeOwned + zbus::Type,
+    {
+        self.property(unit, "org.freedesktop.systemd1.Service", property)
+            .await
+    }
+
+    /// Yields whenever one of the units changes, or a job of any unit ends.
     pub(crate) async fn changes(
         &self,
         units: &[&str],
-    ) -> Result<impl Stream<Item = ()> + Send + Sync + Unpin + use<>, SystemdError> {
+    ) -> Result<impl Stream<Item = Change> + Send + Sync + Unpin + use<>, SystemdError> {
         let act = "subscribe to the changes of units";
-        let mut streams = Vec::with_capacity(units.len());
+        let mut streams: Vec<ChangeStream> = Vec::with_capacity(units.len() + 1);
+        let ends = self.manager.receive_job_removed().await;
+        let ends = ends.map_err(bus_error("subscribe to the ends of jobs"))?;
+        streams.push(Box::pin(ends.map(|end| match end.args() {
+            Ok(end) if end.result == "done" => Change::JobDone(end.unit),
+            Ok(_) | Err(_) => Change::Other,
+        })));
         for unit in units {
             let path = self.object_path(unit).await?;
             let rule = zbus::MatchRule::builder()
@@ -372,7 +430,7 @@ impl Systemd {
             let stream = zbus::MessageStream::for_match_rule(rule, &self.bus, None)
                 .await
                 .map_err(bus_error(act))?;
-            streams.push(stream.map(|_| ()));
+            streams.push(Box::pin(stream.map(|_| Change::Other)));
         }
         Ok(stream::select_all(streams))
     }
@@ -401,7 +459,7 @@ impl Systemd {
                 }
                 Ok(None) | Err(_) => {
                     let state = self.unit(unit).await?;
-                    if !state.has_job {
+                    if state.job.is_none() {
                         let done = match job {
                             Job::Stop => state.is_ended(),
                             Job::Start | Job::Restart => state.is_active(),

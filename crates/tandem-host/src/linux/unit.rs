@@ -29,15 +29,19 @@ pub enum Standing {
 /// Judges a unit that should run.
 pub fn standing(state: &UnitState, start_limit: Duration, stop_limit: Duration) -> Standing {
     let down = || {
-        Standing::Down(format!(
-            "the unit {} is {} ({})",
-            state.unit, state.active, state.sub
-        ))
+        Standing::Down(match state.check_loaded() {
+            // Why it cannot come back says more than that it is gone.
+            Err(error) => error.to_string(),
+            Ok(()) => format!(
+                "the unit {} is {} ({})",
+                state.unit, state.active, state.sub
+            ),
+        })
     };
     match state.active.as_str() {
         _ if state.is_active() => Standing::Active,
         // Somebody restarts it: a package's upgrade, an administrator.
-        _ if state.has_job => Standing::Changing(start_limit + stop_limit),
+        _ if state.job.is_some() => Standing::Changing(start_limit + stop_limit),
         "activating" if state.sub == "auto-restart" => Standing::Changing(SELF_RESTART_LIMIT),
         // Its own start after a crash may include a long recovery, which must not be cut off.
         "activating" => Standing::Changing(start_limit),
@@ -130,7 +134,7 @@ mod tests {
             load: "loaded".to_owned(),
             active: active.to_owned(),
             sub: sub.to_owned(),
-            has_job,
+            job: has_job.then(|| "restart".to_owned()),
         }
     }
 
@@ -154,6 +158,21 @@ mod tests {
             judge("inactive", "dead", true),
             Standing::Changing(_)
         ));
+    }
+
+    #[test]
+    fn a_unit_that_cannot_come_back_says_so() {
+        for (load, reason) in [
+            ("masked", "the unit a.service is masked"),
+            ("not-found", "the unit a.service does not exist"),
+        ] {
+            let state = UnitState {
+                load: load.to_owned(),
+                ..state("inactive", "dead", false)
+            };
+            let down = Standing::Down(reason.to_owned());
+            assert_eq!(standing(&state, LIMIT, LIMIT), down);
+        }
     }
 
     #[test]

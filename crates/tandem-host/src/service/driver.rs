@@ -6,11 +6,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tandem_core::{ServiceFailure, ServiceStop};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::orders::Work;
 use super::ready;
-use super::watch::Watch;
+use super::watching::Watch;
 use super::{Ready, ServiceConfig, ServiceKind, ServicesConfig};
 use crate::linux::cgroup::ControlGroup;
 use crate::linux::command::CommandProcesses;
@@ -32,17 +33,29 @@ pub struct Driver {
     /// this it can be killed even while systemd does not answer.
     groups: Vec<Option<ControlGroup>>,
     pub(super) watch: Option<Watch>,
+    paused: watch::Sender<bool>,
 }
 
 impl Driver {
-    pub fn new(config: Arc<ServicesConfig>, frozen: Arc<AtomicBool>) -> Self {
+    pub fn new(
+        config: Arc<ServicesConfig>,
+        frozen: Arc<AtomicBool>,
+        paused: watch::Sender<bool>,
+    ) -> Self {
         Self {
             groups: vec![None; config.services.len()],
             config,
             frozen,
             systemd: None,
             watch: None,
+            paused,
         }
+    }
+
+    /// Tells whether a service is down because somebody else stopped it.
+    pub(super) fn pause(&self, paused: bool) {
+        self.paused
+            .send_if_modified(|old| std::mem::replace(old, paused) != paused);
     }
 
     pub fn module(&self) -> &str {
@@ -52,6 +65,7 @@ impl Driver {
     /// Carries out an order. When it is dropped half-way, the next order finds what is there.
     pub async fn perform(&mut self, work: Work) -> Result<(), ServiceFailure> {
         self.watch = None;
+        self.pause(false);
         match work {
             Work::Start => self.start().await,
             Work::Restart => {

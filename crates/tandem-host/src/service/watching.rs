@@ -2,34 +2,58 @@
 //!
 //! systemd tells at once when a unit changes; commands, and units whose signal was missed, are
 //! looked at every second.
+//!
+//! A unit that somebody else stopped on purpose has not crashed: a job of systemd's ended it. Its
+//! next start is waited for, for as long as a package manager is at work, else for a moment. That
+//! it was masked, missing or broken by then is found at once.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use tandem_core::ServiceFailure;
 use tokio::time::{Instant, sleep};
 
 use super::driver::{Driver, PROBE_LIMIT, failure};
 use super::{ServiceConfig, ServiceKind};
+use crate::linux::systemd::{Change, UnitState};
 use crate::linux::unit::Standing;
-use crate::linux::{shell, unit};
+use crate::linux::{packages, shell, unit};
 use crate::probe::sentence;
 
 /// How often services are looked at that say nothing by themselves; also the fallback for those
 /// that do.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
-type Changes = Pin<Box<dyn Stream<Item = ()> + Send + Sync>>;
+/// How long the next start of a unit is waited for that was stopped from outside: between the two
+/// halves of somebody's stop and start, or stop and mask.
+const STOPPED_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same while a package manager is at work. Longer than any upgrade that is not stuck at a
+/// question.
+const PACKAGES_PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+type Changes = Pin<Box<dyn Stream<Item = Change> + Send + Sync>>;
 
 /// What the watching remembers.
 pub struct Watch {
     /// Something changed. `None`: only polling.
     changes: Option<Changes>,
-    /// By the place of the service: since when it is neither up nor down.
-    changing_since: Vec<Option<Instant>>,
+    /// By the place of the service.
+    seen: Vec<Seen>,
+}
+
+/// What was seen of a service since it was up last.
+#[derive(Clone, Default)]
+struct Seen {
+    /// Since when it is neither up nor down.
+    changing_since: Option<Instant>,
+    /// A job of systemd's stops it, or has stopped it.
+    stop_job: bool,
+    /// Since when it is down by such a job.
+    stopped_since: Option<Instant>,
 }
 
 impl Driver {
@@ -42,9 +66,7 @@ impl Driver {
             match &mut watch.changes {
                 None => sleep(LOOK_PERIOD).await,
                 Some(changes) => tokio::select! {
-                    change = changes.next() => if change.is_none() {
-                        watch.changes = None;
-                    },
+                    change = changes.next() => self.changed(change),
                     () = sleep(LOOK_PERIOD) => {}
                 },
             }
@@ -62,7 +84,7 @@ impl Driver {
     pub(super) async fn begin_watch(&mut self) {
         let mut watch = Watch {
             changes: None,
-            changing_since: vec![None; self.config.services.len()],
+            seen: vec![Seen::default(); self.config.services.len()],
         };
         watch.changes = self.subscribe().await;
         self.watch = Some(watch);
@@ -84,63 +106,96 @@ impl Driver {
         }
     }
 
-    fn forget_changing(&mut self) {
-        if let Some(watch) = &mut self.watch {
-            watch.changing_since.fill(None);
+    fn changed(&mut self, change: Option<Change>) {
+        let Some(watch) = &mut self.watch else { return };
+        match change {
+            None => watch.changes = None,
+            Some(Change::Other) => {}
+            Some(Change::JobDone(unit)) => {
+                let services = self.config.services.iter().zip(&mut watch.seen);
+                // A job that was done and left the unit down was its stop.
+                for (_, seen) in services.filter(|(s, _)| unit_of(s) == Some(&unit)) {
+                    seen.stop_job = true;
+                }
+            }
         }
+    }
+
+    /// Takes in what systemd said before it answered the last question.
+    fn catch_up(&mut self) {
+        while let Some(changes) = self.watch.as_mut().and_then(|watch| watch.changes.as_mut())
+            && let Some(change) = changes.next().now_or_never()
+        {
+            self.changed(change);
+        }
+    }
+
+    fn forget_changing(&mut self) {
+        let seen = self.watch.iter_mut().flat_map(|watch| &mut watch.seen);
+        seen.for_each(|seen| seen.changing_since = None);
     }
 
     /// Looks once at every service.
     async fn look(&mut self) -> Option<ServiceFailure> {
         let config = Arc::clone(&self.config);
+        let mut paused = false;
         for (place, service) in config.services.iter().enumerate() {
             let (standing, hopeless) = match &service.kind {
-                ServiceKind::Unit(unit) => match self.look_at_unit(service, unit).await {
-                    Some(seen) => seen,
+                ServiceKind::Unit(unit) => match self.look_at_unit(unit).await {
+                    Some(state) => {
+                        self.catch_up();
+                        self.watch.as_mut()?.seen[place].look_at(&state);
+                        let (start, stop) = (service.start_limit, service.stop_limit);
+                        let standing = unit::standing(&state, start, stop);
+                        (standing, unit::is_hopeless(&state))
+                    }
                     None => continue,
                 },
                 ServiceKind::Commands { check, .. } => {
                     (self.look_at_command(service, check.as_deref()).await, false)
                 }
             };
-            let since = &mut self.watch.as_mut()?.changing_since[place];
+            let seen = &mut self.watch.as_mut()?.seen[place];
             let reason = match standing {
                 Standing::Active => {
-                    *since = None;
+                    *seen = Seen::default();
                     continue;
                 }
                 Standing::Changing(limit) => {
-                    let since = *since.get_or_insert_with(Instant::now);
+                    paused |= seen.stop_job;
+                    let since = *seen.changing_since.get_or_insert_with(Instant::now);
                     if since.elapsed() < limit {
                         continue;
                     }
                     format!("it was not active again within {} s", limit.as_secs_f32())
                 }
+                Standing::Down(reason) if seen.stop_job && !hopeless => {
+                    if seen.may_come_back(&service.name) {
+                        paused = true;
+                        continue;
+                    }
+                    format!("{reason}: it was stopped from outside Tandem and not started again")
+                }
                 Standing::Down(reason) => reason,
             };
+            self.pause(false);
             return Some(ServiceFailure {
                 hopeless,
                 ..failure(service, reason)
             });
         }
+        self.pause(paused);
         None
     }
 
     /// `None`: systemd could not be asked, which says nothing about the unit.
-    async fn look_at_unit(
-        &mut self,
-        service: &ServiceConfig,
-        unit: &str,
-    ) -> Option<(Standing, bool)> {
+    async fn look_at_unit(&mut self, unit: &str) -> Option<UnitState> {
         let asked = match self.systemd().await {
             Ok(systemd) => systemd.unit(unit).await,
             Err(error) => Err(error),
         };
         match asked {
-            Ok(state) => {
-                let standing = unit::standing(&state, service.start_limit, service.stop_limit);
-                Some((standing, unit::is_hopeless(&state)))
-            }
+            Ok(state) => Some(state),
             Err(error) => {
                 tracing::warn!(unit, error = sentence(&error), "the unit cannot be watched");
                 self.systemd = None;
@@ -166,6 +221,28 @@ impl Driver {
             Ok(()) => Standing::Active,
             Err(error) => Standing::Down(format!("its check command failed: {error}")),
         }
+    }
+}
+
+impl Seen {
+    fn look_at(&mut self, state: &UnitState) {
+        self.stop_job |= state.job.as_deref() == Some("stop");
+    }
+
+    /// Whether the next start of a unit that was stopped from outside is still waited for.
+    fn may_come_back(&mut self, service: &str) -> bool {
+        if self.stopped_since.is_none() {
+            tracing::warn!(
+                service,
+                "stopped from outside Tandem: waiting for its next start"
+            );
+        }
+        let since = *self.stopped_since.get_or_insert_with(Instant::now);
+        let patience = match packages::are_changing() {
+            true => PACKAGES_PATIENCE,
+            false => STOPPED_PATIENCE,
+        };
+        since.elapsed() < patience
     }
 }
 
