@@ -10,7 +10,7 @@ use std::task::Poll;
 use tandem_core::{Command, CommandId, EffectId, Event, ServiceFailure, ServiceStop};
 use tandem_host::checker::{CheckerAction, CheckerChange, CheckerConfig, Checkers, Probe, Verdict};
 use tandem_host::service::{Ready, ServiceConfig, ServiceKind, Services, ServicesConfig};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Orders that may wait; the core gives one or two at a time.
 pub(crate) const ORDERS_MAX: usize = 64;
@@ -85,6 +85,10 @@ pub(crate) struct Runner {
     failures: mpsc::Receiver<ServiceFailure>,
     checkers: Vec<CheckerConfig>,
     running: Option<(Checkers, mpsc::Receiver<CheckerChange>)>,
+    /// The mirror stalls.
+    stalled: bool,
+    /// Somebody else stopped a service on purpose.
+    paused: watch::Receiver<bool>,
     /// The newest order was a start.
     wanted: bool,
     inputs: Inputs,
@@ -101,6 +105,8 @@ impl Runner {
     ) -> Self {
         let (services, failures) = Services::new(services_config(module, runtime_dir));
         Self {
+            stalled: false,
+            paused: services.pauses(),
             services,
             failures,
             checkers: module.checkers.iter().map(checker_config).collect(),
@@ -129,20 +135,28 @@ impl Runner {
                     self.hub.services("running", Some((&failure.name, &failure.reason)));
                     self.inputs.send(Input::Event(Event::ServiceDown(failure)));
                 }
+                Ok(()) = self.paused.changed() => self.freeze_checkers(),
                 change = next_change(&mut self.running) => self.changed(change),
             }
         }
     }
 
-    fn freeze(&self, frozen: bool) {
-        match (&self.running, frozen) {
-            (Some((checkers, _)), true) => checkers.freeze(),
-            (Some((checkers, _)), false) => checkers.thaw(),
-            (None, _) => {}
-        }
+    fn freeze(&mut self, frozen: bool) {
+        self.stalled = frozen;
+        self.freeze_checkers();
         match frozen {
             true => self.services.freeze(),
             false => self.services.thaw(),
+        }
+    }
+
+    fn freeze_checkers(&self) {
+        let Some((checkers, _)) = &self.running else {
+            return;
+        };
+        match self.stalled || *self.paused.borrow() {
+            true => checkers.freeze(),
+            false => checkers.thaw(),
         }
     }
 
@@ -203,6 +217,7 @@ impl Runner {
         self.stop_checkers().await;
         if self.wanted && !self.checkers.is_empty() {
             self.running = Some(Checkers::start(self.checkers.clone()));
+            self.freeze_checkers();
         }
     }
 
