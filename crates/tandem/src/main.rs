@@ -2,6 +2,8 @@
 
 mod cli;
 mod demo;
+mod log;
+mod sys;
 
 use clap::Parser;
 use cli::{Arguments, Top};
