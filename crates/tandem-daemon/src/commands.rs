@@ -6,10 +6,16 @@ use crate::hub::Hub;
 use crate::jobs::{Jobs, Origin};
 use crate::reactor::{Input, Inputs};
 use std::sync::Arc;
+use std::time::Duration;
 use tandem_core::{CommandId, Event, NodeId};
 use tandem_wire::api::{CommandRequest, Job, JobState};
 use tandem_wire::control::ControlFrame;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// How long a command for the other node waits for the control link. After both daemons came up the
+/// link stands within a second; a node that is off is not worth more of a person's time.
+const LINK_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A request that makes no sense.
 #[derive(Debug, thiserror::Error)]
@@ -48,20 +54,50 @@ impl Commands {
         let (number, job) = self.jobs.begin(node, &module, request.command, origin);
         if here {
             self.give(number, command);
-        } else if !self.hub.link_is_up() {
-            let message = "the other node does not answer".to_owned();
-            self.jobs.update(number, JobState::Unreachable, message);
         } else {
-            let frame = ControlFrame::Command {
-                job: number,
-                request,
-            };
-            if self.frames.try_send(frame).is_err() {
+            let job = number;
+            self.pass_on(number, ControlFrame::Command { job, request });
+        }
+        Ok(self.jobs.find(&job.job).unwrap_or(job))
+    }
+
+    /// Hands a command over to the other node, at once or as soon as the link stands.
+    fn pass_on(&self, number: u64, frame: ControlFrame) {
+        if self.hub.link_is_up() {
+            return self.hand_over(number, frame);
+        }
+        let seconds = LINK_WAIT_MAX.as_secs();
+        let waiting = format!("waiting up to {seconds} s for the link to the other node's daemon");
+        self.jobs.update(number, JobState::Running, waiting);
+        let commands = self.clone();
+        tokio::spawn(async move {
+            let mut news = commands.hub.watch();
+            let stands = news.wait_for(|_| commands.hub.link_is_up());
+            // What it gives back keeps the hub's news locked, and must not live any longer.
+            let stands = timeout(LINK_WAIT_MAX, stands).await.is_ok();
+            match stands {
+                true => {
+                    commands.hand_over(number, frame);
+                    let told = "the other node's daemon has the command".to_owned();
+                    commands.jobs.update(number, JobState::Running, told);
+                }
+                false => {
+                    let message =
+                        format!("the other node's daemon did not answer within {seconds} s");
+                    (commands.jobs).update(number, JobState::Unreachable, message);
+                }
+            }
+        });
+    }
+
+    fn hand_over(&self, number: u64, frame: ControlFrame) {
+        match self.frames.try_send(frame) {
+            Ok(()) => self.jobs.begun(number),
+            Err(_) => {
                 let message = "the control link to the other node is full".to_owned();
                 self.jobs.update(number, JobState::Unreachable, message);
             }
         }
-        Ok(self.jobs.find(&job.job).unwrap_or(job))
     }
 
     /// Begins a command of the peer's, for this node.
@@ -104,6 +140,7 @@ impl Commands {
             node: self.node.number(),
             module: request.module.clone().unwrap_or_default(),
             command: request.command,
+            begun: true,
             state: JobState::Refused,
             message: error.to_string(),
             progress: Vec::new(),

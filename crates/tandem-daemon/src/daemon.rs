@@ -8,7 +8,7 @@
 use crate::addresses::{self, Keeper};
 use crate::commands::Commands;
 use crate::config::{self, ConfigError, Configuration, HTTP_PORT};
-use crate::http::Api;
+use crate::http::{self, Api};
 use crate::hub::Hub;
 use crate::identity::{self, Identity, IdentityError};
 use crate::jobs::Jobs;
@@ -45,6 +45,9 @@ const ADOPTION_MAX: Duration = Duration::from_millis(60);
 const COMMANDS_MAX: usize = 16;
 /// How often the end of the module is looked for while the machine shuts down.
 const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
+/// How long the service manager waits from then on, each time, before it kills the daemon. Much
+/// longer than one look: the machine is busy with its shutdown.
+const SHUTDOWN_EXTENSION_USEC: u32 = 30_000_000;
 
 /// Where a daemon finds its files.
 #[derive(Clone, Debug)]
@@ -297,7 +300,7 @@ impl Rest {
         // than one that is restarted.
         let mut tasks = JoinSet::new();
         self.start_links(&mut tasks, outgoing, &commands);
-        self.start_api(&mut tasks, &commands);
+        self.start_api(&mut tasks, &commands)?;
         self.prevent_starts();
         let hands = self.start_hands(&mut tasks, &hub);
         let desk = Desk {
@@ -351,7 +354,7 @@ impl Rest {
         });
     }
 
-    fn start_api(&self, tasks: &mut JoinSet<()>, commands: &Commands) {
+    fn start_api(&self, tasks: &mut JoinSet<()>, commands: &Commands) -> io::Result<()> {
         let api = Api::new(
             commands.hub.clone(),
             commands.jobs.clone(),
@@ -366,7 +369,10 @@ impl Rest {
         let token = self.token.clone();
         let tcp = api.clone();
         tasks.spawn(async move { tcp.serve_tcp(everywhere, &token).await });
-        tasks.spawn(api.serve_local(local_socket(&self.settings.runtime_dir)));
+        // Before the daemon says that it is ready: the next command line may come at once.
+        let listener = http::listen_local(&local_socket(&self.settings.runtime_dir))?;
+        tasks.spawn(api.serve_local(listener));
+        Ok(())
     }
 
     /// Units of the module must not run on the plain directory: their drop-ins say so.
@@ -432,6 +438,9 @@ impl Rest {
         let end = limit * 2 + Duration::from_secs(15);
         let gone = timeout(end, async {
             while !self.shared.stopped() {
+                // However long the services may take: this is under way. Nobody to tell is fine.
+                let extend = sd_notify::NotifyState::ExtendTimeoutUsec(SHUTDOWN_EXTENSION_USEC);
+                let _ = sd_notify::notify(&[extend]);
                 sleep(SHUTDOWN_LOOK).await;
             }
         });

@@ -63,6 +63,14 @@ pub(crate) fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), FileEr
     sync_parent(path)
 }
 
+/// Removes a file, which need not be there.
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// The temporary name of a file, in the same directory.
 pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();

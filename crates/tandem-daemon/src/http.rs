@@ -23,7 +23,6 @@ use serde::Deserialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_wire::api::{
@@ -120,16 +119,9 @@ impl Api {
     }
 
     /// Serves on the local socket, for ever.
-    pub(crate) async fn serve_local(self, path: PathBuf) {
+    pub(crate) async fn serve_local(self, listener: UnixListener) {
         let connections = self.connections.clone();
         let router = self.routes().layer(middleware::from_fn(bounded));
-        let listener = match listen_local(&path) {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::error!("listen on {}: {error}", path.display());
-                return;
-            }
-        };
         loop {
             match listener.accept().await {
                 Ok((socket, _)) => serve_connection(socket, router.clone(), &connections),
@@ -140,7 +132,7 @@ impl Api {
 }
 
 /// The state directory's lock has shown that no other daemon uses this name.
-fn listen_local(path: &std::path::Path) -> std::io::Result<UnixListener> {
+pub(crate) fn listen_local(path: &std::path::Path) -> std::io::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt;
     // Bound under another name first, so that nobody can connect before the mode is set.
     let fresh = path.with_extension("new");

@@ -46,6 +46,7 @@ struct Inner {
     link: Option<u64>,
     speaking: bool,
     difference: Option<String>,
+    refused: Option<String>,
     events: VecDeque<(u64, ApiEvent)>,
     next_event: u64,
 }
@@ -106,6 +107,7 @@ impl Hub {
                 link: None,
                 speaking: false,
                 difference: None,
+                refused: None,
                 events: VecDeque::new(),
                 next_event: 1,
             })),
@@ -231,6 +233,15 @@ impl Hub {
         self.change(|inner| inner.difference = difference);
     }
 
+    /// Why the daemons do not talk, if so. Gives back whether that is new.
+    pub(crate) fn refused(&self, reason: Option<String>) -> bool {
+        let news = self.lock().refused != reason;
+        if news {
+            self.change(|inner| inner.refused = reason);
+        }
+        news
+    }
+
     /// This node.
     pub(crate) fn own(&self) -> NodeStatus {
         self.lock().own()
@@ -246,6 +257,7 @@ impl Hub {
             answered_by: inner.node.number(),
             takeover_after_ms: milliseconds(inner.configuration.takeover_after),
             configuration_differs: inner.difference.clone(),
+            link_refused: inner.refused.clone(),
             nodes,
         }
     }

@@ -273,6 +273,25 @@ impl Identity {
     }
 }
 
+/// Forgets everything of this node: the state of its modules, its token, its keys. What is gone
+/// already is no error.
+///
+/// # Errors
+/// Something cannot be removed.
+pub fn leave(state_dir: &Path) -> Result<(), FileError> {
+    let places = Places::new(state_dir);
+    files::remove(&places.token)?;
+    for directory in [state_dir.join("modules"), places.identity] {
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(files::failed("remove", &directory)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    files::sync_parent(&places.token)
+}
+
 /// Reads the token of the API.
 ///
 /// # Errors

@@ -66,6 +66,7 @@ impl Jobs {
             node: node.number(),
             module: module.to_owned(),
             command,
+            begun: origin != Origin::ForPeer,
             state: JobState::Running,
             message: String::new(),
             progress: Vec::new(),
@@ -106,6 +107,14 @@ impl Jobs {
     /// The peer said how one of our commands is getting on there.
     pub(crate) fn told_by_peer(&self, number: u64, answer: Job) {
         self.update(number, answer.state, answer.message);
+    }
+
+    /// The peer was told of one of our commands.
+    pub(crate) fn begun(&self, number: u64) {
+        let mut inner = self.lock();
+        if let Some(entry) = inner.jobs.iter_mut().find(|entry| entry.number == number) {
+            entry.job.begun = true;
+        }
     }
 
     /// A job got on.

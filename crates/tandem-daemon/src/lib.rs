@@ -4,7 +4,8 @@
 //! - [`client`]: asks the daemon of this node
 //! - [`config`]: the configuration file
 //! - [`identity`], [`pairing`]: who this node and its peer are
-//! - [`check`]: whether this machine is as the configuration says
+//! - [`check`], [`units`]: whether this machine, and the application's units, are as the
+//!   configuration says
 //! - [`daemon`]: puts the parts together; they are
 //!   - `reactor`: the thread that owns the core, the heartbeat networks and the mirror's socket
 //!   - `state_writer`, `addresses`, `services`, `mirror_process`: the slow work
@@ -24,7 +25,7 @@ pub mod identity;
 mod jobs;
 mod link;
 mod mirror_link;
-mod mirror_process;
+pub mod mirror_process;
 mod networks;
 pub mod pairing;
 mod reactor;
@@ -33,6 +34,7 @@ mod snapshot;
 mod state_writer;
 mod sys;
 mod tls;
+pub mod units;
 
 /// The release of this program.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");

@@ -57,7 +57,7 @@ enum LinkError {
     Frame(#[from] ControlError),
     #[error("it took too long")]
     Timeout,
-    #[error("the other node refused: {0}")]
+    #[error("{0}")]
     Refused(String),
     #[error("{0}")]
     Unsuitable(String),
@@ -118,22 +118,12 @@ impl Link {
         }
     }
 
-    /// Why a greeting cannot be accepted.
-    fn objection(&self, hello: &Hello) -> Option<String> {
-        if hello.version < control::VERSION_MIN || hello.version_min > control::VERSION {
-            return Some(format!(
-                "the control link's versions {} to {} are spoken there, {} to {} here",
-                hello.version_min,
-                hello.version,
-                control::VERSION_MIN,
-                control::VERSION
-            ));
+    /// Says once why the other node is refused: it has our certificate pinned, so it is worth a
+    /// line, and it comes again several times a second.
+    fn refuse(&self, objection: &str) {
+        if self.hub.refused(Some(objection.to_owned())) {
+            tracing::error!("no control link with the other node: {objection}");
         }
-        if hello.cluster != self.identity.cluster {
-            return Some("a node of another cluster".to_owned());
-        }
-        let peer = self.identity.node.peer().number();
-        (hello.node != peer).then(|| format!("node{} where node{peer} was expected", hello.node))
     }
 
     // --- the connection that this node opens and speaks on ---------------------------------------
@@ -154,6 +144,7 @@ impl Link {
                 Ok(Ok(stream)) => {
                     tracing::info!("the control link to the other node stands");
                     told = false;
+                    self.hub.refused(None);
                     self.hub.speaking(true);
                     let Err(error) = self.talk(stream, &mut outgoing).await;
                     let report = crate::report(&error);
@@ -171,6 +162,9 @@ impl Link {
 
     /// Says it once, until the link stood again.
     fn cannot_connect(&self, told: &mut bool, error: &LinkError) {
+        if let LinkError::Refused(reason) | LinkError::Unsuitable(reason) = error {
+            return self.refuse(reason);
+        }
         if !std::mem::replace(told, true) {
             let report = crate::report(error);
             tracing::warn!("no control link to {}: {report}", self.peer_address());
@@ -190,7 +184,7 @@ impl Link {
         })?;
         write(&mut stream, &ControlFrame::Hello(self.hello())).await?;
         match read(&mut stream).await? {
-            ControlFrame::Hello(hello) => match self.objection(&hello) {
+            ControlFrame::Hello(hello) => match objection(&self.identity, &hello) {
                 None => Ok(stream),
                 Some(objection) => Err(LinkError::Unsuitable(objection)),
             },
@@ -284,9 +278,8 @@ impl Link {
         let ControlFrame::Hello(hello) = read(&mut stream).await? else {
             return Err(LinkError::Unsuitable("it did not greet".to_owned()));
         };
-        if let Some(objection) = self.objection(&hello) {
-            // It has our certificate pinned: this is worth a line.
-            tracing::error!("the other node's control link is refused: {objection}");
+        if let Some(objection) = objection(&self.identity, &hello) {
+            self.refuse(&objection);
             write(&mut stream, &ControlFrame::Refuse(objection.clone())).await?;
             return Err(LinkError::Unsuitable(objection));
         }
@@ -352,6 +345,33 @@ impl Link {
     }
 }
 
+/// Why a greeting cannot be accepted, in words that are true on both nodes.
+fn objection(identity: &Identity, hello: &Hello) -> Option<String> {
+    let (own, peer) = (identity.node, identity.node.peer());
+    if hello.version < control::VERSION_MIN || hello.version_min > control::VERSION {
+        return Some(format!(
+            "the control link has no version that both nodes speak: {own} (release {}) speaks {}, \
+             {peer} (release {}) speaks {}; install the same release on both",
+            crate::RELEASE,
+            versions(control::VERSION_MIN, control::VERSION),
+            hello.release,
+            versions(hello.version_min, hello.version),
+        ));
+    }
+    if hello.cluster != identity.cluster {
+        return Some("a node of another cluster".to_owned());
+    }
+    let number = hello.node;
+    (number != peer.number()).then(|| format!("node{number} where {peer} was expected"))
+}
+
+fn versions(least: u16, newest: u16) -> String {
+    match least == newest {
+        true => format!("version {newest}"),
+        false => format!("versions {least} to {newest}"),
+    }
+}
+
 /// Returns when a newer connection has come.
 async fn superseded(newest: &mut watch::Receiver<u64>, mine: u64) {
     // The sender lives as long as the listener does.
@@ -397,9 +417,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(family, SockType::Stream, flags, None)?;
     // A daemon that was killed leaves connections behind; they must not keep the port.
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    if address.is_ipv4() {
-        setsockopt(&socket, sockopt::IpFreebind, &true)?;
-    }
+    setsockopt(&socket, sockopt::IpFreebind, &true)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let backlog = Backlog::new(BACKLOG).map_err(io::Error::from)?;
     listen(&socket, backlog)?;
@@ -441,4 +459,32 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<ControlFrame, Lin
     let mut payload = vec![0; length];
     stream.read_exact(&mut payload).await?;
     Ok(ControlFrame::decode(kind, payload)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_version_is_refused_with_both_versions() {
+        let identity = Identity::draw().expect("random numbers");
+        let hello = |version_min, version| Hello {
+            version,
+            version_min,
+            cluster: identity.cluster.clone(),
+            node: identity.node.peer().number(),
+            incarnation: 1,
+            release: "9.9.9".to_owned(),
+        };
+        assert_eq!(objection(&identity, &hello(1, 9)), None);
+        let text = objection(&identity, &hello(8, 9)).expect("nothing in common");
+        assert!(
+            text.contains("node1 (release 0.1.0) speaks version 1,"),
+            "{text}"
+        );
+        assert!(
+            text.contains("node2 (release 9.9.9) speaks versions 8 to 9;"),
+            "{text}"
+        );
+    }
 }

@@ -1,15 +1,18 @@
 //! Starts the mirror's process when nobody listens at its socket: as a systemd unit where systemd
 //! runs, else detached from this process, so that it outlives a daemon that is killed or upgraded.
 //!
-//! It is never ended from here: the mirror serves the application.
+//! It is never ended while it serves the application.
 
 use std::fs::OpenOptions;
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tandem_host::systemd::{self, Systemd};
+use tandem_wire::local::{ToMirror, VERSION};
 
 /// The pause after an attempt, doubled up to [`PAUSE_MAX`]; begins anew when a mirror was there.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -17,6 +20,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long systemd may take to start the unit.
 const START_MAX: Duration = Duration::from_secs(30);
+
+/// How long an idle mirror may take to end.
+const QUIT_MAX: Duration = Duration::from_secs(5);
 
 /// How the process of one module's mirror is started.
 #[derive(Clone, Debug)]
@@ -67,6 +73,39 @@ impl Starter {
             }
             busy.store(false, Ordering::Relaxed);
         });
+    }
+}
+
+/// Ends an idle mirror, for good if no daemon runs. Gives back whether none is left.
+#[must_use]
+pub fn dismiss(socket: &Path, module: &str) -> bool {
+    let Ok(mut stream) = UnixStream::connect(socket) else {
+        return true;
+    };
+    let hello = ToMirror::Hello {
+        version: VERSION,
+        module: module.to_owned(),
+    };
+    let words = [hello, ToMirror::Quit].map(|word| {
+        let bytes = postcard::to_stdvec(&word).expect("plain data");
+        [(bytes.len() as u32).to_le_bytes().as_slice(), &bytes].concat()
+    });
+    if stream.write_all(&words.concat()).is_err() {
+        return true;
+    }
+    let end = Instant::now() + QUIT_MAX;
+    let mut piece = [0; 4096];
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            return false;
+        }
+        // What it reports makes no difference; its end does.
+        match stream.read(&mut piece) {
+            Ok(0) => return true,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return true,
+            Ok(_) | Err(_) => {}
+        }
     }
 }
 

@@ -87,9 +87,7 @@ fn bind_free(address: SocketAddr) -> io::Result<UdpSocket> {
     };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Datagram, flags, None)?;
-    if address.is_ipv4() {
-        setsockopt(&socket, sockopt::IpFreebind, &true)?;
-    }
+    setsockopt(&socket, sockopt::IpFreebind, &true)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     Ok(UdpSocket::from(socket))
 }
@@ -127,5 +125,16 @@ mod tests {
         two.send(b"beat");
         wait_for(&mut one, |_, seen| seen == [b"beat".to_vec()]);
         assert!(Network::open(a, b).is_err(), "the port is in use");
+    }
+
+    #[test]
+    fn an_address_need_not_be_there_yet() {
+        for (own, peer) in [
+            ("192.0.2.77", "192.0.2.78"),
+            ("2001:db8::77", "2001:db8::78"),
+        ] {
+            let address = |text: &str| text.parse().expect("an address for documentation");
+            Network::open(address(own), address(peer)).expect("the network comes up later");
+        }
     }
 }

@@ -22,7 +22,7 @@ use tandem_core::{
     ServiceFailure, ServiceStop, State,
 };
 use tandem_host::{clock, priority};
-use tandem_wire::peer::{self, PeerKey};
+use tandem_wire::peer::{self, PeerError, PeerKey};
 use tokio::sync::mpsc;
 
 /// Inputs that may wait: far more than the links and the API can have under way.
@@ -209,6 +209,8 @@ pub(crate) struct Reactor {
     mirror_wanted: Instant,
     /// The events of this turn, for the history.
     inputs_told: String,
+    /// That the peer's messages are of another version is said once.
+    version_told: bool,
     ended: bool,
 }
 
@@ -234,6 +236,7 @@ impl Reactor {
             told_turn: Instant(0),
             mirror_wanted: Instant(0),
             inputs_told: "start".to_owned(),
+            version_told: false,
             ended: false,
         }
     }
@@ -340,7 +343,15 @@ impl Reactor {
                 self.event(Event::Received { channel, message });
             }
             // Counted and shown. Not logged one by one: a stranger could fill the disk.
-            Err(_) => channel.refused += 1,
+            Err(error) => {
+                channel.refused += 1;
+                let id = channel.id;
+                if matches!(error, PeerError::Version { .. }) && !self.version_told {
+                    self.version_told = true;
+                    let text = format!("the other node over the {id}: {error}");
+                    self.put(Output::Trouble(text));
+                }
+            }
         }
     }
 

@@ -27,6 +27,8 @@ pub struct ClusterStatus {
     pub takeover_after_ms: u64,
     /// The first field that differs between the configurations of the nodes, as a sentence.
     pub configuration_differs: Option<String>,
+    /// Why the nodes' daemons do not talk to each other although they could, as a sentence.
+    pub link_refused: Option<String>,
     /// node1, node2.
     pub nodes: Vec<NodeStatus>,
 }
@@ -337,6 +339,10 @@ pub struct Job {
     pub module: String,
     /// What was asked.
     pub command: CommandName,
+    /// Whether the node that carries it out was told. Until then it can still become
+    /// [`JobState::Unreachable`].
+    #[serde(default)]
+    pub begun: bool,
     /// How it stands.
     pub state: JobState,
     /// The last thing to say about it.

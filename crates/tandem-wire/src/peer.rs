@@ -66,7 +66,7 @@ pub enum PeerError {
         /// How many bytes.
         bytes: usize,
     },
-    /// Needs a later release to be read.
+    /// Authentic, and needs another release to be read.
     #[error("a message of protocol version {found}, this release speaks version {VERSION}")]
     Version {
         /// The version needed.
@@ -166,15 +166,16 @@ pub fn decode(
     if bytes[8..16] != key.tag {
         return Err(PeerError::Cluster);
     }
-    let found = u16::from_le_bytes([bytes[4], bytes[5]]);
-    if found != VERSION {
-        return Err(PeerError::Version { found });
-    }
     let (signed, code) = bytes.split_at(bytes.len() - CODE_BYTES);
     // blake3's hashes compare in constant time.
     let code = <&[u8; CODE_BYTES]>::try_from(code).expect("split at this length");
     if blake3::keyed_hash(&key.key, signed) != *code {
         return Err(PeerError::Code);
+    }
+    // Every version has the code at its end, so that a later one is known to be the peer's.
+    let found = u16::from_le_bytes([bytes[4], bytes[5]]);
+    if found != VERSION {
+        return Err(PeerError::Version { found });
     }
     let found = u16::from_le_bytes([bytes[6], bytes[7]]);
     if found != module {

@@ -279,6 +279,27 @@ fn a_daemon_that_is_stopped_leaves_the_application_running() {
 }
 
 #[test]
+fn a_command_for_the_other_node_waits_for_the_link_to_it() {
+    if !is_root("a_command_for_the_other_node_waits_for_the_link_to_it") {
+        return;
+    }
+    let stage = stage("link");
+    let (one, two) = (stage.boot(1), stage.boot(2));
+    run(Command::new(env!("CARGO_BIN_EXE_tandem"))
+        .args(["cluster", "init", "--offline"])
+        .args([one.state_dir(), two.state_dir()]));
+    one.start_daemon();
+    one.wait_for(["STOP", "red", "not uptodate"]);
+    let mut command = one.tandem(&["stop", "--node", "2"]);
+    let command = command.stdout(std::process::Stdio::piped());
+    let waiting = command.spawn().expect("the binary is built");
+    two.start_daemon();
+    let output = waiting.wait_with_output().expect("a child");
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("waiting up to 5 s for the link"));
+}
+
+#[test]
 fn a_command_that_cannot_be_done_says_why_with_its_exit_code() {
     if !is_root("a_command_that_cannot_be_done_says_why_with_its_exit_code") {
         return;
@@ -315,7 +336,8 @@ fn a_command_that_cannot_be_done_says_why_with_its_exit_code() {
     });
     two.kill();
     until("node1 knows that node2 does not answer", || {
-        (code(&one, &["stop", "--node", "2", "--timeout", "1s"]).0 == 6).then_some(())
+        let (status, text) = code(&one, &["stop", "--node", "2", "--no-wait"]);
+        (status == 6 && text.contains("waiting up to 5 s for the link")).then_some(())
     });
     let no_daemon: PathBuf = one.runtime("tandem.sock");
     assert!(no_daemon.exists());

@@ -144,6 +144,9 @@ pub enum ClusterVerb {
         /// What `cluster init` printed
         token: String,
     },
+    /// Takes this node out of its cluster: keys and state are removed, the units start at boot as
+    /// before, the data stays
+    Leave,
     #[command(hide = true)]
     ServeInvitation,
 }

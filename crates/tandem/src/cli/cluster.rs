@@ -8,9 +8,10 @@ use super::Exit;
 use super::arguments::Places;
 use std::path::PathBuf;
 use std::process::Stdio;
+use tandem_daemon::config::Configuration;
 use tandem_daemon::identity::Identity;
 use tandem_daemon::pairing::{self, Invitation, PairingError};
-use tandem_daemon::report;
+use tandem_daemon::{report, units};
 
 /// Makes the keys of node1, and invites node2.
 pub async fn init(places: &Places, wait: bool) -> Exit {
@@ -19,6 +20,7 @@ pub async fn init(places: &Places, wait: bool) -> Exit {
         return complain(&error);
     }
     println!("This is node1 of a new cluster.");
+    take_units_over(places).await;
     invite(places, wait).await
 }
 
@@ -113,10 +115,31 @@ pub async fn join(places: &Places, address: &str, token: &str) -> Exit {
     match joined {
         Ok(()) => {
             println!("This is node2 of the cluster now.");
+            take_units_over(places).await;
             println!("Start the daemon on both nodes: systemctl enable --now tandem");
             Exit::Done
         }
         Err(error) => complain(&error),
+    }
+}
+
+/// From now on Tandem starts the application, and nobody else.
+async fn take_units_over(places: &Places) {
+    let settings = places.settings();
+    let Ok(configuration) = Configuration::read(&settings.config) else {
+        // The file was read a moment ago; `config check` says what became of it.
+        return;
+    };
+    match units::take_over(&configuration, &settings).await {
+        Ok(units) => {
+            for unit in units {
+                println!("{unit} does not start at boot any more: Tandem starts it.");
+            }
+        }
+        Err(error) => {
+            eprintln!("tandem: the units may start at boot: {}", report(&error));
+            eprintln!("hint: `tandem config check` says which");
+        }
     }
 }
 

@@ -132,13 +132,13 @@ async fn give(client: &Client, request: &CommandRequest, options: &CommandOption
 
 /// Tells how a job is getting on, until it ends.
 async fn follow(client: &Client, mut job: Job, options: &CommandOptions) -> Exit {
-    if options.no_wait && !job.state.ended() {
-        println!("{}", job.job);
-        return Exit::Done;
-    }
     let end = Instant::now() + options.timeout.unwrap_or(FOREVER);
     let mut told = 0;
     loop {
+        if options.no_wait && job.begun && !job.state.ended() {
+            println!("{}", job.job);
+            return Exit::Done;
+        }
         let last = if job.state.ended() { 1 } else { 0 };
         for line in (job.progress.iter())
             .take(job.progress.len() - last.min(job.progress.len()))

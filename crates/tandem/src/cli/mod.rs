@@ -7,21 +7,21 @@ mod arguments;
 mod check;
 mod cluster;
 mod command;
+mod leave;
 mod mirror;
 mod status;
 mod volumes;
 
 pub use arguments::{Arguments, Top};
 
+use crate::log;
 use arguments::{ClusterVerb, ConfigVerb, Places, Verb};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tandem_daemon::client::ClientError;
 use tandem_daemon::report;
-use tracing_subscriber::EnvFilter;
 
-/// How long a daemon that cannot run keeps the service manager, which restarts it within
-/// milliseconds, from doing that again.
+/// How long after its start a process that cannot run ends.
 const RESTART_PAUSE: Duration = Duration::from_secs(2);
 
 /// How a command line ended.
@@ -50,13 +50,10 @@ impl From<Exit> for ExitCode {
 /// Carries out what was typed.
 pub fn run(verb: Verb, places: &Places) -> Exit {
     match verb {
-        Verb::Daemon => daemon(places),
-        Verb::Mirror { module } => {
-            log_to_stderr();
-            mirror::run(places, &module)
-        }
+        Verb::Daemon => unless_at_once(|| daemon(places)),
+        Verb::Mirror { module } => unless_at_once(|| mirror::run(places, &module)),
         Verb::Guard => {
-            log_to_stderr();
+            log::begin();
             volumes::guard(places)
         }
         Verb::Status(options) => asynchronously(status::run(places, &options)),
@@ -79,24 +76,32 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
             ClusterVerb::Join { address, token } => {
                 asynchronously(cluster::join(places, &address, &token))
             }
+            ClusterVerb::Leave => asynchronously(leave::run(places)),
             ClusterVerb::ServeInvitation => asynchronously(cluster::serve(places)),
         },
     }
 }
 
 fn daemon(places: &Places) -> Exit {
-    log_to_stderr();
     match tandem_daemon::daemon::run(&places.settings()) {
         Ok(()) => Exit::Done,
         Err(error) => {
             tracing::error!("the daemon does not run: {}", report(&error));
-            // Whatever is wrong takes a person; a log full of it does not help.
-            if std::env::var_os("INVOCATION_ID").is_some() {
-                std::thread::sleep(RESTART_PAUSE);
-            }
             Exit::Failed
         }
     }
+}
+
+/// Runs a process that serves. One that fails at once takes a person: it keeps the service manager,
+/// which restarts it within milliseconds, from filling the log with it.
+fn unless_at_once(serve: impl FnOnce() -> Exit) -> Exit {
+    log::begin();
+    let began = Instant::now();
+    let exit = serve();
+    if exit != Exit::Done && std::env::var_os("INVOCATION_ID").is_some() {
+        std::thread::sleep(RESTART_PAUSE.saturating_sub(began.elapsed()));
+    }
+    exit
 }
 
 /// Says what is wrong, and gives the exit code that belongs to it.
@@ -126,23 +131,5 @@ fn asynchronously(work: impl Future<Output = Exit>) -> Exit {
             eprintln!("tandem: start: {error}");
             Exit::Failed
         }
-    }
-}
-
-/// What goes wrong with the log itself is not said: nobody would hear it, and a log that is a
-/// broken pipe must not end a process that serves.
-fn log_to_stderr() {
-    use std::io::IsTerminal;
-    let filter = EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .log_internal_errors(false);
-    // The journal has a clock of its own.
-    match std::env::var_os("JOURNAL_STREAM") {
-        Some(_) => log.without_time().init(),
-        None => log.init(),
     }
 }

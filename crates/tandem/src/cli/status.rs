@@ -68,6 +68,9 @@ fn describe(status: &ClusterStatus, ansi: bool) -> String {
             details(&mut text, node, module);
         }
     }
+    if let Some(reason) = &status.link_refused {
+        line(&mut text, &format!("the daemons do not talk: {reason}"));
+    }
     if let Some(difference) = &status.configuration_differs {
         line(
             &mut text,

@@ -1,0 +1,90 @@
+//! `tandem cluster leave`: this node belongs to no cluster any more. The data stays where it is, the
+//! configuration file too; the application's units are as they were before.
+//!
+//! Each step can be done again, and the keys go last: who is interrupted types it again.
+
+use super::Exit;
+use super::arguments::Places;
+use rustix::mount::{UnmountFlags, unmount};
+use std::path::Path;
+use tandem_daemon::client::Client;
+use tandem_daemon::config::Configuration;
+use tandem_daemon::daemon::{Settings, mirror_socket};
+use tandem_daemon::{identity, mirror_process, report, units};
+use tandem_mirror::mountinfo;
+
+/// Mounts over one path that are taken away; Tandem makes one.
+const MOUNTS_MAX: usize = 16;
+
+/// Leaves.
+pub async fn run(places: &Places) -> Exit {
+    let settings = places.settings();
+    let configuration = match Configuration::read(&settings.config) {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            eprintln!("{}", report(&error));
+            return Exit::Refused;
+        }
+    };
+    if Client::new(&settings.runtime_dir).status().await.is_ok() {
+        eprintln!("tandem: the daemon of this node runs");
+        eprintln!("hint: tandem stop, then systemctl disable --now tandem");
+        return Exit::Refused;
+    }
+    if let Err(serving) = dismiss_mirrors(&configuration, &settings) {
+        eprintln!("tandem: module {serving} is served on this node");
+        eprintln!("hint: start the daemon again (systemctl start tandem), then tandem stop");
+        return Exit::Refused;
+    }
+    match undo(&configuration, &settings).await {
+        Ok(()) => {
+            println!("This node belongs to no cluster any more.");
+            println!(
+                "All data is where it was, and so is {}.",
+                settings.config.display()
+            );
+            Exit::Done
+        }
+        Err(error) => {
+            eprintln!("tandem: {error}");
+            Exit::Failed
+        }
+    }
+}
+
+/// Ends the mirrors, unless one serves: then gives back its module.
+fn dismiss_mirrors(configuration: &Configuration, settings: &Settings) -> Result<(), String> {
+    for module in &configuration.modules {
+        let socket = mirror_socket(&settings.runtime_dir, &module.name);
+        if !mirror_process::dismiss(&socket, &module.name) {
+            return Err(module.name.clone());
+        }
+    }
+    Ok(())
+}
+
+async fn undo(configuration: &Configuration, settings: &Settings) -> Result<(), String> {
+    for volume in configuration.modules.iter().flat_map(|m| &m.volumes) {
+        lay_bare(&volume.path)
+            .map_err(|error| format!("unmount {}: {error}", volume.path.display()))?;
+    }
+    let units = units::give_back(configuration, settings).await;
+    for unit in units.map_err(|error| report(&error))? {
+        println!("{unit} starts at boot again, as before.");
+    }
+    identity::leave(&settings.state_dir).map_err(|error| report(&error))
+}
+
+/// Takes the read-only directory away that stands over the plain one.
+fn lay_bare(path: &Path) -> std::io::Result<()> {
+    for _ in 0..MOUNTS_MAX {
+        let mounts = mountinfo::mounts_of("self")?;
+        let top = mounts.iter().rfind(|mount| mount.mount_point == path);
+        if !top.is_some_and(|mount| mount.is_read_only()) {
+            return Ok(());
+        }
+        // Who looks into it goes on looking; nobody can write through it.
+        unmount(path, UnmountFlags::DETACH)?;
+    }
+    Ok(())
+}
