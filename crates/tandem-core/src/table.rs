@@ -180,26 +180,22 @@ pub const fn transition(state: State, cause: Cause) -> Ruling {
     use State as S;
     match (state, cause) {
         // 1: start
-        (S::Stop, C::StartAsked) => go(1, S::Wait, "the module was started"),
+        (S::Stop, C::StartAsked) => go(1, S::Wait, "started: this node looks for its role"),
         (S::Wait, C::StartAsked) => stay("already starting"),
         (S::Alone | S::Prim | S::Second, C::StartAsked) => stay("already running"),
 
         // 2: blocked
-        (S::Wait, C::Blocked) => go(2, S::Wait, "something that is needed is missing"),
+        (S::Wait, C::Blocked) => go(2, S::Wait, "waiting"),
         (S::Stop, C::Blocked) => stay("a stopped node needs nothing"),
         (S::Alone | S::Prim, C::Blocked) => stay("a serving node goes on"),
-        (S::Second, C::Blocked) => stay("a standby that misses something becomes unusable"),
+        (S::Second, C::Blocked) => stay("a standby that misses something leaves its role first"),
 
         // 3, 4: begin to serve
-        (S::Wait, C::ProvenAlone) => go(
-            3,
-            S::Alone,
-            "this copy is proven uptodate and no other node serves",
-        ),
+        (S::Wait, C::ProvenAlone) => go(3, S::Alone, "this node may serve, and no other node does"),
         (S::Wait, C::ElectedWithPeer) => go(
             4,
             S::Prim,
-            "both copies are equal and this node was elected",
+            "both copies are equal, and it is this node's turn to serve",
         ),
         (S::Stop, C::ProvenAlone | C::ElectedWithPeer) => stay("a stopped node does not serve"),
         (S::Alone | S::Prim, C::ProvenAlone | C::ElectedWithPeer) => stay("already serving"),
@@ -208,22 +204,28 @@ pub const fn transition(state: State, cause: Cause) -> Ruling {
         }
 
         // 5: follow
-        (S::Wait, C::PrimaryExists) => go(5, S::Second, "the other node serves"),
+        (S::Wait, C::PrimaryExists) => {
+            go(5, S::Second, "the other node serves; this node follows it")
+        }
         (S::Stop, C::PrimaryExists) => stay("a stopped node does not follow"),
-        (S::Alone | S::Prim, C::PrimaryExists) => stay("a serving node compares records first"),
+        (S::Alone | S::Prim, C::PrimaryExists) => {
+            stay("two nodes that serve compare their records first")
+        }
         (S::Second, C::PrimaryExists) => stay("already following"),
 
         // 6, 7: the peer's copy
         (S::Alone, C::PeerInSync) => go(
             6,
             S::Prim,
-            "the other node is resynchronised and both records say in-sync",
+            "the other node has all data again: every write goes to both nodes",
         ),
         (S::Prim, C::PeerInSync) => stay("already mirrored"),
         (S::Stop | S::Wait | S::Second, C::PeerInSync) => stay("this node does not serve"),
-        (S::Prim, C::PeerRecordedOut) => {
-            go(7, S::Alone, "the record says that the other node is out")
-        }
+        (S::Prim, C::PeerRecordedOut) => go(
+            7,
+            S::Alone,
+            "this node goes on alone, without a second copy",
+        ),
         (S::Alone, C::PeerRecordedOut) => stay("already alone"),
         (S::Stop | S::Wait | S::Second, C::PeerRecordedOut) => stay("this node does not serve"),
 
@@ -231,22 +233,44 @@ pub const fn transition(state: State, cause: Cause) -> Ruling {
         (S::Second, C::PrimarySilent) => go(
             8,
             S::Alone,
-            "the primary is silent on every channel for the timeout",
+            "this node takes over: the primary was silent on every channel for too long",
         ),
-        (S::Second, C::PrimaryHandedOver) => go(8, S::Alone, "the primary handed the service over"),
-        (S::Wait, C::PrimaryHandedOver) => {
-            go(3, S::Alone, "the other node handed the service over")
-        }
+        (S::Second, C::PrimaryHandedOver) => go(
+            8,
+            S::Alone,
+            "this node takes over: the primary gave the service to it",
+        ),
+        (S::Wait, C::PrimaryHandedOver) => go(
+            3,
+            S::Alone,
+            "this node serves: the other one gave the service to it",
+        ),
         (S::Stop, C::PrimarySilent | C::PrimaryHandedOver) => {
             stay("a stopped node does not take over")
         }
         (S::Wait, C::PrimarySilent) => stay("a waiting node is not a standby"),
         (S::Alone | S::Prim, C::PrimarySilent | C::PrimaryHandedOver) => stay("already serving"),
-        (S::Prim, C::SwapLeaves) => go(9, S::Wait, "swap: this node hands over"),
-        (S::Second, C::SwapTakes) => go(9, S::Alone, "swap: this node takes over"),
-        (S::Wait, C::SwapTakes) => go(9, S::Alone, "swap: the other node hands the service back"),
-        (S::Wait, C::SwapFollows) => go(9, S::Second, "swap: the other node serves now"),
-        (S::Alone, C::SwapCompletes) => go(9, S::Prim, "swap: the other node follows"),
+        (S::Prim, C::SwapLeaves) => go(
+            9,
+            S::Wait,
+            "swap: the services have ended here, the other node takes over",
+        ),
+        (S::Second, C::SwapTakes) => go(9, S::Alone, "swap: this node takes the service over"),
+        (S::Wait, C::SwapTakes) => go(
+            9,
+            S::Alone,
+            "swapped back: the other node returned the service",
+        ),
+        (S::Wait, C::SwapFollows) => go(
+            9,
+            S::Second,
+            "swap: the other node serves now; this node follows it",
+        ),
+        (S::Alone, C::SwapCompletes) => go(
+            9,
+            S::Prim,
+            "swap: the other node follows; every write goes to both nodes",
+        ),
         (S::Stop, C::SwapLeaves | C::SwapTakes | C::SwapFollows | C::SwapCompletes) => {
             stay("a stopped node takes no part in a swap")
         }
@@ -259,79 +283,95 @@ pub const fn transition(state: State, cause: Cause) -> Ruling {
         }
 
         // 10: restart in place
-        (S::Prim, C::RestartInPlace) => go(10, S::Prim, "the services are restarted in place"),
-        (S::Alone, C::RestartInPlace) => go(10, S::Alone, "the services are restarted in place"),
+        (S::Prim, C::RestartInPlace) => go(
+            10,
+            S::Prim,
+            "the services are stopped and started again on this node",
+        ),
+        (S::Alone, C::RestartInPlace) => go(
+            10,
+            S::Alone,
+            "the services are stopped and started again on this node",
+        ),
         (S::Stop | S::Wait | S::Second, C::RestartInPlace) => stay("no service runs here"),
 
         // 11, 12: stop
-        (S::Prim | S::Alone, C::Stopping) => go(11, S::Wait, "stopping: the services ended"),
-        (S::Second, C::Stopping) => go(11, S::Wait, "stopping: this node leaves"),
+        (S::Prim | S::Alone, C::Stopping) => go(11, S::Wait, "stopping: the services have ended"),
+        (S::Second, C::Stopping) => go(11, S::Wait, "stopping: this node is no standby any more"),
         (S::Wait, C::Stopping) => go(11, S::Wait, "stopping"),
         (S::Stop, C::Stopping) => stay("already stopped"),
         (S::Wait, C::Stopped) => go(11, S::Stop, "stopped"),
         (S::Stop, C::Stopped) => stay("already stopped"),
         (S::Alone | S::Prim | S::Second, C::Stopped) => stay("stopping goes through WAIT"),
-        (S::Prim | S::Alone, C::StopStart) => go(12, S::Wait, "stopstart: the services ended"),
-        (S::Second, C::StopStart) => go(12, S::Wait, "stopstart: this node leaves"),
-        (S::Wait, C::StopStart) => go(12, S::Wait, "stopstart"),
+        (S::Prim | S::Alone, C::StopStart) => {
+            go(12, S::Wait, "stop and start: the services have ended")
+        }
+        (S::Second, C::StopStart) => go(
+            12,
+            S::Wait,
+            "stop and start: this node is no standby any more",
+        ),
+        (S::Wait, C::StopStart) => go(12, S::Wait, "stop and start"),
         (S::Stop, C::StopStart) => stay("a stopped node is started with start"),
 
         // 13: a standby that cannot be used
-        (S::Second, C::StandbyUnusable) => {
-            go(13, S::Wait, "this standby cannot take over or follow")
-        }
+        (S::Second, C::StandbyUnusable) => go(13, S::Wait, "this node cannot be the standby now"),
         (S::Stop | S::Wait, C::StandbyUnusable) => stay("this node is no standby"),
         (S::Alone | S::Prim, C::StandbyUnusable) => stay("this node serves"),
 
         // 14, 15: the right to serve ended
-        (S::Alone | S::Prim, C::RightEnded) => {
-            go(14, S::Wait, "the right to serve on this node ended")
-        }
+        (S::Alone | S::Prim, C::RightEnded) => go(14, S::Wait, "this node may not serve any more"),
         (S::Stop | S::Wait | S::Second, C::RightEnded) => stay("this node does not serve"),
         (S::Alone | S::Prim, C::PeerServesNewer) => go(
             15,
             S::Wait,
-            "the other node serves a newer line that contains this one",
+            "the other node serves newer data, which includes this node's: this node stops serving",
         ),
         (S::Stop | S::Wait | S::Second, C::PeerServesNewer) => stay("this node does not serve"),
-        (S::Alone | S::Prim, C::DivergenceLost) => {
-            go(15, S::Wait, "both nodes served; the other one goes on")
-        }
-        (S::Second, C::DivergenceLost) => {
-            go(13, S::Wait, "both nodes served; an operator must choose")
-        }
-        (S::Wait, C::DivergenceLost) => {
-            go(2, S::Wait, "both nodes served; an operator must choose")
-        }
+        (S::Alone | S::Prim, C::DivergenceLost) => go(
+            15,
+            S::Wait,
+            "both nodes served without each other; the other one goes on, this one stops",
+        ),
+        (S::Second, C::DivergenceLost) => go(
+            13,
+            S::Wait,
+            "both nodes served without each other; an operator must choose whose data to keep",
+        ),
+        (S::Wait, C::DivergenceLost) => go(
+            2,
+            S::Wait,
+            "both nodes served without each other; an operator must choose whose data to keep",
+        ),
         (S::Stop, C::DivergenceLost) => stay("a stopped node compares when it is started"),
 
         // 16: the standby's copy
-        (S::Second, C::StreamLost) => go(
+        (S::Second, C::StreamLost) => go(16, S::Second, "this standby is not ready to take over"),
+        (S::Second, C::StreamLevel) => go(
             16,
             S::Second,
-            "the stream is lost, or this copy is outdated",
+            "this standby is ready to take over: its copy has every acknowledged write",
         ),
-        (S::Second, C::StreamLevel) => go(16, S::Second, "this copy is uptodate"),
         (S::Stop | S::Wait, C::StreamLost | C::StreamLevel) => stay("this node does not follow"),
         (S::Alone | S::Prim, C::StreamLost | C::StreamLevel) => {
-            stay("a serving node looks at the record")
+            stay("this node serves; nothing is streamed to it")
         }
 
         // 17: the daemon was restarted
         (S::Stop, C::FoundServingMirrored) => go(
             17,
             S::Prim,
-            "the daemon was restarted and its mirror serves, mirrored",
+            "the daemon was restarted; the application ran on meanwhile, mirrored",
         ),
         (S::Stop, C::FoundServingAlone) => go(
             17,
             S::Alone,
-            "the daemon was restarted and its mirror serves alone",
+            "the daemon was restarted; the application ran on meanwhile, without a second copy",
         ),
         (S::Stop, C::FoundFollowing) => go(
             17,
             S::Second,
-            "the daemon was restarted and its mirror follows",
+            "the daemon was restarted; this node followed on meanwhile",
         ),
         (
             S::Wait | S::Alone | S::Prim | S::Second,
@@ -339,8 +379,10 @@ pub const fn transition(state: State, cause: Cause) -> Ruling {
         ) => stay("only a daemon that starts finds its mirror"),
 
         // 18: given up
-        (S::Prim, C::GaveUp) => go(18, S::Wait, "this node gave up its application"),
-        (S::Alone, C::GaveUp) => stay("without a standby the application is tried again"),
+        (S::Prim, C::GaveUp) => go(18, S::Wait, "this node gave its application up"),
+        (S::Alone, C::GaveUp) => {
+            stay("without a standby that can take over, the application is tried again here")
+        }
         (S::Stop | S::Wait | S::Second, C::GaveUp) => stay("no application runs here"),
     }
 }

@@ -83,6 +83,14 @@ fn uptodate(world: &World, node: NodeId) -> bool {
         .is_some_and(|d| d.core.view().data == DataState::Uptodate)
 }
 
+/// Whether the node says what an operator may do.
+fn advised(world: &World, node: NodeId) -> bool {
+    world.hosts[place(node)]
+        .daemon
+        .as_ref()
+        .is_some_and(|d| d.core.view().advice.is_some())
+}
+
 fn is(world: &World, node: NodeId, wanted: State) -> bool {
     state(world, node) == Some(wanted) && ready(world, node)
 }
@@ -160,6 +168,19 @@ pub static SCENARIOS: &[Scenario] = &[
             Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
             Step::Await(|w, a| state(w, a.peer()) == Some(State::Stop), LONG),
             Step::Do(|w, a| w.command(a, Command::Start)),
+            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
+            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
+        ],
+    },
+    Scenario {
+        name: "give-the-service-to-a-node-that-stops",
+        steps: &[
+            Step::Do(|w, a| w.command(a, Command::Stop)),
+            Step::Pause(1),
+            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
+            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG * 10),
+            Step::Do(|w, a| w.command(a, Command::Start)),
+            Step::Expect(|w, a| is(w, a, State::Alone) || advised(w, a), LONG),
             Step::Do(|w, a| w.command(a.peer(), Command::Start)),
             Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
         ],

@@ -83,7 +83,7 @@ impl Node {
                     return refused("no service runs on this node");
                 }
                 if self.activity != Activity::Idle {
-                    return refused("this node is in the middle of something else");
+                    return Err(self.busy());
                 }
                 self.operator_resets();
                 self.restart_in_place("an operator asked for it".to_string());
@@ -95,6 +95,10 @@ impl Node {
             Command::PrimForce => self.begin_force(),
             Command::Second => self.begin_second(),
         }
+    }
+
+    fn busy(&self) -> Answer {
+        Answer::Refused(format!("this node is busy ({}): ask again", self.reason))
     }
 
     fn operator_resets(&mut self) {
@@ -113,9 +117,7 @@ impl Node {
             ));
         }
         if self.activity != Activity::Idle {
-            return Err(Answer::Refused(
-                "this node is in the middle of something else".to_string(),
-            ));
+            return Err(self.busy());
         }
         self.operator_resets();
         let detail = "an operator asked for it".to_string();
@@ -159,6 +161,12 @@ impl Node {
         if !silent && self.contact.latest().is_some_and(|m| m.state.serves()) {
             return refused("the other node serves: use swap, or stop it first");
         }
+        if self.service_offered() {
+            return refused(
+                "the service was given to the other node, which has not said whether it took it: \
+                 start it there; or use --force, if the other node is lost for good",
+            );
+        }
         match self
             .record()
             .map(|r| (r.insync, r.insync.contains(self.config.node)))
@@ -170,10 +178,16 @@ impl Node {
                 );
             }
             None if self.contact.latest().is_some_and(|m| m.record.is_some()) => {
-                return refused("the other node has a record and this one has none");
+                return refused(
+                    "the other node knows which data is good and this one does not: start it \
+                     there, or second here",
+                );
             }
             Some((_, false)) => {
-                return refused("this copy is not uptodate; the other node has newer data");
+                return refused(
+                    "the other node has newer data: start it; or use --force, if it is lost for \
+                     good",
+                );
             }
             Some((InSync::Both, true)) if silent => {
                 return refused(
@@ -201,7 +215,7 @@ impl Node {
             return refused("the other node serves: stop it first");
         }
         if self.activity != Activity::Idle {
-            return refused("this node is in the middle of something else");
+            return Err(self.busy());
         }
         if self.writing.is_some() {
             return refused("this node is writing its state: ask again");

@@ -12,7 +12,7 @@ use crate::effect::{Effect, MirrorCommand, ServiceStop};
 use crate::event::MirrorRole;
 use crate::ids::EffectId;
 use crate::record::{InSync, Wanted};
-use crate::table::Cause;
+use crate::table::{Cause, State};
 use crate::time::Instant;
 use alloc::string::{String, ToString};
 use core::time::Duration;
@@ -21,6 +21,8 @@ use core::time::Duration;
 /// messages once it has applied the last number, so this only bounds the doubt of a peer that
 /// died just now.
 const HANDOVER_MAX: Duration = Duration::from_secs(10);
+/// What is said meanwhile.
+const OFFERED: &str = "everything is on the other node; waiting until it takes the service";
 
 impl Node {
     /// Begins the way to `goal`.
@@ -216,7 +218,17 @@ impl Node {
                     .contact
                     .latest()
                     .is_some_and(|m| m.state.serves() && m.tone == crate::view::Tone::Ready);
-                if serves || self.peer_silent() || self.deadline_passed(until) {
+                let version = self.record().map(|r| r.version);
+                let stopped = self.contact.latest().is_some_and(|m| {
+                    m.state == State::Stop && m.record.as_ref().map(|r| r.version) >= version
+                });
+                if stopped {
+                    let detail = alloc::format!(
+                        "{}; the other node, which has the service, is stopped too: start it",
+                        demote.detail
+                    );
+                    self.demoted(Demote { detail, ..demote });
+                } else if serves || self.peer_silent() || self.deadline_passed(until) {
                     self.demoted(demote);
                 }
             }
@@ -229,6 +241,10 @@ impl Node {
             return;
         }
         let record = self.record().cloned();
+        if self.proposal_open() && self.reason != OFFERED {
+            self.note(OFFERED.to_string());
+            self.reason = OFFERED.to_string();
+        }
         let holding = record
             .as_ref()
             .is_some_and(|r| r.holder == self.config.node);
@@ -257,7 +273,7 @@ impl Node {
                 let doubtful = self.deadline_passed(until) || self.peer_silent();
                 if doubtful {
                     // The proposal stays on disk and in every message; the peer may accept it yet.
-                    self.note("the other node has not accepted the service yet".to_string());
+                    self.note("the other node has not taken the service yet".to_string());
                     self.demoted(demote);
                 } else {
                     let stay = demote.goal == Goal::Swap;
@@ -280,6 +296,9 @@ impl Node {
             }
             Goal::Stop | Goal::StopModule | Goal::GiveUp => {
                 let until = self.now.after(self.config.service_limit);
+                self.reason =
+                    "the other node has the service; waiting until its services run".to_string();
+                self.note(self.reason.clone());
                 self.to(demote, DemoteStep::PeerServes(until));
             }
             Goal::Rejoin | Goal::Fence | Goal::Prove | Goal::ProveStopped => self.demoted(demote),

@@ -98,6 +98,8 @@ pub struct Node {
     leaving: Option<Instant>,
     swap_wanted: Option<Instant>,
     given_up: Option<Instant>,
+    /// Why the peer was recorded out last.
+    out_because: &'static str,
     stop_whole: bool,
     taken_by_swap: bool,
     idle_since: Option<Instant>,
@@ -151,6 +153,7 @@ impl Node {
             leaving: None,
             swap_wanted: None,
             given_up: None,
+            out_because: "",
             stop_whole: false,
             taken_by_swap: false,
             idle_since: None,

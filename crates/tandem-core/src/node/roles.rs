@@ -8,9 +8,10 @@ use crate::effect::MirrorCommand;
 use crate::event::{MirrorFault, MirrorRole};
 use crate::ids::NodeId;
 use crate::message::PeerMessage;
-use crate::record::{InSync, Wanted};
+use crate::record::{InSync, Record, Wanted};
 use crate::table::{Cause, State};
 use crate::time::Instant;
+use crate::view::Tone;
 use crate::voters;
 use alloc::string::{String, ToString};
 
@@ -148,7 +149,8 @@ impl Node {
         if lapsed_there || lapsed_here {
             return Some((
                 Cause::RightEnded,
-                "the other node did not renew the permit in time".to_string(),
+                "the other node did not renew this node's permit in time, and may take over"
+                    .to_string(),
             ));
         }
         let fault = self.mirror.as_ref().and_then(|m| m.fault.as_ref());
@@ -220,7 +222,8 @@ impl Node {
         }
         if self.divergence.is_some() && !self.divergence_won() {
             return Some((
-                "both nodes have data that the other one lacks".to_string(),
+                "both nodes served without each other, and each has data that the other one lacks"
+                    .to_string(),
                 "choose: second on the node whose newer data may be given up, or prim --force \
                  on the node whose data is to be kept",
             ));
@@ -248,8 +251,8 @@ impl Node {
                 }
             }
             Some(_) => self.block(
-                "the other node has a record that names this node, which has none",
-                "wait until the other node has recorded this one out",
+                "this node lost its state, which the other node still counts on",
+                "nothing to do, if the other node serves: it compares this copy anew",
             ),
         }
     }
@@ -270,25 +273,35 @@ impl Node {
             return;
         }
         if self.session_lingers(peer) {
-            self.waits_a_moment("the other node's session has not ended yet");
+            self.waits_a_moment(
+                "the other node does not serve any more, but its file system is still mounted",
+            );
+            return;
+        }
+        let stuck =
+            peer.state == State::Stop || (peer.state == State::Wait && peer.tone == Tone::NotReady);
+        if self.service_offered() {
+            self.waits_for_peer(
+                stuck,
+                "the service was given to the other node, which has not said that it took it",
+                "start the other node: it takes the service at once; or prim --force here, if the \
+                 other node is lost for good",
+            );
             return;
         }
         if self.candidate(record.insync, record.holder, peer) != Some(self.config.node) {
             let (what, advice) = match record.insync {
                 InSync::Only(node) if node != self.config.node => (
-                    "this copy is not uptodate; the other node has the data",
-                    "start the other node",
+                    "the other node has newer data and does not serve",
+                    "start the other node, or see what it waits for; or prim --force here, if its \
+                     newer data is lost for good",
                 ),
                 InSync::Both | InSync::Only(_) => (
-                    "the other node is to serve",
+                    "both copies are equal, and it is the other node's turn to serve",
                     "start the other node, or prim on this one",
                 ),
             };
-            if peer.state == State::Stop {
-                self.block(what, advice);
-            } else {
-                self.waits_a_moment(what);
-            }
+            self.waits_for_peer(stuck, what, advice);
             return;
         }
         let equal = record.clean && record.insync == InSync::Both && peer.state == State::Wait;
@@ -315,6 +328,22 @@ impl Node {
         }
     }
 
+    /// A peer that is `stuck` needs an operator; another one is on its way.
+    fn waits_for_peer(&mut self, stuck: bool, what: &str, advice: &'static str) {
+        if stuck {
+            self.block(what, advice);
+        } else {
+            self.waits_a_moment(what);
+        }
+    }
+
+    /// This node's own proposal gives the service to the peer, which may have accepted it: nothing
+    /// else can be decided before it says so.
+    pub(super) fn service_offered(&self) -> bool {
+        let to_peer = |p: &Record| p.holder != self.config.node;
+        self.proposal_open() && self.disk.proposal.as_ref().is_some_and(to_peer)
+    }
+
     /// Who begins to serve when both can be heard and nobody serves.
     fn candidate(&self, insync: InSync, holder: NodeId, peer: &PeerMessage) -> Option<NodeId> {
         let me = self.config.node;
@@ -339,6 +368,15 @@ impl Node {
             self.waits_a_moment("listening for the other node");
             return;
         }
+        if self.service_offered() {
+            self.block(
+                "the service was given to the other node, which fell silent before it said \
+                 whether it took it",
+                "start the other node; or prim --force here, if it is off and its newer writes \
+                 may be lost",
+            );
+            return;
+        }
         match insync {
             InSync::Only(node) if node == self.config.node => {
                 self.promote(
@@ -352,7 +390,7 @@ impl Node {
                  may be lost",
             ),
             InSync::Only(_) => self.block(
-                "this copy is not uptodate and the other node is silent",
+                "the other node has newer data and is silent",
                 "start the other node; or prim --force here, if its newer writes may be lost",
             ),
         }
@@ -428,7 +466,10 @@ impl Node {
             return Err("the other node does not follow at the moment".to_string());
         }
         if self.activity != Activity::Idle {
-            return Err("this node is in the middle of something else".to_string());
+            return Err(alloc::format!(
+                "this node is busy ({}): ask again",
+                self.reason
+            ));
         }
         Ok(())
     }
@@ -446,6 +487,13 @@ impl Node {
             if mutated!(self.config, AnswerBeforeRecord) {
                 self.raise_session();
             }
+            self.out_because = if self.peer_gone() {
+                "the other node does not answer any more"
+            } else if peer_leaves {
+                "the other node stopped"
+            } else {
+                "the other node answers, but takes no writes in time"
+            };
             self.want(Change::PeerOut);
             return;
         }
@@ -464,7 +512,7 @@ impl Node {
     fn go_on_alone(&mut self) {
         if self.state == State::Prim {
             self.taken_by_swap = false;
-            self.go(Cause::PeerRecordedOut, "");
+            self.go(Cause::PeerRecordedOut, self.out_because);
         }
         if !self.mirror_serves() {
             return;
@@ -644,12 +692,11 @@ impl Node {
             });
         if ready != self.standby_ready {
             self.standby_ready = ready;
-            let cause = if ready {
-                Cause::StreamLevel
-            } else {
-                Cause::StreamLost
+            match ready {
+                true => self.go(Cause::StreamLevel, ""),
+                false if member => self.go(Cause::StreamLost, "no data comes from the primary"),
+                false => self.go(Cause::StreamLost, "its copy misses writes"),
             };
-            self.go(cause, "");
         }
     }
 
@@ -674,7 +721,7 @@ impl Node {
                 let why = if usable {
                     "the primary is silent and failover is off"
                 } else {
-                    "the primary is silent and this copy is not uptodate"
+                    "the primary is silent and this copy misses writes"
                 };
                 self.standby_ready = false;
                 self.go(Cause::StandbyUnusable, why);
@@ -700,7 +747,7 @@ impl Node {
                         "the other node does not serve any more".to_string(),
                     );
                 } else {
-                    let why = "the primary stopped and this copy is not uptodate";
+                    let why = "the primary stopped and this copy misses writes";
                     self.standby_ready = false;
                     self.go(Cause::StandbyUnusable, why);
                     self.demote(Goal::Rejoin, why.to_string());
