@@ -196,6 +196,33 @@ impl Volume {
     }
 }
 
+/// Syncs the file systems of all volumes, each once.
+///
+/// # Errors
+/// [`SyncAllError`], as of [`Volume::sync`].
+pub fn sync_all(volumes: &[Volume]) -> Result<(), SyncAllError> {
+    let mut devices = Vec::new();
+    for volume in volumes {
+        if devices.contains(&volume.device) {
+            continue;
+        }
+        devices.push(volume.device);
+        volume.sync().map_err(|source| SyncAllError {
+            volume: volume.name.clone(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// A file system could not be synced: it must not be used any more.
+#[derive(Debug, thiserror::Error)]
+#[error("sync the file system of volume {volume}: {source}")]
+pub struct SyncAllError {
+    volume: String,
+    source: io::Error,
+}
+
 /// Reads a small file; `None` where there is none.
 pub(crate) fn read_file(directory: BorrowedFd<'_>, name: &str) -> io::Result<Option<Vec<u8>>> {
     use std::io::Read;

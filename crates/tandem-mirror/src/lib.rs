@@ -115,7 +115,12 @@ pub fn run(config: MirrorConfig) -> Result<(), MirrorError> {
     // Before any thread is started, so that all of them inherit it: memory that they wait for is
     // never gained by writing to the file system that they serve.
     if let Err(errno) = rustix::process::configure_io_flusher_behavior(true) {
-        tracing::warn!(%errno, "the kernel may deadlock the mirror when memory runs out");
+        // Without CAP_SYS_RESOURCE, as in many containers: an everyday state, and nothing to do.
+        tracing::debug!(
+            %errno,
+            "not marked as one that serves a file system: under memory pressure the kernel may \
+             make it wait for its own writes"
+        );
     }
     sys::keep_capabilities_across_users().map_err(MirrorError::Process)?;
     let files = sys::raise_file_limit();

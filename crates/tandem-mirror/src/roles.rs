@@ -418,9 +418,7 @@ impl Roles {
         }
         self.measure(&volumes);
         if let Some(position) = drained {
-            for volume in volumes.iter() {
-                volume.sync().map_err(|error| sentence(&error))?;
-            }
+            backing::sync_all(&volumes).map_err(|error| sentence(&error))?;
             let standing = Standing {
                 epoch,
                 generation: status.generation,

@@ -12,7 +12,7 @@
 
 use crate::MirrorConfig;
 use crate::admission::{Admission, NotQuiet, Remains};
-use crate::backing::Volume;
+use crate::backing::{Volume, sync_all};
 use crate::filesystem::Mounted;
 use crate::link::{self, Link};
 use crate::mount::{Ended, MountError, Session};
@@ -20,6 +20,7 @@ use crate::order::Tree;
 use crate::permit::Permit;
 use crate::resync;
 use crate::source::{Beginning, DrainError, Limits, Notify, Source, SourceStatus};
+use crate::standing::{self, Standing};
 use crate::sync::Syncs;
 use crossbeam_channel::Sender;
 use rustix::fd::AsFd;
@@ -115,6 +116,10 @@ impl Service {
         }
         let (syncs, mut threads) = Syncs::start();
         threads.extend(start_threads(&config, &source, &admission, &trees, gossip));
+        let saved = (config.clone(), volumes.clone(), source.clone());
+        threads.push(spawn("checkpoint", move || {
+            take_checkpoints(&saved.0, &saved.1, &saved.2);
+        }));
         let mut service = Self {
             source,
             admission,
@@ -267,6 +272,36 @@ fn start_threads(
         }),
         spawn("compare", move || resync::run(&compared.0, &compared.1)),
     ]
+}
+
+/// Takes the checkpoints that are due, until the source has ended.
+///
+/// What a crash loses: between the syncs and the record, or between the records of the two nodes,
+/// a position stays at the checkpoint before, which is true.
+fn take_checkpoints(config: &MirrorConfig, volumes: &[Volume], source: &Source) {
+    while let Some(checkpoint) = source.await_due_checkpoint() {
+        // What is numbered was applied before: this sync has all of it.
+        if let Err(error) = sync_all(volumes) {
+            source.fail(Fault::LocalDisk(error.to_string()));
+            return;
+        }
+        if !source.await_follower(&checkpoint) {
+            continue;
+        }
+        let standing = Standing {
+            epoch: checkpoint.epoch,
+            generation: checkpoint.generation,
+            stream_incarnation: source.incarnation,
+            applied: checkpoint.number,
+            checkpointed: checkpoint.number,
+            clean: false,
+            inconsistent: false,
+        };
+        match standing::record(config, volumes, &standing) {
+            Ok(()) => tracing::debug!(number = checkpoint.number, "checkpoint"),
+            Err(error) => tracing::warn!(%error, "record the checkpoint"),
+        }
+    }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {

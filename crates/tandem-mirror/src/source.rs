@@ -27,12 +27,14 @@
 //! syncs wait until the daemon has released the peer. A sync is answered by `settle` alone, after
 //! both the local sync and the peer's need are met.
 
+mod checkpoints;
 mod commands;
 mod comparison;
 mod connection;
 mod queue;
 mod syncs;
 
+pub use self::checkpoints::Checkpoint;
 pub use self::queue::Batch;
 use crate::transport::FrameSender;
 use crate::{permit::Permit, sys};
@@ -164,6 +166,7 @@ struct State {
     /// When the last wait ended.
     finished: Instant,
     peer_applied: u64,
+    unsaved: checkpoints::Unsaved,
     link: Option<Link>,
     links: u64,
     /// When the follower was last heard; the start of the service if never.
@@ -340,6 +343,7 @@ impl Source {
                 tickets: 0,
                 finished: now,
                 peer_applied: 0,
+                unsaved: checkpoints::Unsaved::default(),
                 link: None,
                 links: 0,
                 heard: now,

@@ -27,6 +27,7 @@ use node::{Node, STALL_LIMIT, aside, await_true, own_mounts, pair, pair_with};
 use proxy::Proxy;
 use random_work::Worker;
 use tandem_wire::local::{Command, Fault, Peer, Role, Status};
+use tandem_wire::position::Position;
 
 #[test]
 fn a_mirror_is_a_process_of_its_own() {
@@ -390,6 +391,37 @@ fn a_copy_whose_comparison_was_cut_short_is_served_only_by_force() {
     // What an operator declared good stays good.
     two.start();
     two.await_status("good", |status| status.inconsistent.is_none());
+}
+
+fn position_of(node: &Node) -> Position {
+    let bytes = fs::read(node.plain("db").join(".tandem/position")).expect("read the position");
+    Position::decode(&bytes).expect("a position")
+}
+
+#[test]
+fn both_positions_follow_the_stream_and_an_idle_pair_writes_none() {
+    if !ready("both_positions_follow_the_stream_and_an_idle_pair_writes_none") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    let begin = one.daemon().fresh_status().position;
+    // Without any sync of the application's.
+    for byte in 0..8 {
+        fs::write(one.path().join("big"), vec![byte; 70 << 20]).expect("write");
+    }
+    await_true("a checkpoint on both disks", || {
+        position_of(&one).checkpointed > begin && position_of(&two).checkpointed > begin
+    });
+    let positions = [position_of(&one), position_of(&two)];
+    let [served, followed] = &positions;
+    assert_eq!(served.checkpointed, followed.checkpointed);
+    assert!(!served.clean && !followed.clean && !followed.inconsistent);
+    // Twice as long as it is looked whether one is due.
+    one.daemon()
+        .await_status_for(Duration::from_millis(2500), |_| false);
+    assert_eq!(positions, [position_of(&one), position_of(&two)]);
+    assert_mirrored(&one, &two, &["db"]);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! A request is handed over only after everything before it was applied, so a later sync of the
 //! same object covers every earlier request for it: those that wait are gathered into one call.
 //! Checkpoints have a thread of their own, because a sync of the whole file system must not stand
-//! before the fsync that a client waits for; those that wait are gathered, too.
+//! before the fsync that a client waits for; those that wait are gathered, too. Nobody waits for
+//! one, so that a long one is no sign of a disk that does not answer.
 //!
 //! A sync that fails is never tried again: after it the page cache shows what the disk lost. The
 //! fault is the disk's, and final.
@@ -19,7 +20,7 @@ use tandem_core::MirrorFault;
 
 use super::ledger::{Ledger, Stream, lock};
 use crate::applier::SyncRequest;
-use crate::backing::Volume;
+use crate::backing::sync_all;
 use crate::standing::{self, Standing};
 
 /// Two clients that commit at the same time do not wait for each other; more threads than that
@@ -56,7 +57,10 @@ struct Shared {
 struct Jobs {
     syncs: VecDeque<SyncJob>,
     checkpoints: Vec<Checkpoint>,
+    /// Syncs and checkpoints under way.
     running: usize,
+    /// Syncs under way: for these somebody waits.
+    syncing: usize,
     stopped: bool,
 }
 
@@ -139,10 +143,10 @@ impl Shared {
                 jobs = self.wait(jobs);
             };
             let gathered = gather(&mut jobs.syncs, first);
-            self.begin(&mut jobs);
+            self.begin_sync(&mut jobs);
             drop(jobs);
             self.sync_gathered(&gathered);
-            self.end();
+            self.end_sync();
         }
     }
 
@@ -181,10 +185,11 @@ impl Shared {
                 jobs = self.wait(jobs);
             }
             let gathered = std::mem::take(&mut jobs.checkpoints);
-            self.begin(&mut jobs);
+            jobs.running += 1;
             drop(jobs);
             self.checkpoint_gathered(&gathered);
-            self.end();
+            self.lock().running -= 1;
+            self.changed.notify_all();
         }
     }
 
@@ -221,26 +226,26 @@ impl Shared {
                 stream.checkpointed.fetch_max(sequence, Ordering::AcqRel);
                 stream.report(&[]);
             }
-            Err(error) => {
-                let fault = MirrorFault::Apply(format!("record the checkpoint: {error}"));
-                self.ledger.fail(stream, sequence, fault);
-            }
+            // A full disk, perhaps: what is claimed stays behind, and a drain will say so.
+            Err(error) => tracing::warn!(sequence, %error, "record the checkpoint"),
         }
     }
 
-    fn begin(&self, jobs: &mut Jobs) {
+    fn begin_sync(&self, jobs: &mut Jobs) {
         jobs.running += 1;
-        if jobs.running == 1 {
+        jobs.syncing += 1;
+        if jobs.syncing == 1 {
             let now = self.ledger.now();
             self.ledger.syncing_since.store(now, Ordering::Release);
         }
     }
 
-    fn end(&self) {
+    fn end_sync(&self) {
         let mut jobs = self.lock();
         jobs.running -= 1;
+        jobs.syncing -= 1;
         // While others run, the age counts from this end: something was completed.
-        let since = match jobs.running {
+        let since = match jobs.syncing {
             0 => 0,
             _ => self.ledger.now(),
         };
@@ -284,27 +289,4 @@ pub(super) fn standing_of(stream: &Stream, checkpointed: u64, end: End) -> Stand
         clean: end == End::Clean,
         inconsistent: !stream.level.load(Ordering::Acquire),
     }
-}
-
-/// Syncs the file systems of all volumes, each once.
-pub(super) fn sync_all(volumes: &[Volume]) -> Result<(), SyncAllError> {
-    let mut devices = Vec::new();
-    for volume in volumes {
-        if devices.contains(&volume.device) {
-            continue;
-        }
-        devices.push(volume.device);
-        volume.sync().map_err(|source| SyncAllError {
-            volume: volume.name.clone(),
-            source,
-        })?;
-    }
-    Ok(())
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("sync the file system of volume {volume}: {source}")]
-pub(super) struct SyncAllError {
-    volume: String,
-    source: io::Error,
 }

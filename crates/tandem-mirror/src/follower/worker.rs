@@ -11,15 +11,16 @@ use tandem_wire::stream::{Differs, FrameKind, encode};
 use super::FollowerError;
 use super::inbox::{Beginning, Inbox, Work};
 use super::ledger::{Ledger, Stream, reason};
-use super::synchroniser::{Checkpoint, End, SyncJob, Synchroniser, standing_of, sync_all};
+use super::synchroniser::{Checkpoint, End, SyncJob, Synchroniser, standing_of};
 use crate::applier::{ApplyError, Outcome, Replica};
+use crate::backing::sync_all;
 use crate::standing::{self, Inconsistent, Standing};
 
 /// Progress is reported at least this often while a batch is applied: it is what the source's
 /// replay buffer is freed by.
 const REPORT_EVERY: Duration = Duration::from_millis(5);
-/// The disk is kept busy after this many bytes written, so that the sync at the end of a
-/// comparison, and that of a seal, for which the application waits, find little.
+/// While comparing, the disk is kept busy after this many bytes written, so that the sync at the
+/// end, for which the application waits, finds little. A level copy takes checkpoints.
 const FLUSH_BYTES: u64 = 32 << 20;
 /// Deferred times are set this often, also when nothing comes: a standby that only waits shows the
 /// times of its primary.
@@ -143,6 +144,8 @@ impl Worker {
     /// The first change of a comparison follows: until its end this copy is a mixture of two points
     /// in time, also after a crash.
     fn begin_to_mix(&self, stream: &Stream) -> Result<(), MirrorFault> {
+        // A checkpoint of the stream before would say otherwise.
+        self.synchroniser.finish();
         let volumes = &self.ledger.volumes;
         let standing = standing_of(stream, 0, End::Open);
         standing::record(&self.ledger.config, volumes, &standing)
@@ -180,7 +183,7 @@ impl Worker {
         };
         match outcome.map_err(|error| fault_of(&error))? {
             Outcome::Applied => {
-                if self.unflushed_bytes > FLUSH_BYTES {
+                if self.unflushed_bytes > FLUSH_BYTES && !stream.is_level() {
                     self.unflushed_bytes = 0;
                     self.synchroniser.checkpoint(Checkpoint::Flush);
                 }

@@ -38,6 +38,13 @@ impl Source {
         let mut state = self.lock();
         let number = state.next_number(session)?;
         let header = FrameHeader::operation(self.epoch(), number, volume);
+        // These change nothing on a disk.
+        if !matches!(
+            operation,
+            Operation::Forget { .. } | Operation::Introduce { .. }
+        ) {
+            state.unsaved.add(payload.len() + FRAME_OVERHEAD);
+        }
         self.push(state, header, payload);
         Some(number)
     }
@@ -55,6 +62,7 @@ impl Source {
         header
             .flags
             .set(if written.resync { FLAG_RESYNC } else { 0 });
+        state.unsaved.add(data.len() + FRAME_OVERHEAD);
         self.push(state, header, data);
         Some(number)
     }
