@@ -16,14 +16,18 @@
 //! It never invalidates what the kernel caches: nobody but the kernel changes the tree.
 
 mod convert;
+mod handles;
+mod replies;
 
 use self::convert::{attributes, caller, device_number, errno_of, file_type, name_of, new_time};
+use self::handles::{Handles, OpenDirectory};
+use self::replies::{Refuse, Sync, answer, entry, sized};
 use crate::admission::{Admission, Verdict};
 use crate::inodes::Inode;
 use crate::operations::{self, Caller, Changes, NewName, NewObject, OpenFile, WriteAt};
 use crate::order::{Refusal, Tree, node_of};
 use crate::sync::{SyncJob, Syncs};
-use crate::sys::{self, DirectoryEntry};
+use crate::sys;
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags,
     Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents,
@@ -32,15 +36,12 @@ use fuser::{
     ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use rustix::fd::AsFd;
-use rustix::fs::Stat;
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tandem_wire::stream::{Name, PAYLOAD_MAX};
+use tandem_wire::stream::PAYLOAD_MAX;
 
 /// How long the kernel may believe what it was told. Only the kernel itself changes the tree, and
 /// it knows what it changed.
@@ -61,15 +62,7 @@ struct Shared {
     tree: Arc<Tree>,
     admission: Arc<Admission>,
     syncs: Syncs,
-    files: RwLock<HashMap<u64, Arc<OpenFile>>>,
-    directories: Mutex<HashMap<u64, Arc<OpenDirectory>>>,
-    handles: AtomicU64,
-}
-
-struct OpenDirectory {
-    inode: Arc<Inode>,
-    /// Read as a whole at offset 0, so that offsets stay what they are.
-    entries: Mutex<Vec<DirectoryEntry>>,
+    handles: Handles,
 }
 
 impl Mounted {
@@ -81,9 +74,7 @@ impl Mounted {
                 tree,
                 admission,
                 syncs,
-                files: RwLock::default(),
-                directories: Mutex::default(),
-                handles: AtomicU64::new(1),
+                handles: Handles::default(),
             }),
         }
     }
@@ -98,39 +89,11 @@ impl Mounted {
     }
 
     fn file(&self, handle: FileHandle) -> Result<Arc<OpenFile>, Refusal> {
-        let files = self
-            .shared
-            .files
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let file = files.get(&handle.0).cloned();
-        file.ok_or(Refusal::Because(rustix::io::Errno::BADF))
-    }
-
-    fn keep_file(&self, file: OpenFile) -> (FileHandle, FopenFlags) {
-        let flags = if file.direct {
-            FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES
-        } else {
-            FopenFlags::FOPEN_KEEP_CACHE
-        };
-        let handle = self.shared.handles.fetch_add(1, Ordering::Relaxed);
-        let mut files = self
-            .shared
-            .files
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        files.insert(handle, Arc::new(file));
-        (FileHandle(handle), flags)
+        self.shared.handles.file(handle)
     }
 
     fn directory(&self, handle: FileHandle) -> Result<Arc<OpenDirectory>, Refusal> {
-        let directory = self.directories().get(&handle.0).cloned();
-        directory.ok_or(Refusal::Because(rustix::io::Errno::BADF))
-    }
-
-    fn directories(&self) -> MutexGuard<'_, HashMap<u64, Arc<OpenDirectory>>> {
-        let directories = self.shared.directories.lock();
-        directories.unwrap_or_else(PoisonError::into_inner)
+        self.shared.handles.directory(handle)
     }
 
     /// Carries out a mutation when it is admitted, and answers when that is permitted.
@@ -195,52 +158,6 @@ struct Write {
     file: Arc<OpenFile>,
     at: WriteAt,
     durable: bool,
-}
-
-/// What a sync answers: itself, or the write that was durable.
-enum Sync {
-    Plain(ReplyEmpty),
-    Write(ReplyWrite, u32),
-}
-
-impl Sync {
-    fn ok(self) {
-        match self {
-            Self::Plain(reply) => reply.ok(),
-            Self::Write(reply, bytes) => reply.written(bytes),
-        }
-    }
-
-    fn refuse(self, errno: Errno) {
-        match self {
-            Self::Plain(reply) => reply.error(errno),
-            Self::Write(reply, _) => reply.error(errno),
-        }
-    }
-}
-
-/// Answers with an error.
-trait Refuse {
-    fn refuse(self, errno: Errno);
-}
-
-macro_rules! refuse {
-    ($($reply:ty)*) => { $(impl Refuse for $reply {
-        fn refuse(self, errno: Errno) { self.error(errno); }
-    })* };
-}
-
-refuse!(ReplyAttr ReplyCreate ReplyData ReplyDirectory ReplyDirectoryPlus ReplyEmpty ReplyEntry
-    ReplyLseek ReplyOpen ReplyStatfs ReplyWrite ReplyXattr);
-
-/// Answers what only reads: nothing of it waits for a permit.
-fn answer<R: Refuse, T>(reply: R, result: Result<T, Refusal>, ok: impl FnOnce(R, T)) {
-    match result {
-        Ok(result) => ok(reply, result),
-        Err(Refusal::Because(errno)) => reply.refuse(errno_of(errno)),
-        // Reading never declares a copy lost.
-        Err(Refusal::Never) => reply.refuse(Errno::EIO),
-    }
 }
 
 impl Filesystem for Mounted {
@@ -448,7 +365,7 @@ impl Filesystem for Mounted {
     fn open(&self, _request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let result = (|| self.tree().open(&self.inode(node)?, flags.0))();
         answer(reply, result, |reply, file| {
-            let (handle, flags) = self.keep_file(file);
+            let (handle, flags) = self.shared.handles.keep_file(file);
             reply.opened(handle, flags);
         });
     }
@@ -526,14 +443,7 @@ impl Filesystem for Mounted {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        let mut files = self
-            .shared
-            .files
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let file = files.remove(&handle.0);
-        drop(files);
-        drop(file);
+        self.shared.handles.release_file(handle);
         reply.ok();
     }
 
@@ -553,11 +463,8 @@ impl Filesystem for Mounted {
 
     fn opendir(&self, _request: &Request, node: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         answer(reply, self.inode(node), |reply, inode| {
-            let handle = self.shared.handles.fetch_add(1, Ordering::Relaxed);
-            let entries = Mutex::default();
-            let directory = Arc::new(OpenDirectory { inode, entries });
-            self.directories().insert(handle, directory);
-            reply.opened(FileHandle(handle), FopenFlags::empty());
+            let handle = self.shared.handles.keep_directory(inode);
+            reply.opened(handle, FopenFlags::empty());
         });
     }
 
@@ -573,7 +480,7 @@ impl Filesystem for Mounted {
             Ok(directory) => directory,
             Err(_) => return reply.error(Errno::EBADF),
         };
-        let entries = match self.entries(&directory, offset) {
+        let entries = match directory.entries(self.tree(), offset) {
             Ok(entries) => entries,
             Err(errno) => return reply.error(errno_of(errno)),
         };
@@ -598,7 +505,7 @@ impl Filesystem for Mounted {
             Ok(directory) => directory,
             Err(_) => return reply.error(Errno::EBADF),
         };
-        let entries = match self.entries(&directory, offset) {
+        let entries = match directory.entries(self.tree(), offset) {
             Ok(entries) => entries,
             Err(errno) => return reply.error(errno_of(errno)),
         };
@@ -639,8 +546,7 @@ impl Filesystem for Mounted {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        let directory = self.directories().remove(&handle.0);
-        drop(directory);
+        self.shared.handles.release_directory(handle);
         reply.ok();
     }
 
@@ -755,7 +661,7 @@ impl Filesystem for Mounted {
             reply,
             move |this| {
                 let (stat, file) = this.tree().create_file(&new.find(this)?, mode, flags)?;
-                Ok((stat, this.keep_file(file)))
+                Ok((stat, this.shared.handles.keep_file(file)))
             },
             |reply, (stat, (handle, flags))| {
                 let attr = attributes(node_of(&stat), &stat);
@@ -901,39 +807,6 @@ impl Mounted {
             entry,
         );
     }
-
-    /// The entries of a directory, `.` and `..` first; read again at offset 0.
-    fn entries<'a>(
-        &self,
-        directory: &'a OpenDirectory,
-        offset: u64,
-    ) -> Result<MutexGuard<'a, Vec<DirectoryEntry>>, rustix::io::Errno> {
-        let mut entries = directory
-            .entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if offset == 0 {
-            let node = directory.inode.node;
-            let parent = directory
-                .inode
-                .place()
-                .map_or(node, |place| place.parent.node);
-            let kind = rustix::fs::FileType::Directory;
-            let named = |name: &[u8], inode| DirectoryEntry {
-                name: name.into(),
-                inode,
-                kind,
-            };
-            let descriptor = directory.inode.descriptor()?;
-            let listed = sys::list(descriptor.as_fd())?;
-            *entries = vec![named(b".", node), named(b"..", parent)];
-            entries.extend(listed.into_iter().filter(|entry| {
-                let name = Name::new(&entry.name);
-                name.is_ok_and(|name| !self.tree().hides(&directory.inode, &name))
-            }));
-        }
-        Ok(entries)
-    }
 }
 
 /// A new name as it was asked for: it is resolved when the mutation is admitted.
@@ -961,20 +834,5 @@ impl NewHere {
             caller: self.caller,
             umask: self.umask,
         })
-    }
-}
-
-fn entry(reply: ReplyEntry, (inode, stat): (Arc<Inode>, Stat)) {
-    reply.entry(&BELIEVED, &attributes(inode.node, &stat), GENERATION);
-}
-
-/// The kernel asks first for the size, then for the value.
-fn sized(reply: ReplyXattr, size: u32, value: &[u8]) {
-    if size == 0 {
-        reply.size(value.len() as u32);
-    } else if value.len() > size as usize {
-        reply.error(Errno::ERANGE);
-    } else {
-        reply.data(value);
     }
 }

@@ -49,6 +49,12 @@ pub struct Inode {
     table: Weak<Table>,
 }
 
+impl std::fmt::Debug for Inode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node {} object {}", self.node, self.object())
+    }
+}
+
 /// How the follower names an object.
 struct Number {
     object: AtomicU64,
