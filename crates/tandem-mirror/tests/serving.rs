@@ -30,6 +30,25 @@ fn ready(test: &str) -> bool {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    if !ready("a_log_that_cannot_be_written_ends_nothing") {
+        return;
+    }
+    let (mut one, _) = pair();
+    one.log_is_full = true;
+    one.start();
+    one.serve(1, 7, false);
+    fs::write(one.path().join("file"), "written").expect("write");
+    // Says something each, by the thread that carries commands out.
+    assert!(one.command(Command::Seal).is_err());
+    assert!(one.command(Command::Drain).is_err());
+    one.command(Command::Close).expect("close");
+    one.serve(2, 7, false);
+    assert_eq!(fs::read(one.path().join("file")).expect("read"), b"written");
+    one.command(Command::Close).expect("close");
+}
+
+#[test]
 fn an_idle_mirror_makes_the_directory_read_only() {
     if !ready("an_idle_mirror_makes_the_directory_read_only") {
         return;

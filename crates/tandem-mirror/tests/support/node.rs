@@ -44,6 +44,8 @@ pub fn be_a_mirror_if_asked() {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // As the product does.
+        .log_internal_errors(false)
         .init();
     let fields: Vec<&str> = setting.split('\n').collect();
     let [node, listen, peer, base, volumes] = fields[..] else {
@@ -143,6 +145,7 @@ pub fn pair_with(volumes: &[&str]) -> (Node, Node) {
             uncovered,
             plain,
             log: tempfile::NamedTempFile::new().expect("make a log"),
+            log_is_full: false,
             listen,
             peer,
             base,
@@ -176,6 +179,8 @@ pub struct Node {
     plain: tempfile::TempDir,
     /// Not on the node's disk, which may fail.
     log: tempfile::NamedTempFile,
+    /// The log of the mirrors that are started from now on cannot be written.
+    pub log_is_full: bool,
     // Last: unmounted after the mirror is gone.
     image: Image,
 }
@@ -238,10 +243,13 @@ impl Node {
             self.base.display(),
             volumes.join("\t")
         );
+        let log = match self.log_is_full {
+            true => Path::new("/dev/full"),
+            false => self.log.path(),
+        };
         let log = std::fs::File::options()
             .append(true)
-            .create(true)
-            .open(self.log.path())
+            .open(log)
             .expect("open the log");
         let process = Process::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "a_mirror_is_a_process_of_its_own", "--nocapture"])
