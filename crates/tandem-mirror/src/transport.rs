@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection, ServerConnection};
 use tandem_wire::stream::{FrameError, FrameHeader, FrameKind, PAYLOAD_MAX};
@@ -41,6 +43,9 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(3);
 const HANDSHAKES_MAX: usize = 16;
 /// Accepted connections that nobody took yet. A newer one replaces the session anyway.
 const ACCEPTED_MAX: usize = 4;
+/// Connections that the kernel keeps for the acceptor, which takes them at once: as many as the
+/// standard library asks for.
+const BACKLOG: i32 = 128;
 /// After this long without a sign of life of the other kernel the connection ends. Longer than the
 /// stall limit, which decides first; short enough that dead connections do not pile up.
 const SILENCE_LIMIT: Duration = Duration::from_secs(10);
@@ -177,7 +182,7 @@ impl Listener {
             address: *address,
             source,
         };
-        let socket = Arc::new(TcpListener::bind(address).map_err(listen)?);
+        let socket = Arc::new(listen_at(address).map_err(|errno| listen(errno.into()))?);
         let (sender, accepted) = crossbeam_channel::bounded(ACCEPTED_MAX);
         let stopping = Arc::new(AtomicBool::new(false));
         let acceptor = Acceptor {
@@ -236,6 +241,25 @@ impl Drop for Listener {
             let _ = acceptor.join();
         }
     }
+}
+
+/// Listens at an address that this machine need not have yet: a mirror starts before its networks
+/// do, and a dead cable must not keep it from starting.
+fn listen_at(address: &SocketAddr) -> Result<TcpListener, Errno> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    match address {
+        SocketAddr::V4(_) => sockopt::set_ip_freebind(&socket, true)?,
+        SocketAddr::V6(_) => sockopt::set_ipv6_freebind(&socket, true)?,
+    }
+    rustix::net::bind(&socket, address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 struct Acceptor {

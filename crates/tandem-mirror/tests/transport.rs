@@ -330,3 +330,14 @@ fn nobody_there_and_nobody_answering_are_bounded() {
         "{twice:?}"
     );
 }
+
+#[test]
+fn it_listens_at_an_address_that_the_machine_does_not_have_yet() {
+    let (one, _) = keys::pair();
+    // Documentation addresses: nobody has them.
+    for address in ["192.0.2.7:0", "[2001:db8::7]:0"] {
+        let address: SocketAddr = address.parse().expect("an address");
+        let listening = Listener::bind(&address, &one);
+        assert!(listening.is_ok(), "{address}: {:?}", listening.err());
+    }
+}
