@@ -4,8 +4,9 @@
 //! follower has exactly these entries, by number, and every later effect on them is told. Then each
 //! object is described, and the content of files compared in pieces: hashed under the object's lock
 //! and numbered there, so that both sides mean the same instant of the stream. The follower answers
-//! only where it differs, and then the piece is read *again*, under the lock, and sent as it is by
-//! then: never an old content at a new number.
+//! only where it differs, with the hashes of its blocks, and then the piece is read *again*, under
+//! the lock, and those blocks of it are sent as they are by then whose hash is another one: never an
+//! old content at a new number.
 //!
 //! Holes are compared as zeros and repaired by punching a hole.
 //!
@@ -23,8 +24,9 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
-use tandem_wire::stream::{COMPARE_BYTES, Differs, Operation, WritePlace};
+use tandem_wire::stream::{BLOCK_BYTES, BlockHash, COMPARE_BYTES, Differs, Operation, WritePlace};
 
 /// Pieces whose answer is open: 16 MiB, enough to keep both disks and the link busy.
 const PIECES_MAX: usize = 64;
@@ -294,8 +296,7 @@ impl Comparison<'_> {
         let Some(tree) = self.trees.iter().find(|tree| tree.index == volume) else {
             return Ok(());
         };
-        let bytes = differs.bytes.min(COMPARE_BYTES);
-        match self.send_piece(tree, &inode, differs.offset, bytes) {
+        match self.send_piece(tree, &inode, differs) {
             Err(Stop::Refused(Refusal::Because(Errno::STALE))) => Ok(()),
             Err(Stop::Refused(refusal)) => {
                 let judged: Outcome<()> = tree.judge(Err(refusal));
@@ -309,9 +310,10 @@ impl Comparison<'_> {
         &mut self,
         tree: &Tree,
         inode: &Arc<Inode>,
-        offset: u64,
-        bytes: u32,
+        differs: &Differs,
     ) -> Result<(), Stop> {
+        let offset = differs.offset;
+        let bytes = differs.bytes.min(COMPARE_BYTES);
         let file = open_file(inode, OFlags::RDONLY | OFlags::NOATIME)?;
         let _order = inode.lock();
         if inode.is_unlinked() || !inode.is_known(self.session) {
@@ -321,10 +323,11 @@ impl Comparison<'_> {
             return Ok(());
         };
         let mtime = sys::modification_time(&sys::stat(file.as_fd())?);
+        let object = inode.object();
         match piece {
             Piece::Hole(bytes) => {
                 let operation = Operation::Allocate {
-                    object: inode.object(),
+                    object,
                     mode: PUNCH,
                     offset,
                     bytes: bytes as u64,
@@ -333,20 +336,24 @@ impl Comparison<'_> {
                 self.append(tree, &operation)?;
             }
             Piece::Data(bytes) => {
-                let written = Written {
-                    volume: tree.index,
-                    place: WritePlace {
-                        object: inode.object(),
-                        offset,
+                let piece = &self.buffer[..bytes];
+                for run in runs_that_differ(&self.secret, piece, &differs.blocks) {
+                    let data = piece[run.clone()].to_vec();
+                    let place = WritePlace {
+                        object,
+                        offset: offset + run.start as u64,
                         mtime,
-                    },
-                    resync: true,
-                };
-                let data = self.buffer[..bytes].to_vec();
-                self.sent_bytes += bytes as u64;
-                self.source
-                    .append_write(self.session, &written, data)
-                    .ok_or(Stop::Ended)?;
+                    };
+                    let written = Written {
+                        volume: tree.index,
+                        place,
+                        resync: true,
+                    };
+                    self.sent_bytes += run.len() as u64;
+                    self.source
+                        .append_write(self.session, &written, data)
+                        .ok_or(Stop::Ended)?;
+                }
             }
         }
         Ok(())
@@ -356,6 +363,33 @@ impl Comparison<'_> {
         let total = self.total_bytes.max(self.done_bytes);
         self.source.compared(self.session, self.done_bytes, total);
     }
+}
+
+/// The hashes of a piece's blocks.
+pub(crate) fn block_hashes(secret: &[u8; 32], piece: &[u8]) -> impl Iterator<Item = BlockHash> {
+    piece.chunks(BLOCK_BYTES as usize).map(|block| {
+        let hash = blake3::keyed_hash(secret, block);
+        let half = hash.as_bytes().first_chunk();
+        *half.expect("a hash has 32 bytes")
+    })
+}
+
+/// The stretches of a piece that are not what the other side has.
+fn runs_that_differ(secret: &[u8; 32], piece: &[u8], theirs: &[BlockHash]) -> Vec<Range<usize>> {
+    let block = BLOCK_BYTES as usize;
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (number, hash) in block_hashes(secret, piece).enumerate() {
+        if theirs.get(number) == Some(&hash) {
+            continue;
+        }
+        let start = number * block;
+        let end = (start + block).min(piece.len());
+        match runs.last_mut() {
+            Some(run) if run.end == start => run.end = end,
+            Some(_) | None => runs.push(start..end),
+        }
+    }
+    runs
 }
 
 #[derive(Clone, Copy)]
@@ -412,4 +446,32 @@ pub fn size_of_tree(top: BorrowedFd<'_>) -> u64 {
         }
     }
     total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_blocks_that_differ_are_sent_and_neighbours_together() {
+        let secret = [7; 32];
+        let block = BLOCK_BYTES as usize;
+        let theirs = vec![0; 8 * block];
+        let hashes: Vec<BlockHash> = block_hashes(&secret, &theirs).collect();
+        let mut ours = theirs.clone();
+        ours.push(1);
+        assert_eq!(runs_that_differ(&secret, &theirs, &hashes), []);
+        ours[2 * block] = 1;
+        ours[4 * block - 1] = 1;
+        ours[7 * block] = 1;
+        let expected = vec![2 * block..4 * block, 7 * block..8 * block + 1];
+        assert_eq!(runs_that_differ(&secret, &ours, &hashes), expected);
+        // Where they say nothing, everything.
+        let all = 0..ours.len();
+        assert_eq!(runs_that_differ(&secret, &ours, &[]), [all]);
+        // The last block is longer on this side.
+        let short: Vec<BlockHash> = block_hashes(&secret, &theirs[..block + 1]).collect();
+        let rest = block..theirs.len();
+        assert_eq!(runs_that_differ(&secret, &theirs, &short), [rest]);
+    }
 }

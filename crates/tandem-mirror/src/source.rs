@@ -254,7 +254,7 @@ enum Need {
 }
 
 /// A piece of a session for the comparison to act on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Advance {
     /// This piece differs.
     Differs(Differs),

@@ -10,6 +10,7 @@ mod disk;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "support/node.rs"]
 mod node;
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "support/proxy.rs"]
 mod proxy;
 #[path = "support/trees.rs"]

@@ -23,6 +23,8 @@ pub const MAGIC: u32 = 0x4d44_4e54;
 pub const PAYLOAD_MAX: u32 = 1 << 20;
 /// The unit in which contents are compared, in bytes.
 pub const COMPARE_BYTES: u32 = 256 << 10;
+/// The unit in which a piece that differs is sent, in bytes: what most file systems allocate.
+pub const BLOCK_BYTES: u32 = 4 << 10;
 
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -189,8 +191,12 @@ pub struct Progress {
     pub checkpointed: u64,
 }
 
-/// A compared piece differs: the source ships it again as it is when its turn comes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A compared piece differs: the source ships it again as it is when its turn comes, but for the
+/// blocks that then hash to what the follower has here.
+///
+/// What was written in between changes nothing about that: a byte that was written is the same on
+/// both sides by then, and one that was not is still what was hashed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Differs {
     /// The volume.
     pub volume: u16,
@@ -200,7 +206,13 @@ pub struct Differs {
     pub offset: u64,
     /// Length in bytes.
     pub bytes: u32,
+    /// The hashes of the follower's blocks of [`BLOCK_BYTES`], the last one perhaps shorter; fewer
+    /// where its file ends before the piece does.
+    pub blocks: Vec<BlockHash>,
 }
+
+/// The first half of a keyed hash.
+pub type BlockHash = [u8; 16];
 
 /// An operation failed at the follower: it leaves insync.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use tandem_wire::stream::{COMPARE_BYTES, Differs, Timestamp};
 
 use super::error::{ApplyError, on};
 use super::{Outcome, Place, Replica};
+use crate::resync::block_hashes;
 
 /// A part of a file.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +103,7 @@ impl Replica {
             object: place.object,
             offset,
             bytes,
+            blocks: block_hashes(&secret, &self.buffer[..filled]).collect(),
         }))
     }
 }

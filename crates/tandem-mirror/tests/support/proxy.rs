@@ -23,6 +23,7 @@ struct State {
     down: bool,
     silent: bool,
     ended: bool,
+    carried_bytes: u64,
 }
 
 impl Proxy {
@@ -66,6 +67,11 @@ impl Proxy {
         let mut state = self.wire.state.lock().expect("wire");
         (state.down, state.silent) = (false, false);
         self.wire.changed.notify_all();
+    }
+
+    /// How many bytes came through so far, both ways.
+    pub fn carried_bytes(&self) -> u64 {
+        self.wire.state.lock().expect("wire").carried_bytes
     }
 
     /// Waits in vain for a while, as a cable that is unplugged does.
@@ -114,10 +120,11 @@ impl Wire {
         let mut buffer = vec![0; 61_111];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
             let state = self.state.lock().expect("wire");
-            let state = self
+            let mut state = self
                 .changed
                 .wait_while(state, |state| state.silent && !state.ended)
                 .expect("wire");
+            state.carried_bytes += read as u64;
             drop(state);
             if to.write_all(&buffer[..read]).is_err() {
                 break;
