@@ -4,8 +4,10 @@
 //! Several workers, so that the database commits in groups, as under real load. No number is ever
 //! used twice: a row whose answer did not come may or may not be there.
 
-use crate::lab::Lab;
+use crate::lab::{CLIENT, Lab};
 use crate::linux::boottime;
+use crate::postgres::CREATE_TABLE;
+use crate::shell::run;
 use crate::wait::wait_for;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
@@ -102,6 +104,11 @@ async fn connect(shared: &Shared) -> Option<tokio_postgres::Client> {
 }
 
 async fn write_until_broken(shared: &Shared, client: tokio_postgres::Client) -> Result<()> {
+    // The table itself may be lost with a mirror that answers early; the rows are what is counted.
+    let table = client.batch_execute(CREATE_TABLE);
+    let Ok(Ok(())) = timeout(STATEMENT_LIMIT, table).await else {
+        return Ok(());
+    };
     let statement = "insert into events (id, payload) values ($1, $2)";
     let Ok(Ok(statement)) = timeout(STATEMENT_LIMIT, client.prepare(statement)).await else {
         return Ok(());
@@ -135,9 +142,18 @@ impl Client {
     /// # Errors
     /// It cannot be started.
     pub fn start(lab: &Lab, target: &str, first: u64) -> Result<Self> {
+        Self::start_at(lab, CLIENT, target, first)
+    }
+
+    /// As [`Client::start`], in the network of host `stack`. It is no process of that host, and goes
+    /// on when the host hangs.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_at(lab: &Lab, stack: u8, target: &str, first: u64) -> Result<Self> {
         let file = lab.directory.join(format!("acknowledged-{first}"));
         let _ = fs::remove_file(&file);
-        let mut words = lab.on_client();
+        let mut words = lab.at(stack);
         words.push(Lab::tool()?.display().to_string());
         let process = Command::new(&words[0])
             .args(&words[1..])
@@ -167,6 +183,14 @@ impl Client {
         wait_for(&format!("{count} more acknowledged rows"), limit, || {
             Ok((self.journal()?.rows.len() >= before + count).then_some(()))
         })
+    }
+
+    /// It asks for nothing any more.
+    ///
+    /// # Errors
+    /// It had ended by itself.
+    pub fn pause(&self) -> Result<()> {
+        run(&format!("kill -STOP {}", self.process.id())).map(drop)
     }
 
     /// Ends it and gives all that was acknowledged.
