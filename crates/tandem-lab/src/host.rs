@@ -365,11 +365,17 @@ impl<'a> Host<'a> {
         for cable in Cable::BOTH {
             self.lab.switch.pull(self.number, cable)?;
         }
+        let console = fs::OpenOptions::new().write(true).open(self.console())?;
+        let printed = console.metadata()?.len();
         for disk in ["data", "system"] {
             let mounted = format!("/proc/{nspawn}/root{}", self.file(disk).display());
             linux::cut_power_of(Path::new(&mounted)).with_context(|| mounted.clone())?;
         }
-        self.end()
+        self.end()?;
+        // Between the disks and the processes somebody may have noticed that the disks are gone,
+        // and said so. A console without power shows nothing.
+        console.set_len(printed)?;
+        Ok(())
     }
 
     /// Ends every process of the host, its IP stack and its mounts, however it is.
@@ -438,6 +444,32 @@ impl<'a> Host<'a> {
             .join(self.lab.switch.stack(self.number))
             .join("cgroup.freeze");
         fs::write(&file, value).with_context(|| file.display().to_string())
+    }
+
+    /// Keeps the data disk of a host without power, as it is, under `name`.
+    ///
+    /// # Errors
+    /// No room.
+    pub fn keep_data_disk(&self, name: &str) -> Result<()> {
+        self.copy_data_disk("data.img", name)
+    }
+
+    /// Puts the data disk that was kept as `name` into a host without power: it went back in time.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn put_data_disk(&self, name: &str) -> Result<()> {
+        self.copy_data_disk(name, "data.img")
+    }
+
+    fn copy_data_disk(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (self.file(from), self.file(to));
+        run(&format!(
+            "cp --sparse=always {} {}",
+            from.display(),
+            to.display()
+        ))
+        .map(drop)
     }
 
     // ---- inside ----
