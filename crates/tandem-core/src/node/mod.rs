@@ -307,9 +307,13 @@ impl Node {
         if member && !(stopping && self.state != State::Stop) && !self.activity.leaves() {
             return DataState::Uptodate;
         }
-        match self.contact.latest().and_then(|m| m.resync_percent) {
+        let peer = self.contact.latest();
+        let served = peer.is_some_and(|m| m.state.serves()) && !self.peer_silent();
+        let followed = self.state == State::Second && served;
+        match peer.and_then(|m| m.resync_percent) {
             Some(percent) if self.state == State::Second => DataState::Resyncing(percent),
-            _ if self.is_inconsistent() => DataState::Inconsistent,
+            // With a primary, what is half compared is being completed.
+            _ if self.is_inconsistent() && !followed => DataState::Inconsistent,
             _ => DataState::NotUptodate,
         }
     }
