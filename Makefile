@@ -13,7 +13,7 @@ build-tools:
 
 # For the test hosts.
 lab-tools:
-	@scripts/need systemd-container mmdebstrap iproute2 iputils-arping nftables procps e2fsprogs
+	@scripts/need systemd-container mmdebstrap iproute2 iputils-arping nftables procps e2fsprogs util-linux mount
 
 demo: build-tools
 	@scripts/need iproute2 e2fsprogs sqlite3
@@ -24,11 +24,14 @@ test: build-tools lab-tools
 	@scripts/need sqlite3 python3 util-linux
 	scripts/test
 
-# Every end-to-end case, also those that are not yet part of `make test`.
+# All end-to-end cases again and again, with longer trials: SOAK rounds, in each trial SOAK_SECONDS
+# of writing before anything happens.
+SOAK := 3
+SOAK_SECONDS := 20
 soak: build-tools lab-tools
 	scripts/sabotage-build
 	cargo build -q -p tandem -p tandem-lab
-	$(LAB) e2e
+	$(LAB) e2e --rounds $(SOAK) --before $(SOAK_SECONDS)
 
 bench: build-tools lab-tools
 	cargo build -q --release -p tandem -p tandem-lab

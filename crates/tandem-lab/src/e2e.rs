@@ -8,12 +8,13 @@ pub mod hosts;
 pub mod operation;
 pub mod sabotage;
 pub mod stage;
+pub mod strangers;
 pub mod trial;
 
 use crate::lab::Lab;
 use anyhow::{Result, bail};
 use stage::Stage;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a case leaves behind for its line: outage, number of rows.
 pub type Told = Vec<String>;
@@ -31,6 +32,7 @@ fn cases() -> Vec<Case> {
     cases.extend(failures::CASES);
     cases.extend(operation::CASES);
     cases.extend(bad_input::CASES);
+    cases.extend(strangers::CASES);
     cases.extend(full_disk::CASES);
     cases.extend(sabotage::CASES);
     cases
@@ -43,12 +45,24 @@ pub fn list() {
     }
 }
 
-/// Runs the cases whose names contain one of `wanted` (all without any) and gives whether all
-/// passed. With `keep` the hosts run on afterwards.
+/// Which cases are played, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// Only the cases whose names contain one of these; all without any.
+    pub names: Vec<String>,
+    /// How often each is played.
+    pub rounds: u32,
+    /// How long the client writes, at least, before anything happens.
+    pub before: Duration,
+    /// The hosts run on afterwards.
+    pub keep: bool,
+}
+
+/// Runs the cases and gives whether all passed.
 ///
 /// # Errors
 /// They cannot be run at all.
-pub fn run(lab: Lab, wanted: &[String], keep: bool) -> Result<bool> {
+pub fn run(lab: Lab, order: &Order) -> Result<bool> {
     if !rustix::process::geteuid().is_root() {
         if std::env::var_os("CI").is_some() {
             bail!("the end-to-end tests need root");
@@ -56,36 +70,52 @@ pub fn run(lab: Lab, wanted: &[String], keep: bool) -> Result<bool> {
         println!("skipped: the end-to-end tests need root");
         return Ok(true);
     }
-    let cases = cases()
-        .into_iter()
-        .filter(|c| wanted.is_empty() || wanted.iter().any(|w| c.name.contains(w.as_str())))
-        .collect::<Vec<_>>();
+    let wanted = |case: &Case| {
+        order.names.is_empty() || order.names.iter().any(|w| case.name.contains(w.as_str()))
+    };
+    let cases = cases().into_iter().filter(wanted).collect::<Vec<_>>();
     if cases.is_empty() {
         bail!("no case has such a name");
     }
-    let mut stage = Stage::new(lab);
-    let (mut passed, mut failed) = (0, 0);
-    for case in cases {
-        let begin = Instant::now();
-        let result = (case.run)(&mut stage);
-        let seconds = begin.elapsed().as_secs_f64();
-        match result {
-            Ok(told) => {
-                passed += 1;
-                let told = told.join(", ");
-                println!("ok   {} ({seconds:.1} s) {told}", case.name);
-            }
-            Err(error) => {
-                failed += 1;
-                println!("FAIL {} ({seconds:.1} s)\n     {error:#}", case.name);
-                let kept = stage.keep_evidence(case.name)?;
-                println!("     logs: {}", kept.display());
+    let mut stage = Stage::new(lab, order.before);
+    let (mut passed, mut failed) = (0, Vec::new());
+    let begin = Instant::now();
+    for round in 1..=order.rounds {
+        if order.rounds > 1 {
+            println!("round {round} of {}", order.rounds);
+        }
+        for case in &cases {
+            match play(case, &mut stage)? {
+                true => passed += 1,
+                false => failed.push(case.name),
             }
         }
     }
-    if !keep {
+    if !order.keep {
         stage.lab.down()?;
     }
-    println!("\n{passed} passed, {failed} failed");
-    Ok(failed == 0)
+    println!("\nplayed in {} s", begin.elapsed().as_secs());
+    failed.iter().for_each(|name| println!("failed: {name}"));
+    println!("{passed} passed, {} failed", failed.len());
+    Ok(failed.is_empty())
+}
+
+/// Plays one case, prints its line, and gives whether it passed.
+fn play(case: &Case, stage: &mut Stage) -> Result<bool> {
+    let begin = Instant::now();
+    let result = (case.run)(stage);
+    let seconds = begin.elapsed().as_secs_f64();
+    match result {
+        Ok(told) => {
+            let told = told.join(", ");
+            println!("ok   {} ({seconds:.1} s) {told}", case.name);
+            Ok(true)
+        }
+        Err(error) => {
+            println!("FAIL {} ({seconds:.1} s)\n     {error:#}", case.name);
+            let kept = stage.keep_evidence(case.name)?;
+            println!("     logs: {}", kept.display());
+            Ok(false)
+        }
+    }
 }

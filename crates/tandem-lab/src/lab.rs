@@ -93,6 +93,18 @@ impl Lab {
         Ok(())
     }
 
+    /// Boots both hosts at the same time.
+    ///
+    /// # Errors
+    /// One of them did not come up.
+    pub fn boot_both(&self) -> Result<()> {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| self.host(2).boot());
+            self.host(1).boot()?;
+            other.join().expect("a boot does not panic")
+        })
+    }
+
     /// Puts `binary` where the hosts run it, whole or not at all.
     ///
     /// # Errors
@@ -108,9 +120,15 @@ impl Lab {
     /// The words that run a program on the client.
     #[must_use]
     pub fn on_client(&self) -> Vec<String> {
+        self.at(CLIENT)
+    }
+
+    /// The words that run a program of the machine in the network of host `stack`.
+    #[must_use]
+    pub fn at(&self, stack: u8) -> Vec<String> {
         vec![
             "nsenter".to_owned(),
-            format!("--net=/run/netns/{}", self.switch.stack(CLIENT)),
+            format!("--net=/run/netns/{}", self.switch.stack(stack)),
         ]
     }
 

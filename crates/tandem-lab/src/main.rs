@@ -60,6 +60,12 @@ enum Verb {
     /// Run the end-to-end tests whose names contain one of these words (all without any)
     E2e {
         names: Vec<String>,
+        /// Play each so often
+        #[arg(long, default_value_t = 1)]
+        rounds: u32,
+        /// Let the client write for so many seconds before anything happens
+        #[arg(long, default_value_t = 0)]
+        before: u64,
         /// Leave the hosts running
         #[arg(long)]
         keep: bool,
@@ -171,14 +177,24 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Pair => {
             lab.up()?;
             product::install(&lab)?;
-            for number in [1, 2] {
-                lab.host(number).boot()?;
-            }
+            lab.boot_both()?;
             product::set_up(&lab, &product::Setting::default())?;
         }
         Verb::E2e { list: true, .. } => e2e::list(),
-        Verb::E2e { names, keep, .. } => {
-            if !e2e::run(lab, &names, keep)? {
+        Verb::E2e {
+            names,
+            rounds,
+            before,
+            keep,
+            ..
+        } => {
+            let order = e2e::Order {
+                names,
+                rounds,
+                before: Duration::from_secs(before),
+                keep,
+            };
+            if !e2e::run(lab, &order)? {
                 return Ok(ExitCode::FAILURE);
             }
         }

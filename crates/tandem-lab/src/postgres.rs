@@ -4,7 +4,7 @@ use crate::host::Host;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Its unit.
 pub const UNIT: &str = "postgresql@15-main.service";
@@ -58,6 +58,31 @@ pub fn query(host: &Host<'_>, statement: &str) -> Result<String> {
     .with_context(|| format!("h{}: {statement}", host.number))
 }
 
+/// As [`query`], on a copy of the data directory of a host on which the database does not run: the
+/// directory itself stays as it is.
+///
+/// # Errors
+/// The database does not start on the copy, or refuses.
+pub fn query_copy(host: &Host<'_>, statement: &str) -> Result<String> {
+    let binaries = "/usr/lib/postgresql/15/bin";
+    let copy = "/var/lib/postgresql/15/copy";
+    host.must(&format!(
+        "set -e; rm -rf {copy}; cp -a {DATA} {copy}; rm -f {copy}/postmaster.pid; \
+         cat >/tmp/look <<'END'\n\
+         cd /\n\
+         {binaries}/pg_ctl -s -w -t 60 -D {copy} -l /tmp/copy.log -o \"-p 5499 \
+           -c config_file=/etc/postgresql/15/main/postgresql.conf -c data_directory={copy} \
+           -c external_pid_file= -c listen_addresses=\" start >/dev/null 2>&1 </dev/null\n\
+         psql -qAtX -p 5499 -c \"{statement}\"\n\
+         {binaries}/pg_ctl -s -m fast -D {copy} stop\nEND\n\
+         runuser -u postgres -- sh /tmp/look; rm -rf {copy}"
+    ))
+    .with_context(|| {
+        host.sh("tail -5 /tmp/copy.log")
+            .map_or(String::new(), |o| o.said())
+    })
+}
+
 /// The numbers of the client's rows that are there.
 ///
 /// # Errors
@@ -69,6 +94,24 @@ pub fn rows(host: &Host<'_>) -> Result<BTreeSet<u64>> {
         .collect()
 }
 
+/// The database's own log on `host`.
+#[must_use]
+pub fn log(host: &Host<'_>) -> PathBuf {
+    host.database_log().join("postgresql-15-main.log")
+}
+
+/// The last lines of `log`, without what clients were told while they had to wait.
+#[must_use]
+pub fn last_words(log: &str) -> Vec<&str> {
+    const LINES: usize = 8;
+    let waiting = ["not yet accepting connections", "Consistent recovery state"];
+    let lines = log
+        .lines()
+        .filter(|l| !waiting.iter().any(|w| l.contains(w)))
+        .collect::<Vec<_>>();
+    lines[lines.len().saturating_sub(LINES)..].to_vec()
+}
+
 /// The mounts that the running postmaster sees at its data directory, as in `mountinfo`.
 ///
 /// # Errors
@@ -78,4 +121,20 @@ pub fn mounts_seen(host: &Host<'_>) -> Result<Vec<String>> {
         "pid=$(head -1 {DATA}/postmaster.pid) && cat /proc/$pid/mountinfo | grep ' {DATA} '"
     );
     Ok(host.must(&script)?.lines().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_leave_out_what_clients_were_told_while_they_waited() {
+        let log = "2026 [7] FATAL:  the database system is not yet accepting connections\n\
+                   2026 [7] DETAIL:  Consistent recovery state has not been yet reached.\n\
+                   2026 [5] LOG:  invalid record length at 0/19\n";
+        assert_eq!(
+            last_words(log),
+            ["2026 [5] LOG:  invalid record length at 0/19"]
+        );
+    }
 }

@@ -6,6 +6,7 @@ use crate::shell::run;
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The stage on which the cases are played.
 pub struct Stage {
@@ -15,6 +16,8 @@ pub struct Stage {
     pub acknowledged: Vec<u64>,
     /// How many trials this pair has seen; their row numbers follow each other.
     pub trials: u64,
+    /// How long the client writes, at least, before anything happens.
+    pub before: Duration,
     /// Whether the pair stands and works.
     paired: bool,
     /// The binary and the setting of the pair.
@@ -25,12 +28,13 @@ pub struct Stage {
 impl Stage {
     /// A stage with nothing on it.
     #[must_use]
-    pub fn new(lab: Lab) -> Self {
+    pub fn new(lab: Lab, before: Duration) -> Self {
         let _ = fs::remove_dir_all(lab.directory.join("failed"));
         Self {
             lab: Box::leak(Box::new(lab)),
             acknowledged: Vec::new(),
             trials: 0,
+            before,
             paired: false,
             binary: None,
             setting: Setting::default(),
@@ -57,6 +61,16 @@ impl Stage {
         Node::new(self.lab, number)
     }
 
+    /// How many acknowledged rows show that the pair works. A mirror with a defect may hold each
+    /// back for a while, and is asked for fewer.
+    #[must_use]
+    pub const fn rows_that_show_work(&self) -> usize {
+        match self.setting.sabotage {
+            Some(_) => 20,
+            None => 200,
+        }
+    }
+
     /// Says that the hosts are used otherwise from now on: the next case that wants a pair gets a
     /// new one.
     pub fn clear(&mut self) {
@@ -68,6 +82,7 @@ impl Stage {
     /// # Errors
     /// It cannot be made.
     pub fn pair(&mut self) -> Result<(Node<'static>, Node<'static>)> {
+        self.lab.switch.unblock();
         if !self.paired {
             self.new_pair().context("make the pair")?;
         }
@@ -90,9 +105,7 @@ impl Stage {
             Some(binary) => self.lab.install(binary)?,
             None => product::install(self.lab)?,
         }
-        for number in [1, 2] {
-            self.lab.host(number).boot()?;
-        }
+        self.lab.boot_both()?;
         product::set_up(self.lab, &self.setting)?;
         self.paired = true;
         Ok(())

@@ -3,14 +3,14 @@
 
 use super::Told;
 use super::stage::Stage;
-use crate::client::Client;
+use crate::client::{Client, Row};
 use crate::compare;
 use crate::console::Mark;
 use crate::postgres;
 use crate::product::{Node, RESYNCHRONISATION_LIMIT, VIRTUAL};
 use crate::wait::wait_for;
 use anyhow::{Context, Result, bail, ensure};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The first numbers of two trials of a pair are this far apart.
 const NUMBERS: u64 = 10_000_000;
@@ -18,6 +18,8 @@ const NUMBERS: u64 = 10_000_000;
 const ROWS_LIMIT: Duration = Duration::from_secs(40);
 /// How long the copies may take to be equal when the application is held.
 const EQUAL_LIMIT: Duration = Duration::from_secs(30);
+/// A pause that nobody takes for an outage, on a loaded machine.
+pub const UNNOTICED_MAX: Duration = Duration::from_secs(1);
 /// How many differences are told.
 const DIFFERENCES_TOLD_MAX: usize = 12;
 
@@ -30,9 +32,12 @@ pub struct Trial<'s> {
     pub standby: Node<'static>,
     /// The client, which writes all the time.
     pub client: Client,
+    /// The database's main process at the beginning.
+    postmaster: Option<u32>,
     /// For the line of the case.
     pub told: Told,
     marks: [Mark; 2],
+    databases: [Mark; 2],
     expected: Vec<&'static str>,
 }
 
@@ -59,17 +64,24 @@ impl<'s> Trial<'s> {
         })?;
         stage.trials += 1;
         let marks = [1, 2].map(|n| Mark::end_of(&stage.lab.host(n).console()));
+        let databases = [1, 2].map(|n| Mark::end_of(&postgres::log(&stage.lab.host(n))));
         let client = Client::start(stage.lab, VIRTUAL, stage.trials * NUMBERS)?;
+        let begin = Instant::now();
         client
-            .wait_for_rows(200, ROWS_LIMIT)
+            .wait_for_rows(stage.rows_that_show_work(), ROWS_LIMIT)
             .context("before anything happened")?;
+        // Longer trials meet more of the database's own work: checkpoints, new segments.
+        std::thread::sleep(stage.before.saturating_sub(begin.elapsed()));
+        let postmaster = primary.host.main_process(postgres::UNIT)?;
         Ok(Self {
             stage,
+            postmaster,
             primary,
             standby,
             client,
             told: Told::new(),
             marks,
+            databases,
             expected: Vec::new(),
         })
     }
@@ -82,9 +94,94 @@ impl<'s> Trial<'s> {
     /// Waits until the client gets on again.
     ///
     /// # Errors
-    /// It does not.
+    /// It does not: with what both nodes and both databases said last.
     pub fn rows_flow(&self) -> Result<()> {
-        self.client.wait_for_rows(100, ROWS_LIMIT)
+        let rows = self.stage.rows_that_show_work() / 2;
+        let flow = self.client.wait_for_rows(rows, ROWS_LIMIT);
+        flow.map_err(|error| error.context(self.last_words()))
+    }
+
+    /// The client has noticed nothing: both nodes are as at the beginning, the database is the same
+    /// process, and no two answers were further apart than a person would see.
+    ///
+    /// # Errors
+    /// Something happened.
+    pub fn nothing_happened(&self) -> Result<()> {
+        let nodes = [(&self.primary, "PRIM"), (&self.standby, "SECOND")];
+        for (node, state) in nodes {
+            let face = node.face()?;
+            ensure!(
+                (face.0.as_str(), face.1.as_str(), face.2.as_str()) == (state, "green", "uptodate"),
+                "h{} became {face:?}",
+                node.number()
+            );
+        }
+        self.application_untouched()?;
+        let outage = self.client.journal()?.outage();
+        ensure!(
+            outage <= UNNOTICED_MAX,
+            "the client noticed: {:.2} s",
+            outage.as_secs_f64()
+        );
+        Ok(())
+    }
+
+    /// The application did not notice anything: the same process, still at the same place.
+    ///
+    /// # Errors
+    /// It was restarted, moved or ended.
+    pub fn application_untouched(&self) -> Result<()> {
+        let now = self.primary.host.main_process(postgres::UNIT)?;
+        let before = self.postmaster;
+        ensure!(
+            now.is_some() && now == before,
+            "the database was restarted: {before:?} -> {now:?}"
+        );
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let mut words = String::new();
+        for (n, mark) in [1, 2].into_iter().zip(&self.databases) {
+            let node = self.stage.node(n);
+            let face = match node.module() {
+                Ok(m) => format!("{} {} {}: {}", m.state, m.colour, m.data, m.reason),
+                Err(_) => "no answer".to_owned(),
+            };
+            words += &format!("h{n} says: {face}\n");
+            let log = mark.text().unwrap_or_default();
+            for line in postgres::last_words(&log) {
+                words += &format!("       its database: {line}\n");
+            }
+        }
+        words
+    }
+
+    /// Nothing is dropped on the networks any more.
+    pub fn unblock(&self) {
+        self.stage.lab.switch.unblock();
+    }
+
+    /// The first number of another client of this trial.
+    #[must_use]
+    pub const fn own_numbers(&self) -> u64 {
+        self.stage.trials * NUMBERS + NUMBERS / 2
+    }
+
+    /// The operator gave up what was acknowledged so far: it need not be found at the end. From
+    /// now on the client goes on, with new numbers.
+    ///
+    /// # Errors
+    /// The client had ended by itself.
+    pub fn forget_rows(&mut self) -> Result<()> {
+        let fresh = Client::start(self.stage.lab, VIRTUAL, self.own_numbers())?;
+        std::mem::replace(&mut self.client, fresh).stop().map(drop)
+    }
+
+    /// Rows that another client got acknowledged must not be missing either.
+    pub fn count_also(&mut self, rows: &[Row]) {
+        let numbers = rows.iter().map(|r| r.number);
+        self.stage.acknowledged.extend(numbers);
     }
 
     /// Ends the trial: both copies become uptodate, nothing acknowledged is missing, the
