@@ -53,9 +53,7 @@ impl Fault {
 pub fn measure(lab: &Lab, options: Options) -> Result<Vec<Measured>> {
     lab.up()?;
     product::install(lab)?;
-    for number in [1, 2] {
-        lab.host(number).boot()?;
-    }
+    lab.boot_both()?;
     let setting = Setting {
         takeover_after: Duration::from_secs(1),
         ..Setting::default()
@@ -96,7 +94,7 @@ pub fn measure(lab: &Lab, options: Options) -> Result<Vec<Measured>> {
 
 fn plain_database(host: &Host<'_>) -> Result<()> {
     host.must(&format!(
-        "pg_createcluster -p {PLAIN_PORT} --start-conf=manual 15 plain -- --data-checksums && \
+        "pg_createcluster -p {PLAIN_PORT} --start-conf=manual 15 plain && \
          cp /etc/postgresql/15/main/conf.d/lab.conf /etc/postgresql/15/plain/conf.d/ && \
          cp /etc/postgresql/15/main/pg_hba.conf /etc/postgresql/15/plain/"
     ))?;

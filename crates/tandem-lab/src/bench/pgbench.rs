@@ -40,7 +40,7 @@ impl Cluster {
     fn create(self, host: &Host<'_>) -> Result<()> {
         let Self { name, port } = self;
         host.must(&format!(
-            "pg_createcluster -p {port} --start-conf=manual 15 {name} -- --data-checksums"
+            "pg_createcluster -p {port} --start-conf=manual 15 {name}"
         ))?;
         host.must(&format!(
             "mkdir -p /etc/postgresql/15/{name}/conf.d && \
