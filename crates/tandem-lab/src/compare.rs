@@ -53,6 +53,18 @@ pub fn differences(left: &Path, right: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
+/// What a tree looks like, to be compared with a later look. Opaque.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot(BTreeMap<PathBuf, Entry>);
+
+/// Looks at the tree at `top`.
+///
+/// # Errors
+/// It cannot be read.
+pub fn snapshot(top: &Path) -> Result<Snapshot> {
+    read(top).map(Snapshot)
+}
+
 fn difference(name: &Path, left: &Entry, right: &Entry) -> Option<String> {
     let mut what = Vec::new();
     let mut note = |field: &str, equal: bool, l: String, r: String| {

@@ -5,6 +5,7 @@ pub mod bad_input;
 pub mod failures;
 pub mod full_disk;
 pub mod hosts;
+pub mod network;
 pub mod operation;
 pub mod sabotage;
 pub mod stage;
@@ -31,6 +32,7 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::from(hosts::CASES);
     cases.extend(failures::CASES);
     cases.extend(operation::CASES);
+    cases.extend(network::CASES);
     cases.extend(bad_input::CASES);
     cases.extend(strangers::CASES);
     cases.extend(full_disk::CASES);

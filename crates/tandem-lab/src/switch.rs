@@ -143,6 +143,38 @@ impl Switch {
         run(&format!("ip -n {switch} link set {letter}{n} {state}")).map(drop)
     }
 
+    /// From now on the switch drops the frames that `what` describes, in the words of nftables, and
+    /// nobody is told. Hosts are known by their ports: `iifname p1 oifname p2`.
+    ///
+    /// # Errors
+    /// The words make no sense.
+    pub fn block(&self, what: &str) -> Result<()> {
+        let chain = "{ type filter hook forward priority 0 ; }";
+        self.rules("add table bridge lab")?;
+        self.rules(&format!("add chain bridge lab forward {chain}"))?;
+        self.rules(&format!("add rule bridge lab forward {what} drop"))
+    }
+
+    /// As [`Switch::block`], for all that host `from` sends to host `to`, on both networks.
+    ///
+    /// # Errors
+    /// There are no such ports.
+    pub fn block_way(&self, from: u8, to: u8) -> Result<()> {
+        for letter in ['p', 'q'] {
+            self.block(&format!("iifname {letter}{from} oifname {letter}{to}"))?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is dropped any more.
+    pub fn unblock(&self) {
+        let _ = self.rules("delete table bridge lab");
+    }
+
+    fn rules(&self, words: &str) -> Result<()> {
+        run(&format!("ip netns exec {} nft {words}", self.name())).map(drop)
+    }
+
     /// Removes everything, made by this run or an earlier one.
     pub fn down(&self) {
         let Ok(names) = std::fs::read_dir("/run/netns") else {
