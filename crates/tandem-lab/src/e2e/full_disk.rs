@@ -49,6 +49,7 @@ fn standby_full(stage: &mut Stage) -> Result<Told> {
     let mut trial = Trial::begin(stage)?;
     trial.expect_error("No space left");
     trial.expect_error("os error 28");
+    trial.expect_error(".tandem/position");
     let (primary, standby) = (trial.primary.clone(), trial.standby.clone());
     let mark = Mark::end_of(&standby.host.console());
     fill(&standby)?;

@@ -166,11 +166,13 @@ fn foreign_certificate(stage: &mut Stage) -> Result<Told> {
          tandem cluster init --offline /root/other /root/foreign >/dev/null && \
          cp /root/foreign/identity/certificate.der /root/foreign/identity/key.der {identity}/"
     ))?;
-    let mark = Mark::end_of(&standby.host.console());
+    let mark = Mark::end_of(&trial.primary.host.console());
     give_back(standby)?;
     let told = wait_for("the refusal to be told", TAKEOVER_LIMIT, || {
         let text = mark.text()?;
-        let line = text.lines().find(|l| l.contains("certificate"));
+        let line = text
+            .lines()
+            .find(|l| l.contains("invalid peer certificate"));
         Ok(line.map(str::to_owned))
     })?;
     trial.rows_flow()?;
@@ -200,7 +202,7 @@ fn unknown_version(stage: &mut Stage) -> Result<Told> {
     let lab = stage.lab;
     let mut trial = Trial::begin(stage)?;
     // This is what has to be said.
-    trial.expect_error("the other node's control link is refused");
+    trial.expect_error("no version that both nodes speak");
     let (primary, standby) = (trial.primary.clone(), trial.standby.clone());
     let mut heartbeats = capture(&standby, &primary, 3)?;
     let node = standby
