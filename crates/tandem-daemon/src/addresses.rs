@@ -4,8 +4,8 @@
 //! The lifetime is what makes an address vanish from a node whose daemon is dead; so it is renewed
 //! only while the reactor turns and the permit is valid.
 
-use crate::hub::Hub;
-use crate::reactor::{Input, Inputs, Shared};
+use crate::hub::ModuleHub;
+use crate::reactor::{ModuleInputs, Shared};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_core::{EffectId, Event, ServiceFailure};
@@ -37,8 +37,8 @@ pub(crate) struct Keeper {
     pub addresses: Vec<Address>,
     pub takeover_after: Duration,
     pub shared: Arc<Shared>,
-    pub inputs: Inputs,
-    pub hub: Hub,
+    pub inputs: ModuleInputs,
+    pub hub: ModuleHub,
 }
 
 impl Keeper {
@@ -91,7 +91,7 @@ impl Keeper {
                 failure: failure(&error),
             },
         };
-        self.inputs.send(Input::Event(event));
+        self.inputs.send(event);
     }
 
     /// Goes on holding what an earlier run of the daemon left here.
@@ -102,7 +102,7 @@ impl Keeper {
                 false
             });
             if !here {
-                self.inputs.send(Input::Event(Event::AddressGone(id)));
+                self.inputs.send(Event::AddressGone(id));
                 return;
             }
         }
@@ -121,7 +121,7 @@ impl Keeper {
                     id,
                     failure: failure(&error),
                 };
-                self.inputs.send(Input::Event(event));
+                self.inputs.send(event);
             }
             sleep(RETRY_AFTER).await;
         }
@@ -129,7 +129,7 @@ impl Keeper {
             tracing::info!("the virtual address is on this node");
         }
         self.hub.address(true);
-        self.inputs.send(Input::Event(Event::AddressHeld(id)));
+        self.inputs.send(Event::AddressHeld(id));
         self.renew(lifetime).await;
     }
 
@@ -176,7 +176,7 @@ impl Keeper {
             sleep(RETRY_AFTER).await;
         }
         self.hub.address(false);
-        self.inputs.send(Input::Event(Event::AddressDropped(id)));
+        self.inputs.send(Event::AddressDropped(id));
     }
 
     async fn each<'a, F>(&'a self, act: impl Fn(&'a Address) -> F) -> Result<(), AddressError>

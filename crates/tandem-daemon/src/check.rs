@@ -4,7 +4,7 @@
 //! The directories of the volumes are looked at by those who mirror them.
 
 use crate::config::{
-    CONTROL_PORT, ConfigError, Configuration, DATA_PORT, HEARTBEAT_PORT, HTTP_PORT, Module, Probe,
+    CONTROL_PORT, ConfigError, Configuration, HEARTBEAT_PORT, HTTP_PORT, Module, Probe,
 };
 use crate::daemon::{Settings, local_socket};
 use crate::identity::Identity;
@@ -103,11 +103,13 @@ fn check_ports(configuration: &Configuration, node: NodeId, findings: &mut Vec<F
             });
         }
     };
-    for address in [
+    let mut addresses = vec![
         SocketAddr::new(everywhere, HTTP_PORT),
         SocketAddr::new(own.address, CONTROL_PORT),
-        SocketAddr::new(own.address, DATA_PORT),
-    ] {
+    ];
+    let streams = configuration.modules.iter();
+    addresses.extend(streams.map(|module| SocketAddr::new(own.address, module.data_port)));
+    for address in addresses {
         if let Err(error) = TcpListener::bind(address) {
             taken(address, "tcp", error);
         }

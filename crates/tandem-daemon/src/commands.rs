@@ -1,7 +1,7 @@
 //! Operators' commands on their way to the core that carries them out: here, or over the control
 //! link to the other node's.
 
-use crate::config::Configuration;
+use crate::config::{Configuration, Place};
 use crate::hub::Hub;
 use crate::jobs::{Jobs, Origin};
 use crate::reactor::{Input, Inputs};
@@ -24,6 +24,8 @@ pub(crate) enum CommandError {
     Node(u8),
     #[error("there is no module {0}")]
     Module(String),
+    #[error("there are several modules, name one of them: {0}")]
+    WhichModule(String),
     #[error("`force` is for `prim`, `whole` for `stop`")]
     Manner,
 }
@@ -41,19 +43,20 @@ pub(crate) struct Commands {
 
 impl Commands {
     /// Begins a command of a client of this daemon.
-    pub(crate) fn submit(&self, request: CommandRequest) -> Result<Job, CommandError> {
+    pub(crate) fn submit(&self, mut request: CommandRequest) -> Result<Job, CommandError> {
         let node = match request.node {
             None => self.node,
             Some(number) => NodeId::from_number(number).ok_or(CommandError::Node(number))?,
         };
         let command = request.command();
         let command = command.ok_or(CommandError::Manner)?;
-        let module = self.module(&request)?;
+        let (place, module) = self.module(&request)?;
+        request.module = Some(module.clone());
         let here = node == self.node;
         let origin = if here { Origin::Here } else { Origin::ForPeer };
         let (number, job) = self.jobs.begin(node, &module, request.command, origin);
         if here {
-            self.give(number, command);
+            self.give(place, number, command);
         } else {
             let job = number;
             self.pass_on(number, ControlFrame::Command { job, request });
@@ -102,32 +105,37 @@ impl Commands {
 
     /// Begins a command of the peer's, for this node.
     pub(crate) fn accept(&self, peers_number: u64, request: &CommandRequest) {
-        let (command, module) = match (request.command(), self.module(request)) {
+        let (command, (place, module)) = match (request.command(), self.module(request)) {
             (Some(command), Ok(module)) => (command, module),
             (None, _) => return self.refuse(peers_number, request, &CommandError::Manner),
             (_, Err(error)) => return self.refuse(peers_number, request, &error),
         };
         let origin = Origin::Peer(peers_number);
         let (number, _) = self.jobs.begin(self.node, &module, request.command, origin);
-        self.give(number, command);
+        self.give(place, number, command);
     }
 
-    fn module(&self, request: &CommandRequest) -> Result<String, CommandError> {
-        let name = request.module.as_deref();
-        match self.configuration.module(name) {
-            Some(module) => Ok(module.name.clone()),
-            None => Err(CommandError::Module(
-                name.unwrap_or("(none named)").to_owned(),
-            )),
+    fn module(&self, request: &CommandRequest) -> Result<(Place, String), CommandError> {
+        let modules = &self.configuration.modules;
+        match (
+            self.configuration.place(request.module.as_deref()),
+            &request.module,
+        ) {
+            (Some(Place(place)), _) => Ok((Place(place), modules[place].name.clone())),
+            (None, Some(name)) => Err(CommandError::Module(name.clone())),
+            (None, None) => {
+                let names: Vec<&str> = modules.iter().map(|m| m.name.as_str()).collect();
+                Err(CommandError::WhichModule(names.join(", ")))
+            }
         }
     }
 
-    fn give(&self, number: u64, command: tandem_core::Command) {
+    fn give(&self, place: Place, number: u64, command: tandem_core::Command) {
         let event = Event::Commanded {
             id: CommandId(number),
             command,
         };
-        if !self.inputs.offer(Input::Event(event)) {
+        if !self.inputs.offer(Input::Event(place, event)) {
             let message = "the daemon is too far behind".to_owned();
             let told = self.jobs.update(number, JobState::Failed, message);
             self.tell_peer(told);

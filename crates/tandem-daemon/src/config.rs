@@ -10,7 +10,7 @@ mod problem;
 mod raw;
 mod validate;
 
-pub use canonical::{difference, digest, fields};
+pub use canonical::{difference, digest, fields, fields_of};
 pub use duration::parse_duration;
 pub use problem::{ConfigError, Problem};
 
@@ -23,16 +23,18 @@ use tandem_core::NodeId;
 pub const HTTP_PORT: u16 = 9010;
 /// Control link, pairing.
 pub const CONTROL_PORT: u16 = 9011;
-/// Data stream.
+/// Data stream of the first module.
 pub const DATA_PORT: u16 = 9012;
+/// Data streams of the other modules, unless they name a port: this one and their place.
+pub const DATA_PORT_FURTHER: u16 = 9100;
 /// Heartbeats (UDP).
 pub const HEARTBEAT_PORT: u16 = 9013;
 
 /// The limits of this release, with a clear answer beyond them.
 pub mod limits {
     use std::time::Duration;
-    /// Modules in a cluster. Later releases run up to 32.
-    pub const MODULES_MAX: usize = 1;
+    /// Modules in a cluster.
+    pub const MODULES_MAX: usize = 32;
     /// Volumes of a module.
     pub const VOLUMES_MAX: usize = 32;
     /// Virtual addresses of a module.
@@ -52,6 +54,10 @@ pub mod limits {
     /// The size of the file in bytes. Both nodes must be able to show it to each other.
     pub const FILE_BYTES_MAX: usize = 48 << 10;
 }
+
+/// A module's place in the configuration: how the parts of one daemon name it to each other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Place(pub usize);
 
 /// What the file means.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,6 +88,8 @@ pub struct Node {
 pub struct Module {
     /// Its name.
     pub name: String,
+    /// Where its mirrors listen for the data stream, on either node.
+    pub data_port: u16,
     /// Mirrored directories.
     pub volumes: Vec<Volume>,
     /// Virtual addresses.
@@ -235,11 +243,24 @@ impl Configuration {
     /// The module of this name, or the only one.
     #[must_use]
     pub fn module(&self, name: Option<&str>) -> Option<&Module> {
+        self.place(name).map(|Place(place)| &self.modules[place])
+    }
+
+    /// The place of the module of this name, or of the only one.
+    #[must_use]
+    pub fn place(&self, name: Option<&str>) -> Option<Place> {
+        let found = |name: &str| self.modules.iter().position(|module| module.name == name);
         match name {
-            Some(name) => self.modules.iter().find(|module| module.name == name),
-            None if self.modules.len() == 1 => self.modules.first(),
+            Some(name) => found(name).map(Place),
+            None if self.modules.len() == 1 => Some(Place(0)),
             None => None,
         }
+    }
+
+    /// All places.
+    pub fn places(&self) -> impl Iterator<Item = (Place, &Module)> {
+        let modules = self.modules.iter().enumerate();
+        modules.map(|(place, module)| (Place(place), module))
     }
 }
 

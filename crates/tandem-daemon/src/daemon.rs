@@ -7,16 +7,18 @@
 
 use crate::addresses::{self, Keeper};
 use crate::commands::Commands;
-use crate::config::{self, ConfigError, Configuration, HTTP_PORT};
+use crate::config::{self, ConfigError, Configuration, HTTP_PORT, Module, Place};
 use crate::http::{self, Api};
-use crate::hub::Hub;
+use crate::hub::{Hub, ModuleHub};
 use crate::identity::{self, Identity, IdentityError};
 use crate::jobs::Jobs;
 use crate::link::{self, Link, Outgoing};
 use crate::mirror_link::MirrorLink;
 use crate::mirror_process::{MirrorProcess, Starter};
 use crate::networks::{Network, NetworkError};
-use crate::reactor::{self, Entrance, Input, Inputs, Output, Reactor, Work};
+use crate::reactor::{
+    self, Entrance, Input, Inputs, ModuleOutput, ModuleParts, Output, Reactor, Wires, Work,
+};
 use crate::services::{self, CHECKER_COMMAND, Runner, services_config};
 use crate::snapshot::Decision;
 use crate::state_writer;
@@ -26,14 +28,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_core::event::Boot;
-use tandem_core::{Answer, Config, Durable, Event, Node};
+use tandem_core::{Answer, Config, Durable, Event, MirrorStatus, Node};
 use tandem_host::address::{Address, AddressConfig};
-use tandem_host::setup::{Place, SetUp};
+use tandem_host::setup::{self, SetUp};
 use tandem_host::state::{StateError, StateFile};
 use tandem_host::systemd::{self, Systemd};
 use tandem_host::{clock, memory};
 use tandem_wire::durable::{DurableError, Owner, decode};
-use tandem_wire::peer::PeerKey;
+use tandem_wire::peer::{ModuleTag, PeerKey};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -124,16 +126,15 @@ pub fn local_socket(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("tandem.sock")
 }
 
-/// The core's settings, as the configuration and the identity have them.
+/// The settings of one module's core, as the configuration and the identity have them.
 #[must_use]
-pub fn core_config(configuration: &Configuration, identity: &Identity) -> Config {
-    let limit = (configuration.modules.iter())
-        .flat_map(|module| &module.services)
+pub fn core_config(configuration: &Configuration, module: &Module, identity: &Identity) -> Config {
+    let limit = (module.services.iter())
         .map(|service| service.start_limit.max(service.stop_limit))
         .max();
     let mut config = Config::new(identity.node, configuration.takeover_after);
     config.networks = configuration.node(identity.node).heartbeat.len() as u8;
-    config.digest = config::digest(&config::fields(configuration));
+    config.digest = config::digest(&config::fields_of(configuration, module));
     config.service_limit = limit.unwrap_or(config.service_limit);
     config
 }
@@ -148,57 +149,64 @@ pub fn run(settings: &Settings) -> Result<(), DaemonError> {
     let peer_der = identity.peer_der.clone().ok_or(DaemonError::NoPeer)?;
     let token = identity::read_token(&settings.state_dir)?;
     create_runtime_dir(&settings.runtime_dir)?;
-    let [module] = configuration.modules.as_slice() else {
-        unreachable!("the configuration was validated: this release runs one module");
-    };
-
-    let state_dir = module_state_dir(&settings.state_dir, &module.name);
-    let state = StateFile::open(&state_dir)?;
-    let owner = Owner {
-        node: identity.node.number(),
-        module: module.name.clone(),
-    };
-    let durable = read_state(&state, &owner)?;
+    let stored = open_states(&configuration, &identity, &settings.state_dir)?;
     if let Err(error) = memory::lock_memory() {
         tracing::warn!("{}", crate::report(&error));
     }
     let networks = open_networks(&configuration, &identity)?;
     let machine_booted = clock::machine_booted_marker(&settings.runtime_dir)?;
-
     let incarnation = u64::from_le_bytes(identity::random()?);
-    let socket = mirror_socket(&settings.runtime_dir, &module.name);
-    let core = core_config(&configuration, &identity);
-    let mut mirror = MirrorLink::new(socket, &module.name, core.digest.0, incarnation);
-    let boot = Boot {
-        durable,
-        mirror: mirror.adopt(ADOPTION_MAX),
-        machine_booted,
-        seed: u64::from_le_bytes(identity::random()?),
-    };
-    let node = Node::new(core, boot, clock::now());
+    let mut links: Vec<MirrorLink> = (configuration.modules.iter())
+        .map(|module| {
+            let socket = mirror_socket(&settings.runtime_dir, &module.name);
+            let digest = core_config(&configuration, module, &identity).digest;
+            MirrorLink::new(socket, &module.name, digest.0, incarnation)
+        })
+        .collect();
+    let mirrors = adopt(&mut links);
 
     let Entrance {
         inputs,
         receiver,
         wake,
-        shared,
     } = reactor::entrance().map_err(DaemonError::Threads)?;
-    let (writes, _) =
-        state_writer::start(state, owner, inputs.clone()).map_err(DaemonError::Threads)?;
+    let mut modules = Vec::with_capacity(links.len());
+    let found = stored.into_iter().zip(links.into_iter().zip(mirrors));
+    for ((place, module), (stored, (link, mirror))) in configuration.places().zip(found) {
+        let boot = Boot {
+            durable: stored.durable,
+            mirror,
+            machine_booted,
+            seed: u64::from_le_bytes(identity::random()?),
+        };
+        let core = core_config(&configuration, module, &identity);
+        let node = Node::new(core, boot, clock::now());
+        let (writes, _) = state_writer::start(stored.file, stored.owner, inputs.of(place))
+            .map_err(DaemonError::Threads)?;
+        modules.push(ModuleParts {
+            place,
+            tag: ModuleTag::new(&module.name),
+            node,
+            mirror: link,
+            writes,
+            shared: Arc::default(),
+        });
+    }
+    let shared = modules.iter().map(|module| module.shared.clone()).collect();
     let (outputs, outputs_receiver) = mpsc::channel(reactor::OUTPUTS_MAX);
-    let (messages, messages_receiver) = mpsc::channel(reactor::MESSAGES_MAX);
+    let messages_max = reactor::MESSAGES_MAX * modules.len();
+    let (messages, messages_receiver) = mpsc::channel(messages_max);
     let reactor = Reactor::new(reactor::Parts {
-        node,
-        peer: identity.node.peer(),
-        key: PeerKey::new(&identity.cluster, &identity.secret),
-        networks,
-        mirror,
+        modules,
+        wires: Wires {
+            peer: identity.node.peer(),
+            key: PeerKey::new(&identity.cluster, &identity.secret),
+            networks,
+            outputs,
+            messages,
+        },
         inputs: receiver,
         wake,
-        shared: shared.clone(),
-        writes,
-        outputs,
-        messages,
     });
     let thread = std::thread::Builder::new()
         .name("reactor".to_owned())
@@ -238,6 +246,34 @@ fn create_runtime_dir(path: &Path) -> Result<(), DaemonError> {
     })
 }
 
+/// The state of one module.
+struct Stored {
+    file: StateFile,
+    owner: Owner,
+    durable: Durable,
+}
+
+fn open_states(
+    configuration: &Configuration,
+    identity: &Identity,
+    state_dir: &Path,
+) -> Result<Vec<Stored>, DaemonError> {
+    let open = |module: &Module| {
+        let file = StateFile::open(&module_state_dir(state_dir, &module.name))?;
+        let owner = Owner {
+            node: identity.node.number(),
+            module: module.name.clone(),
+        };
+        let durable = read_state(&file, &owner)?;
+        Ok(Stored {
+            file,
+            owner,
+            durable,
+        })
+    };
+    configuration.modules.iter().map(open).collect()
+}
+
 fn read_state(state: &StateFile, owner: &Owner) -> Result<Durable, DaemonError> {
     match state.read()? {
         None => Ok(Durable::default()),
@@ -246,6 +282,18 @@ fn read_state(state: &StateFile, owner: &Owner) -> Result<Durable, DaemonError> 
             source,
         }),
     }
+}
+
+/// Finds the mirrors that run already, all at once: their daemon is missed already.
+fn adopt(links: &mut [MirrorLink]) -> Vec<Option<MirrorStatus>> {
+    std::thread::scope(|scope| {
+        let ask = |link| scope.spawn(|| MirrorLink::adopt(link, ADOPTION_MAX));
+        let asked: Vec<_> = links.iter_mut().map(ask).collect();
+        let answers = asked.into_iter();
+        answers
+            .map(|thread| thread.join().expect("asking a mirror does not panic"))
+            .collect()
+    })
 }
 
 fn open_networks(
@@ -269,7 +317,8 @@ struct Rest {
     token: String,
     incarnation: u64,
     inputs: Inputs,
-    shared: Arc<reactor::Shared>,
+    /// In the order of the modules.
+    shared: Vec<Arc<reactor::Shared>>,
 }
 
 impl Rest {
@@ -302,14 +351,12 @@ impl Rest {
         self.start_links(&mut tasks, outgoing, &commands);
         self.start_api(&mut tasks, &commands)?;
         self.prevent_starts();
-        let hands = self.start_hands(&mut tasks, &hub);
+        let places = self.configuration.places();
+        let hands = places.map(|(place, _)| self.start_hands(&mut tasks, &hub, place));
         let desk = Desk {
-            hub,
             jobs,
             commands,
-            hands,
-            starter: Starter::new(self.mirror_process()),
-            stalled: false,
+            hands: hands.collect(),
             ready: false,
         };
         tasks.spawn(desk.run(outputs));
@@ -375,25 +422,26 @@ impl Rest {
         Ok(())
     }
 
-    /// Units of the module must not run on the plain directory: their drop-ins say so.
+    /// Units of the modules must not run on the plain directory: their drop-ins say so.
     fn prevent_starts(&self) {
         if !systemd::is_present() {
             return;
         }
-        let module = &self.configuration.modules[0];
-        let set_up = SetUp::new(services_config(module, &self.settings.runtime_dir));
-        tokio::spawn(async move {
-            if let Err(error) = set_up.install_dropins(Place::Persistent).await {
-                tracing::error!(
-                    "the units of the application may start on the plain directory: {}",
-                    crate::report(&error)
-                );
-            }
-        });
+        for module in &self.configuration.modules {
+            let set_up = SetUp::new(services_config(module, &self.settings.runtime_dir));
+            tokio::spawn(async move {
+                if let Err(error) = set_up.install_dropins(setup::Place::Persistent).await {
+                    tracing::error!(
+                        "the units of the application may start on the plain directory: {}",
+                        crate::report(&error)
+                    );
+                }
+            });
+        }
     }
 
-    fn start_hands(&self, tasks: &mut JoinSet<()>, hub: &Hub) -> Hands {
-        let module = &self.configuration.modules[0];
+    fn start_hands(&self, tasks: &mut JoinSet<()>, hub: &Hub, place: Place) -> Hands {
+        let module = &self.configuration.modules[place.0];
         let address = |address: &config::Address| {
             Address::new(AddressConfig {
                 address: address.address,
@@ -404,28 +452,30 @@ impl Rest {
         let keeper = Keeper {
             addresses: module.addresses.iter().map(address).collect(),
             takeover_after: self.configuration.takeover_after,
-            shared: self.shared.clone(),
-            inputs: self.inputs.clone(),
-            hub: hub.clone(),
+            shared: self.shared[place.0].clone(),
+            inputs: self.inputs.of(place),
+            hub: hub.of(place),
         };
         let (addresses, orders) = mpsc::channel(addresses::ORDERS_MAX);
         tasks.spawn(keeper.run(orders));
         let runtime_dir = &self.settings.runtime_dir;
-        let runner = Runner::new(module, runtime_dir, self.inputs.clone(), hub.clone());
+        let inputs = self.inputs.of(place);
+        let runner = Runner::new(module, runtime_dir, inputs, hub.of(place));
         let (services, orders) = mpsc::channel(services::ORDERS_MAX);
         tasks.spawn(runner.run(orders));
-        Hands {
-            addresses,
-            services,
-        }
-    }
-
-    fn mirror_process(&self) -> MirrorProcess {
-        MirrorProcess {
-            module: self.configuration.modules[0].name.clone(),
+        let process = MirrorProcess {
+            module: module.name.clone(),
             config: self.settings.config.clone(),
             state_dir: self.settings.state_dir.clone(),
-            runtime_dir: self.settings.runtime_dir.clone(),
+            runtime_dir: runtime_dir.clone(),
+        };
+        Hands {
+            module: module.name.clone(),
+            hub: hub.of(place),
+            addresses,
+            services,
+            starter: Starter::new(process),
+            stalled: false,
         }
     }
 
@@ -433,11 +483,15 @@ impl Rest {
     /// limits of the services, twice (by force the second time), and the handing over.
     async fn give_up_service(&self) {
         tracing::info!("the machine shuts down: giving the service to the other node");
-        self.inputs.send(Input::Event(Event::ShuttingDown));
-        let limit = core_config(&self.configuration, &self.identity).service_limit;
+        let modules = self.configuration.places();
+        let limits = modules.map(|(place, module)| {
+            self.inputs.of(place).send(Event::ShuttingDown);
+            core_config(&self.configuration, module, &self.identity).service_limit
+        });
+        let limit = limits.max().unwrap_or_default();
         let end = limit * 2 + Duration::from_secs(15);
         let gone = timeout(end, async {
-            while !self.shared.stopped() {
+            while !self.shared.iter().all(|shared| shared.stopped()) {
                 // However long the services may take: this is under way. Nobody to tell is fine.
                 let extend = sd_notify::NotifyState::ExtendTimeoutUsec(SHUTDOWN_EXTENSION_USEC);
                 let _ = sd_notify::notify(&[extend]);
@@ -445,7 +499,7 @@ impl Rest {
             }
         });
         if gone.await.is_err() {
-            tracing::error!("the module did not stop before the machine does");
+            tracing::error!("not everything stopped before the machine does");
         }
     }
 }
@@ -476,20 +530,22 @@ async fn machine_stops() -> bool {
     }
 }
 
-/// The ways to those who do slow work.
+/// One module's part of the desk: the ways to those who do its slow work.
 struct Hands {
+    module: String,
+    hub: ModuleHub,
     addresses: mpsc::Sender<addresses::Order>,
     services: mpsc::Sender<services::Order>,
+    starter: Starter,
+    stalled: bool,
 }
 
 /// Takes what the reactor hands out to where it belongs, in order.
 struct Desk {
-    hub: Hub,
     jobs: Jobs,
     commands: Commands,
-    hands: Hands,
-    starter: Starter,
-    stalled: bool,
+    /// In the order of the modules.
+    hands: Vec<Hands>,
     ready: bool,
 }
 
@@ -498,40 +554,12 @@ impl Desk {
     async fn run(mut self, mut outputs: mpsc::Receiver<Output>) {
         while let Some(output) = outputs.recv().await {
             match output {
-                Output::Picture(snapshot) => {
-                    if snapshot.mirror.is_some() {
-                        self.starter.found();
-                    }
-                    let stalled = snapshot.mirror.as_ref().is_some_and(|m| m.stalled);
-                    if stalled != self.stalled {
-                        self.stalled = stalled;
-                        self.service(services::Order::Freeze(stalled)).await;
-                    }
-                    self.hub.picture(*snapshot);
-                }
-                Output::Decided(decision) => self.decided(&decision),
-                Output::Trouble(text) => tracing::warn!("{text}"),
                 Output::Answer { id, answer } => self.answer(id, answer),
-                Output::Work(work) => self.work(work).await,
-                Output::StartMirror => self.starter.missing(),
+                Output::Of(place, output) => self.hands[place.0].take(output).await,
+                Output::Trouble(text) => tracing::warn!("{text}"),
                 Output::Turned => self.alive(),
             }
         }
-    }
-
-    fn decided(&self, decision: &Decision) {
-        let Decision {
-            row,
-            because,
-            inputs,
-            alarm,
-        } = decision;
-        match (alarm, row) {
-            (true, _) => tracing::error!(inputs, "{because}"),
-            (false, Some(row)) => tracing::info!(row = row.0, inputs, "{because}"),
-            (false, None) => tracing::info!(inputs, "{because}"),
-        }
-        self.hub.decided(decision);
     }
 
     fn answer(&self, id: tandem_core::CommandId, answer: Answer) {
@@ -543,6 +571,54 @@ impl Desk {
         }
         let told = self.jobs.answered(id, answer);
         self.commands.tell_peer(told);
+    }
+
+    /// The reactor turned, and this task too: both are alive.
+    fn alive(&mut self) {
+        use sd_notify::NotifyState;
+        let states = match std::mem::replace(&mut self.ready, true) {
+            true => [NotifyState::Watchdog].as_slice(),
+            false => [NotifyState::Ready, NotifyState::Watchdog].as_slice(),
+        };
+        // Without a manager there is nobody to tell.
+        let _ = sd_notify::notify(states);
+    }
+}
+
+impl Hands {
+    async fn take(&mut self, output: ModuleOutput) {
+        match output {
+            ModuleOutput::Picture(snapshot) => {
+                if snapshot.mirror.is_some() {
+                    self.starter.found();
+                }
+                let stalled = snapshot.mirror.as_ref().is_some_and(|m| m.stalled);
+                if stalled != self.stalled {
+                    self.stalled = stalled;
+                    self.service(services::Order::Freeze(stalled)).await;
+                }
+                self.hub.picture(*snapshot);
+            }
+            ModuleOutput::Decided(decision) => self.decided(&decision),
+            ModuleOutput::Work(work) => self.work(work).await,
+            ModuleOutput::StartMirror => self.starter.missing(),
+        }
+    }
+
+    fn decided(&self, decision: &Decision) {
+        let Decision {
+            row,
+            because,
+            inputs,
+            alarm,
+        } = decision;
+        let module = &self.module;
+        match (alarm, row) {
+            (true, _) => tracing::error!(module, inputs, "{because}"),
+            (false, Some(row)) => tracing::info!(module, row = row.0, inputs, "{because}"),
+            (false, None) => tracing::info!(module, inputs, "{because}"),
+        }
+        self.hub.decided(decision);
     }
 
     async fn work(&self, work: Work) {
@@ -560,22 +636,11 @@ impl Desk {
 
     async fn address(&self, order: addresses::Order) {
         // The keeper is gone only when the daemon ends.
-        let _ = self.hands.addresses.send(order).await;
+        let _ = self.addresses.send(order).await;
     }
 
     async fn service(&self, order: services::Order) {
         // The runner is gone only when the daemon ends.
-        let _ = self.hands.services.send(order).await;
-    }
-
-    /// The reactor turned, and this task too: both are alive.
-    fn alive(&mut self) {
-        use sd_notify::NotifyState;
-        let states = match std::mem::replace(&mut self.ready, true) {
-            true => [NotifyState::Watchdog].as_slice(),
-            false => [NotifyState::Ready, NotifyState::Watchdog].as_slice(),
-        };
-        // Without a manager there is nobody to tell.
-        let _ = sd_notify::notify(states);
+        let _ = self.services.send(order).await;
     }
 }

@@ -3,13 +3,14 @@
 //!
 //! A short lock, never held across an await; the reactor does not know of it.
 
-use crate::config::Configuration;
+use crate::config::{Configuration, Module, Place};
 use crate::snapshot::{Decision, Snapshot};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tandem_core::{
-    InSync, Instant, MirrorFault, MirrorRole, MirrorStatus, NodeId, PeerCopy, Record, Tone,
+    InSync, Instant, MirrorFault, MirrorRole, MirrorStatus, NodeId, PeerCopy, PeerView, Record,
+    Tone,
 };
 use tandem_host::clock;
 use tandem_wire::api::{
@@ -32,14 +33,18 @@ pub(crate) struct Hub {
     incarnation: u64,
 }
 
+/// What one module shows of itself.
+#[derive(Clone)]
+pub(crate) struct ModuleHub {
+    hub: Hub,
+    place: Place,
+}
+
 struct Inner {
     configuration: Arc<Configuration>,
     node: NodeId,
-    snapshot: Option<Snapshot>,
-    history: VecDeque<HistoryEntry>,
-    services: Vec<ResourceStatus>,
-    checkers: Vec<ResourceStatus>,
-    address_held: bool,
+    /// In the order of the configuration.
+    modules: Vec<ModuleInner>,
     peer: Option<NodeStatus>,
     peer_heard: Option<Instant>,
     /// The newest connection from the peer.
@@ -49,6 +54,33 @@ struct Inner {
     refused: Option<String>,
     events: VecDeque<(u64, ApiEvent)>,
     next_event: u64,
+}
+
+/// One module on this node.
+struct ModuleInner {
+    snapshot: Option<Snapshot>,
+    history: VecDeque<HistoryEntry>,
+    services: Vec<ResourceStatus>,
+    checkers: Vec<ResourceStatus>,
+    address_held: bool,
+}
+
+impl ModuleInner {
+    fn new(module: &Module) -> Self {
+        let resource = |name: &String, state: &str| ResourceStatus {
+            name: name.clone(),
+            state: state.to_owned(),
+            reason: None,
+        };
+        let (services, checkers) = (module.services.iter(), module.checkers.iter());
+        Self {
+            snapshot: None,
+            history: VecDeque::new(),
+            services: services.map(|s| resource(&s.name, "stopped")).collect(),
+            checkers: checkers.map(|c| resource(&c.name, "paused")).collect(),
+            address_held: false,
+        }
+    }
 }
 
 /// A place in the sequence of events.
@@ -79,29 +111,13 @@ impl std::str::FromStr for EventId {
 impl Hub {
     /// Nothing is known yet.
     pub(crate) fn new(configuration: Arc<Configuration>, node: NodeId, incarnation: u64) -> Self {
-        let module = configuration.modules.first();
-        let resource = |name: &String, state: &str| ResourceStatus {
-            name: name.clone(),
-            state: state.to_owned(),
-            reason: None,
-        };
-        let services = module.map_or(Vec::new(), |module| {
-            let services = module.services.iter();
-            services.map(|s| resource(&s.name, "stopped")).collect()
-        });
-        let checkers = module.map_or(Vec::new(), |module| {
-            let checkers = module.checkers.iter();
-            checkers.map(|c| resource(&c.name, "paused")).collect()
-        });
+        let modules = configuration.modules.iter().map(ModuleInner::new);
+        let modules = modules.collect();
         Self {
             inner: Arc::new(Mutex::new(Inner {
                 configuration,
                 node,
-                snapshot: None,
-                history: VecDeque::new(),
-                services,
-                checkers,
-                address_held: false,
+                modules,
                 peer: None,
                 peer_heard: None,
                 link: None,
@@ -132,33 +148,10 @@ impl Hub {
         self.news.subscribe()
     }
 
-    /// Takes a new picture of this node.
-    pub(crate) fn picture(&self, snapshot: Snapshot) {
-        self.change(|inner| inner.snapshot = Some(snapshot));
-    }
-
-    /// Remembers a decision.
-    pub(crate) fn decided(&self, decision: &Decision) {
-        self.change(|inner| {
-            let entry = HistoryEntry {
-                at_ms: unix_ms(),
-                kind: if decision.alarm { "alarm" } else { "decision" }.to_owned(),
-                row: decision.row.map(|row| row.0),
-                because: short(&decision.because),
-                inputs: short(&decision.inputs),
-            };
-            inner.history.push_back(entry.clone());
-            if inner.history.len() > HISTORY_SHOWN_MAX {
-                inner.history.pop_front();
-            }
-            let node = inner.node.number();
-            let module = inner.module_name();
-            inner.keep(ApiEvent::History {
-                node,
-                module,
-                entry,
-            });
-        });
+    /// What one module shows.
+    pub(crate) fn of(&self, place: Place) -> ModuleHub {
+        let hub = self.clone();
+        ModuleHub { hub, place }
     }
 
     /// Keeps an event for clients.
@@ -166,42 +159,21 @@ impl Hub {
         self.change(|inner| inner.keep(event));
     }
 
-    /// All services are in this state; `failed` names the one that is the reason.
-    pub(crate) fn services(&self, state: &str, failed: Option<(&str, &str)>) {
+    /// The peer's daemon said how it is: each time with one of its modules.
+    pub(crate) fn peer(&self, mut status: NodeStatus) {
         self.change(|inner| {
-            for service in &mut inner.services {
-                service.state = state.to_owned();
-                service.reason = None;
-                if let Some((name, reason)) = failed
-                    && service.name == name
-                {
-                    service.state = "failed".to_owned();
-                    service.reason = Some(short(reason));
+            let mut modules = inner.peer.take().map_or(Vec::new(), |peer| peer.modules);
+            for module in std::mem::take(&mut status.modules) {
+                match modules.iter_mut().find(|known| known.name == module.name) {
+                    Some(known) => *known = module,
+                    None => modules.push(module),
                 }
             }
-        });
-    }
-
-    /// A checker changed, or (without a name) all of them.
-    pub(crate) fn checker(&self, name: Option<&str>, state: &str, reason: Option<&str>) {
-        self.change(|inner| {
-            for checker in &mut inner.checkers {
-                if name.is_none_or(|name| name == checker.name) {
-                    checker.state = state.to_owned();
-                    checker.reason = reason.map(short);
-                }
-            }
-        });
-    }
-
-    /// The virtual addresses came or went.
-    pub(crate) fn address(&self, held: bool) {
-        self.change(|inner| inner.address_held = held);
-    }
-
-    /// The peer's daemon said how it is.
-    pub(crate) fn peer(&self, status: NodeStatus) {
-        self.change(|inner| {
+            // In the order of this node, and none that it does not have.
+            let configured = inner.configuration.modules.iter();
+            status.modules = configured
+                .filter_map(|m| modules.iter().find(|known| known.name == m.name).cloned())
+                .collect();
             inner.peer = Some(status);
             inner.peer_heard = Some(clock::now());
         });
@@ -242,9 +214,16 @@ impl Hub {
         news
     }
 
-    /// This node.
-    pub(crate) fn own(&self) -> NodeStatus {
-        self.lock().own()
+    /// This node, once for each of its modules: all at once may be more than a frame holds.
+    pub(crate) fn own(&self) -> Vec<NodeStatus> {
+        let whole = self.lock().own();
+        let modules = whole.modules.iter();
+        modules
+            .map(|module| NodeStatus {
+                modules: vec![module.clone()],
+                ..whole.clone()
+            })
+            .collect()
     }
 
     /// Both nodes.
@@ -293,12 +272,78 @@ impl Hub {
     }
 }
 
-impl Inner {
-    fn module_name(&self) -> String {
-        let module = self.configuration.modules.first();
-        module.map_or(String::new(), |module| module.name.clone())
+impl ModuleHub {
+    fn change(&self, change: impl FnOnce(&mut ModuleInner)) {
+        let place = self.place;
+        self.hub.change(|inner| change(&mut inner.modules[place.0]));
     }
 
+    /// Takes a new picture of the module.
+    pub(crate) fn picture(&self, snapshot: Snapshot) {
+        self.change(|module| module.snapshot = Some(snapshot));
+    }
+
+    /// Remembers a decision.
+    pub(crate) fn decided(&self, decision: &Decision) {
+        let place = self.place;
+        self.hub.change(|inner| {
+            let entry = HistoryEntry {
+                at_ms: unix_ms(),
+                kind: if decision.alarm { "alarm" } else { "decision" }.to_owned(),
+                row: decision.row.map(|row| row.0),
+                because: short(&decision.because),
+                inputs: short(&decision.inputs),
+            };
+            let history = &mut inner.modules[place.0].history;
+            history.push_back(entry.clone());
+            if history.len() > HISTORY_SHOWN_MAX {
+                history.pop_front();
+            }
+            let node = inner.node.number();
+            let module = inner.configuration.modules[place.0].name.clone();
+            inner.keep(ApiEvent::History {
+                node,
+                module,
+                entry,
+            });
+        });
+    }
+
+    /// All services are in this state; `failed` names the one that is the reason.
+    pub(crate) fn services(&self, state: &str, failed: Option<(&str, &str)>) {
+        self.change(|module| {
+            for service in &mut module.services {
+                service.state = state.to_owned();
+                service.reason = None;
+                if let Some((name, reason)) = failed
+                    && service.name == name
+                {
+                    service.state = "failed".to_owned();
+                    service.reason = Some(short(reason));
+                }
+            }
+        });
+    }
+
+    /// A checker changed, or (without a name) all of them.
+    pub(crate) fn checker(&self, name: Option<&str>, state: &str, reason: Option<&str>) {
+        self.change(|module| {
+            for checker in &mut module.checkers {
+                if name.is_none_or(|name| name == checker.name) {
+                    checker.state = state.to_owned();
+                    checker.reason = reason.map(short);
+                }
+            }
+        });
+    }
+
+    /// The virtual addresses came or went.
+    pub(crate) fn address(&self, held: bool) {
+        self.change(|module| module.address_held = held);
+    }
+}
+
+impl Inner {
     fn keep(&mut self, event: ApiEvent) {
         self.events.push_back((self.next_event, event));
         self.next_event += 1;
@@ -321,22 +366,27 @@ impl Inner {
         NodeStatus {
             version: crate::RELEASE.to_owned(),
             answers: true,
-            modules: vec![self.own_module()],
+            modules: self
+                .configuration
+                .places()
+                .map(|(p, _)| self.own_module(p))
+                .collect(),
             ..self.shell(self.node)
         }
     }
 
-    fn own_module(&self) -> ModuleStatus {
+    fn own_module(&self, place: Place) -> ModuleStatus {
         let now = clock::now();
+        let module = &self.modules[place.0];
         let base = ModuleStatus {
-            name: self.module_name(),
-            addresses: self.addresses(),
-            services: self.services.clone(),
-            checkers: self.checkers.clone(),
-            history: self.history.iter().cloned().collect(),
+            name: self.configuration.modules[place.0].name.clone(),
+            addresses: self.addresses(place),
+            services: module.services.clone(),
+            checkers: module.checkers.clone(),
+            history: module.history.iter().cloned().collect(),
             ..ModuleStatus::default()
         };
-        let Some(snapshot) = &self.snapshot else {
+        let Some(snapshot) = &module.snapshot else {
             return unknown(base, "the daemon is starting");
         };
         let (permit, permit_left_ms) = match snapshot.permit_until {
@@ -371,14 +421,13 @@ impl Inner {
         }
     }
 
-    fn addresses(&self) -> Vec<AddressStatus> {
-        let Some(module) = self.configuration.modules.first() else {
-            return Vec::new();
-        };
+    fn addresses(&self, place: Place) -> Vec<AddressStatus> {
+        let module = &self.configuration.modules[place.0];
+        let held = self.modules[place.0].address_held;
         let status = |address: &crate::config::Address| AddressStatus {
             address: format!("{}/{}", address.address, address.prefix),
             interface: address.interface(self.node).to_owned(),
-            held: self.address_held,
+            held,
         };
         module.addresses.iter().map(status).collect()
     }
@@ -401,34 +450,43 @@ impl Inner {
                 ..status
             };
         }
-        let beat = self.snapshot.as_ref().and_then(|snapshot| snapshot.peer);
-        let heard = [self.peer_heard, beat.map(|peer| peer.heard)];
-        let heard = heard.into_iter().flatten().max();
         let mut status = last.unwrap_or_else(|| self.shell(node));
+        let known = std::mem::take(&mut status.modules);
+        let mut heard = self.peer_heard;
+        for (Place(place), configured) in self.configuration.places() {
+            let beat = (self.modules[place].snapshot.as_ref()).and_then(|s| s.peer);
+            heard = heard.max(beat.map(|peer| peer.heard));
+            let module = known.iter().find(|m| m.name == configured.name).cloned();
+            let module = module.unwrap_or_else(|| ModuleStatus {
+                name: configured.name.clone(),
+                ..ModuleStatus::default()
+            });
+            status.modules.push(by_heartbeats(module, beat));
+        }
         status.answers = false;
         status.silent_ms = heard.map(|heard| milliseconds(now.since(heard)));
-        let module = status.modules.pop().unwrap_or_else(|| ModuleStatus {
-            name: self.module_name(),
-            ..ModuleStatus::default()
-        });
-        status.modules = vec![match beat {
-            Some(peer) if !peer.silent => ModuleStatus {
-                state: peer.state.word().to_owned(),
-                tone: tone_word(peer.tone).to_owned(),
-                colour: colour_word(peer.state, peer.tone).to_owned(),
-                data: data_words(peer.data),
-                reason: "known by its heartbeats only: its control link does not answer".to_owned(),
-                ..module
-            },
-            Some(_) | None if module.state.is_empty() || module.state == "unknown" => {
-                unknown(module, "it does not answer")
-            }
-            Some(_) | None => {
-                let reason = format!("it does not answer; it was {}", module.state);
-                unknown(module, &reason)
-            }
-        }];
         status
+    }
+}
+
+/// A module on a peer whose control link does not answer.
+fn by_heartbeats(module: ModuleStatus, beat: Option<PeerView>) -> ModuleStatus {
+    match beat {
+        Some(peer) if !peer.silent => ModuleStatus {
+            state: peer.state.word().to_owned(),
+            tone: tone_word(peer.tone).to_owned(),
+            colour: colour_word(peer.state, peer.tone).to_owned(),
+            data: data_words(peer.data),
+            reason: "known by its heartbeats only: its control link does not answer".to_owned(),
+            ..module
+        },
+        Some(_) | None if module.state.is_empty() || module.state == "unknown" => {
+            unknown(module, "it does not answer")
+        }
+        Some(_) | None => {
+            let reason = format!("it does not answer; it was {}", module.state);
+            unknown(module, &reason)
+        }
     }
 }
 

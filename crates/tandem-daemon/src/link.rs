@@ -211,7 +211,9 @@ impl Link {
                 }
                 Some(frame) = outgoing.frames.recv() => write(&mut stream, &frame).await?,
                 () = sleep_until(due) => {
-                    write(&mut stream, &self.status()).await?;
+                    for status in self.statuses() {
+                        write(&mut stream, &status).await?;
+                    }
                     sent = Instant::now();
                     due = sent + STATUS_INTERVAL;
                 }
@@ -227,9 +229,10 @@ impl Link {
         }
     }
 
-    fn status(&self) -> ControlFrame {
-        let status = serde_json::to_vec(&self.hub.own()).expect("plain data");
-        ControlFrame::Status(status)
+    fn statuses(&self) -> Vec<ControlFrame> {
+        let statuses = self.hub.own().into_iter();
+        let frame = |status| serde_json::to_vec(&status).expect("plain data");
+        statuses.map(|s| ControlFrame::Status(frame(s))).collect()
     }
 
     // --- the connection that the peer opened and speaks on ---------------------------------------

@@ -2,8 +2,8 @@
 //! only the way of orders in and of outcomes back.
 
 use crate::config;
-use crate::hub::Hub;
-use crate::reactor::{Input, Inputs};
+use crate::hub::ModuleHub;
+use crate::reactor::ModuleInputs;
 use std::future::poll_fn;
 use std::path::Path;
 use std::task::Poll;
@@ -91,8 +91,8 @@ pub(crate) struct Runner {
     paused: watch::Receiver<bool>,
     /// The newest order was a start.
     wanted: bool,
-    inputs: Inputs,
-    hub: Hub,
+    inputs: ModuleInputs,
+    hub: ModuleHub,
 }
 
 impl Runner {
@@ -100,8 +100,8 @@ impl Runner {
     pub(crate) fn new(
         module: &config::Module,
         runtime_dir: &Path,
-        inputs: Inputs,
-        hub: Hub,
+        inputs: ModuleInputs,
+        hub: ModuleHub,
     ) -> Self {
         let (services, failures) = Services::new(services_config(module, runtime_dir));
         Self {
@@ -133,7 +133,7 @@ impl Runner {
                 Some(failure) = self.failures.recv() => {
                     tracing::error!("service {} is down: {}", failure.name, failure.reason);
                     self.hub.services("running", Some((&failure.name, &failure.reason)));
-                    self.inputs.send(Input::Event(Event::ServiceDown(failure)));
+                    self.inputs.send(Event::ServiceDown(failure));
                 }
                 Ok(()) = self.paused.changed() => self.freeze_checkers(),
                 change = next_change(&mut self.running) => self.changed(change),
@@ -185,7 +185,7 @@ impl Runner {
                     Event::ServicesFailed { id, failure }
                 }
             };
-            inputs.send(Input::Event(event));
+            inputs.send(event);
         })
         .await;
     }
@@ -208,7 +208,7 @@ impl Runner {
                     Event::ServicesFailed { id, failure }
                 }
             };
-            inputs.send(Input::Event(event));
+            inputs.send(event);
         })
         .await;
     }
@@ -261,7 +261,7 @@ impl Runner {
             CheckerAction::Stop => command(Command::Stop),
             CheckerAction::Wait | CheckerAction::None => return,
         };
-        self.inputs.send(Input::Event(event));
+        self.inputs.send(event);
     }
 }
 

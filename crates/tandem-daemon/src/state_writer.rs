@@ -1,7 +1,7 @@
 //! Writes the core's state to the disk, in a thread of its own: a slow disk must not look like a
 //! dead node.
 
-use crate::reactor::{Input, Inputs};
+use crate::reactor::ModuleInputs;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use tandem_core::{Durable, EffectId, Event};
@@ -22,7 +22,7 @@ pub(crate) struct Write {
 pub(crate) fn start(
     file: StateFile,
     owner: Owner,
-    inputs: Inputs,
+    inputs: ModuleInputs,
 ) -> std::io::Result<(SyncSender<Write>, JoinHandle<()>)> {
     let (sender, receiver) = sync_channel(WRITES_MAX);
     let thread = std::thread::Builder::new()
@@ -31,7 +31,7 @@ pub(crate) fn start(
     Ok((sender, thread))
 }
 
-fn run(file: &StateFile, owner: &Owner, inputs: &Inputs, writes: &Receiver<Write>) {
+fn run(file: &StateFile, owner: &Owner, inputs: &ModuleInputs, writes: &Receiver<Write>) {
     for write in writes {
         let event = match file.write(&encode(owner, &write.durable)) {
             Ok(()) => Event::Persisted(write.id),
@@ -40,6 +40,6 @@ fn run(file: &StateFile, owner: &Owner, inputs: &Inputs, writes: &Receiver<Write
                 Event::PersistFailed(write.id)
             }
         };
-        inputs.send(Input::Event(event));
+        inputs.send(event);
     }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //! 0   4 bytes   TNDH
 //! 4   u16       version that is needed to read it
-//! 6   u16       the module's place in the configuration
+//! 6   u16       the module's mark, made from its name
 //! 8   8 bytes   tag of the cluster: tells a stranger from an attacker, proves nothing
 //! 16  n bytes   the message in postcard; fields of later versions follow and are skipped
 //!     32 bytes  keyed blake3 of all that, with a key derived from the cluster's secret
@@ -57,6 +57,30 @@ impl PeerKey {
     }
 }
 
+/// The mark of a module in messages: a short digest of its name, so that two nodes whose
+/// configurations have the modules in another order never take one for the other. Different names
+/// may have the same mark; a configuration with two such modules is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ModuleTag(u16);
+
+impl ModuleTag {
+    /// The mark of the module with this name.
+    #[must_use]
+    pub fn new(module: &str) -> Self {
+        let hash = blake3::derive_key("tandem 2026 tag of a module", module.as_bytes());
+        Self(u16::from_le_bytes([hash[0], hash[1]]))
+    }
+}
+
+/// For which module bytes are that look like a message; nothing of them was checked.
+#[must_use]
+pub fn tag_of(bytes: &[u8]) -> Option<ModuleTag> {
+    if bytes.len() < MESSAGE_MIN || bytes[..4] != MAGIC {
+        return None;
+    }
+    Some(ModuleTag(u16::from_le_bytes([bytes[6], bytes[7]])))
+}
+
 /// Why bytes are no message of our peer's.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PeerError {
@@ -79,10 +103,10 @@ pub enum PeerError {
     #[error("a message with a wrong authentication code")]
     Code,
     /// Of a module that the configuration does not have.
-    #[error("a message for module number {found}")]
+    #[error("a message for another module")]
     Module {
-        /// The module's place.
-        found: u16,
+        /// Its mark.
+        found: ModuleTag,
     },
     /// Authentic, and cannot be read.
     #[error("an authentic message that cannot be read")]
@@ -131,13 +155,13 @@ enum DataBytes {
     Diverged,
 }
 
-/// The bytes of a message for the module at place `module` of the configuration.
+/// The bytes of a message for a module.
 #[must_use]
-pub fn encode(key: &PeerKey, module: u16, message: &PeerMessage) -> Vec<u8> {
+pub fn encode(key: &PeerKey, module: ModuleTag, message: &PeerMessage) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(512);
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&module.to_le_bytes());
+    bytes.extend_from_slice(&module.0.to_le_bytes());
     bytes.extend_from_slice(&key.tag);
     let mut bytes = postcard::to_extend(&body_of(message), bytes)
         .expect("a message has no map and no unsized field, so postcard cannot fail");
@@ -150,13 +174,13 @@ pub fn encode(key: &PeerKey, module: u16, message: &PeerMessage) -> Vec<u8> {
     bytes
 }
 
-/// The message in these bytes, if `peer` wrote it for the module at place `module`.
+/// The message in these bytes, if `peer` wrote it for this module.
 ///
 /// # Errors
 /// [`PeerError`]; the cheap checks come first.
 pub fn decode(
     key: &PeerKey,
-    module: u16,
+    module: ModuleTag,
     peer: NodeId,
     bytes: &[u8],
 ) -> Result<PeerMessage, PeerError> {
@@ -177,7 +201,7 @@ pub fn decode(
     if found != VERSION {
         return Err(PeerError::Version { found });
     }
-    let found = u16::from_le_bytes([bytes[6], bytes[7]]);
+    let found = ModuleTag(u16::from_le_bytes([bytes[6], bytes[7]]));
     if found != module {
         return Err(PeerError::Module { found });
     }
@@ -338,8 +362,10 @@ mod tests {
         }
     }
 
+    const MODULE: ModuleTag = ModuleTag(0);
+
     fn read(bytes: &[u8]) -> Result<PeerMessage, PeerError> {
-        decode(&key(), 0, NodeId::Two, bytes)
+        decode(&key(), MODULE, NodeId::Two, bytes)
     }
 
     /// The header and body of a message, signed anew.
@@ -351,12 +377,12 @@ mod tests {
 
     #[test]
     fn a_message_survives_the_network() {
-        assert_eq!(read(&encode(&key(), 0, &message())), Ok(message()));
+        assert_eq!(read(&encode(&key(), MODULE, &message())), Ok(message()));
     }
 
     #[test]
     fn every_changed_bit_is_noticed() {
-        let bytes = encode(&key(), 0, &message());
+        let bytes = encode(&key(), MODULE, &message());
         for place in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[place] ^= 1;
@@ -367,22 +393,27 @@ mod tests {
 
     #[test]
     fn another_secret_cluster_module_or_sender_is_refused() {
-        let bytes = encode(&PeerKey::new("c1", &[8; 32]), 0, &message());
+        let bytes = encode(&PeerKey::new("c1", &[8; 32]), MODULE, &message());
         assert_eq!(read(&bytes), Err(PeerError::Code));
-        let bytes = encode(&PeerKey::new("c2", &[7; 32]), 0, &message());
+        let bytes = encode(&PeerKey::new("c2", &[7; 32]), MODULE, &message());
         assert_eq!(read(&bytes), Err(PeerError::Cluster));
-        let bytes = encode(&key(), 1, &message());
-        assert_eq!(read(&bytes), Err(PeerError::Module { found: 1 }));
-        let bytes = encode(&key(), 0, &message());
+        let bytes = encode(&key(), ModuleTag(1), &message());
         assert_eq!(
-            decode(&key(), 0, NodeId::One, &bytes),
+            read(&bytes),
+            Err(PeerError::Module {
+                found: ModuleTag(1)
+            })
+        );
+        let bytes = encode(&key(), MODULE, &message());
+        assert_eq!(
+            decode(&key(), MODULE, NodeId::One, &bytes),
             Err(PeerError::Reflected)
         );
     }
 
     #[test]
     fn an_unknown_version_is_refused_by_name() {
-        let mut bytes = encode(&key(), 0, &message());
+        let mut bytes = encode(&key(), MODULE, &message());
         bytes.truncate(bytes.len() - CODE_BYTES);
         bytes[4] = 9;
         assert_eq!(read(&sign(bytes)), Err(PeerError::Version { found: 9 }));
@@ -390,7 +421,7 @@ mod tests {
 
     #[test]
     fn fields_of_a_later_release_are_skipped() {
-        let mut bytes = encode(&key(), 0, &message());
+        let mut bytes = encode(&key(), MODULE, &message());
         bytes.truncate(bytes.len() - CODE_BYTES);
         bytes.extend_from_slice(b"later");
         assert_eq!(read(&sign(bytes)), Ok(message()));
@@ -407,7 +438,7 @@ mod tests {
         }
         big.record = Some(record.clone());
         big.proposal = Some(record);
-        let bytes = encode(&key(), 0, &big);
+        let bytes = encode(&key(), MODULE, &big);
         assert!(bytes.len() < 2000, "{} bytes", bytes.len());
         assert_eq!(read(&bytes), Ok(big));
     }

@@ -8,6 +8,23 @@ use tandem_core::ConfigurationDigest;
 /// All fields, with the path that an operator finds in the file.
 #[must_use]
 pub fn fields(configuration: &Configuration) -> Vec<(String, String)> {
+    let mut fields = shared(configuration);
+    for module in &configuration.modules {
+        fields.module(&format!("module.{}", module.name), module);
+    }
+    fields.0
+}
+
+/// The fields that matter to one module: a difference in another one's is none of its business.
+#[must_use]
+pub fn fields_of(configuration: &Configuration, module: &Module) -> Vec<(String, String)> {
+    let mut fields = shared(configuration);
+    fields.module(&format!("module.{}", module.name), module);
+    fields.0
+}
+
+/// The fields of the cluster and of the nodes.
+fn shared(configuration: &Configuration) -> Fields {
     let mut fields = Fields(Vec::new());
     fields.add("cluster.name", &configuration.cluster);
     fields.add(
@@ -17,10 +34,7 @@ pub fn fields(configuration: &Configuration) -> Vec<(String, String)> {
     for (number, node) in (1..).zip(&configuration.nodes) {
         fields.node(&format!("node{number}"), node);
     }
-    for module in &configuration.modules {
-        fields.module(&format!("module.{}", module.name), module);
-    }
-    fields.0
+    fields
 }
 
 /// The digest of all fields.
@@ -83,6 +97,7 @@ impl Fields {
     }
 
     fn module(&mut self, at: &str, module: &Module) {
+        self.add(format!("{at}.data-port"), module.data_port);
         for volume in &module.volumes {
             let field = format!("{at}.volume.{}.path", volume.name);
             self.add(field, volume.path.display());

@@ -34,6 +34,7 @@ pub(super) struct Node {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Module {
     pub name: Text,
+    pub data_port: Option<Spanned<u16>>,
     #[serde(default)]
     pub volume: Vec<Volume>,
     #[serde(default)]

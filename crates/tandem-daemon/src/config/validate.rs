@@ -5,13 +5,14 @@ use super::duration::{parse_duration, words};
 use super::problem::{Problem, nearest};
 use super::raw::{self, Raw, Text};
 use super::{
-    Action, Address, Checker, Configuration, Module, Node, Probe, Ready, Service, ServiceKind,
-    Volume, limits,
+    Action, Address, CONTROL_PORT, Checker, Configuration, DATA_PORT, DATA_PORT_FURTHER,
+    HEARTBEAT_PORT, HTTP_PORT, Module, Node, Probe, Ready, Service, ServiceKind, Volume, limits,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
+use tandem_wire::peer::ModuleTag;
 use toml::Spanned;
 
 const TAKEOVER_AFTER: Duration = Duration::from_secs(5);
@@ -89,7 +90,7 @@ impl Review<'_> {
             self.problem(raw.module.span(), "there is no module", hint);
         }
         if let Some(beyond) = modules.get(limits::MODULES_MAX) {
-            let message = format!("this release runs {} module", limits::MODULES_MAX);
+            let message = format!("more than {} modules", limits::MODULES_MAX);
             let hint = "one module may have several volumes, services and addresses";
             self.problem(beyond.get_ref().name.span(), message, hint);
         }
@@ -97,9 +98,11 @@ impl Review<'_> {
             modules.iter().map(|module| &module.get_ref().name),
             "module",
         );
-        let modules = (modules.iter())
-            .map(|module| self.module(module, &nodes))
+        let raw_modules = modules;
+        let modules: Vec<Module> = (raw_modules.iter().enumerate())
+            .map(|(place, module)| self.module(place, module, &nodes))
             .collect();
+        self.apart(raw_modules, &modules);
         Configuration {
             cluster,
             takeover_after,
@@ -202,7 +205,81 @@ impl Review<'_> {
         }
     }
 
-    fn module(&mut self, module: &Spanned<raw::Module>, nodes: &[Node; 2]) -> Module {
+    /// Modules share nothing: each may be served by another node.
+    fn apart(&mut self, raw: &[Spanned<raw::Module>], modules: &[Module]) {
+        for (place, module) in modules.iter().enumerate() {
+            let typed = raw[place].get_ref();
+            for other in &modules[..place] {
+                self.two_apart(typed, module, other);
+            }
+        }
+    }
+
+    fn two_apart(&mut self, typed: &raw::Module, module: &Module, other: &Module) {
+        let name = &other.name;
+        if module.name != *name && ModuleTag::new(&module.name) == ModuleTag::new(name) {
+            let message = format!("the nodes cannot tell this name from `{name}` in messages");
+            self.problem(typed.name.span(), message, "any other name will do");
+        }
+        if module.data_port == other.data_port {
+            let span = typed
+                .data_port
+                .as_ref()
+                .map_or(typed.name.span(), Spanned::span);
+            let message = format!("port {} is that of module `{name}`", other.data_port);
+            self.problem(span, message, "a `data-port` of its own for each module");
+        }
+        for (volume, raw) in module.volumes.iter().zip(&typed.volume) {
+            let nested =
+                |v: &&Volume| v.path.starts_with(&volume.path) || volume.path.starts_with(&v.path);
+            if let Some(v) = other.volumes.iter().find(nested) {
+                let message = format!(
+                    "this is the path of volume `{}` of `{name}`, or inside, \
+                     or around it",
+                    v.name
+                );
+                self.problem(
+                    raw.path.span(),
+                    message,
+                    "each directory belongs to one module",
+                );
+            }
+        }
+        for (address, raw) in module.addresses.iter().zip(&typed.address) {
+            if other.addresses.iter().any(|a| a.address == address.address) {
+                let message = format!("this is an address of module `{name}`");
+                self.problem(
+                    raw.address.span(),
+                    message,
+                    "each module has addresses of its own",
+                );
+            }
+        }
+        for (service, raw) in module.services.iter().zip(&typed.service) {
+            let same = |s: &Service| matches!((&s.kind, &service.kind), (ServiceKind::Unit(a), ServiceKind::Unit(b)) if a == b);
+            if other.services.iter().any(same) {
+                let message = format!("this is a unit of module `{name}`");
+                self.problem(raw.span(), message, "each unit belongs to one module");
+            }
+        }
+    }
+
+    fn data_port(&mut self, place: usize, typed: Option<&Spanned<u16>>) -> u16 {
+        let Some(typed) = typed else {
+            return match place {
+                0 => DATA_PORT,
+                further => DATA_PORT_FURTHER + further.min(limits::MODULES_MAX) as u16,
+            };
+        };
+        let port = *typed.get_ref();
+        if port < 1024 || [HTTP_PORT, CONTROL_PORT, HEARTBEAT_PORT].contains(&port) {
+            let hint = "1024 to 65535, and none of Tandem's other ports (9010, 9011, 9013)";
+            self.problem(typed.span(), "this is no port for a data stream", hint);
+        }
+        port
+    }
+
+    fn module(&mut self, place: usize, module: &Spanned<raw::Module>, nodes: &[Node; 2]) -> Module {
         let whole = module.span();
         let module = module.get_ref();
         let name = self.name(&module.name, "module");
@@ -250,6 +327,7 @@ impl Review<'_> {
         }
         Module {
             name,
+            data_port: self.data_port(place, module.data_port.as_ref()),
             volumes,
             addresses,
             services: (module.service.iter()).map(|s| self.service(s)).collect(),
@@ -774,10 +852,52 @@ action = "restart"
     }
 
     #[test]
-    fn a_second_module_is_refused_by_name() {
-        let second = "\n[[module]]\nname = \"b\"\n[[module.volume]]\nname = \"x\"\npath = \"/x\"\n";
-        let problems = problems(&format!("{GOOD}{second}"));
-        assert_eq!(problems[0].message, "this release runs 1 module");
-        assert_eq!(problems[0].source_line, "name = \"b\"");
+    fn modules_share_nothing() {
+        let module = |name: &str, path: &str, rest: &str| {
+            format!(
+                "{GOOD}\n[[module]]\nname = \"{name}\"\n{rest}\n[[module.volume]]\nname = \"x\"\n\
+                 path = \"{path}\"\n"
+            )
+        };
+        let good = parse(&module("b", "/x", "")).expect("it is good");
+        assert_eq!(good.modules[1].data_port, DATA_PORT_FURTHER + 1);
+        for (name, path, rest, message) in [
+            ("videeos", "/x", "", "there is another module `videeos`"),
+            (
+                "b",
+                "/srv",
+                "",
+                "this is the path of volume `files` of `videeos`",
+            ),
+            (
+                "b",
+                "/x",
+                "data-port = 9012",
+                "port 9012 is that of module `videeos`",
+            ),
+            (
+                "b",
+                "/x",
+                "data-port = 9013",
+                "this is no port for a data stream",
+            ),
+        ] {
+            let problems = problems(&module(name, path, rest));
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].message.starts_with(message), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_an_end_to_modules() {
+        let mut text = GOOD.to_owned();
+        for number in 0..limits::MODULES_MAX {
+            text += &format!(
+                "\n[[module]]\nname = \"m{number}\"\n[[module.volume]]\nname = \"x\"\n\
+                 path = \"/x{number}\"\n"
+            );
+        }
+        let problems = problems(&text);
+        assert_eq!(problems[0].message, "more than 32 modules");
     }
 }

@@ -27,8 +27,8 @@ function seconds(ms) {
   return ms < 10000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
 }
 
-function showNode(node) {
-  const module = node.modules[0] || {};
+function showNode(node, name) {
+  const module = node.modules.find((one) => one.name === name) || {};
   const box = element('section', null, module.colour || 'red');
   box.append(element('h2', `node${node.node}: ${node.name} (${node.address})`));
   box.append(element('p', module.state || 'unknown', 'state'));
@@ -71,17 +71,22 @@ function showNode(node) {
 }
 
 function showStatus(status) {
-  const name = status.nodes.flatMap((node) => node.modules).map((module) => module.name)[0];
-  $('title').textContent = `${name} - ${status.cluster}`;
-  $('difference').textContent = status.configuration_differs || '';
-  $('nodes').replaceChildren(...status.nodes.map(showNode));
-  const all = status.nodes.flatMap((node) => (node.modules[0]?.history || [])
-    .map((entry) => ({ node: node.node, entry })));
+  const modules = status.nodes.flatMap((node) => node.modules);
+  const names = [...new Set(modules.map((module) => module.name))];
+  $('title').textContent = `${names.join(', ')} - ${status.cluster}`;
+  $('difference').textContent = status.link_refused || status.configuration_differs || '';
+  $('nodes').replaceChildren(...names.flatMap((name) => {
+    const nodes = status.nodes.map((node) => showNode(node, name));
+    return names.length > 1 ? [element('h2', name, 'module'), ...nodes] : nodes;
+  }));
+  const all = status.nodes.flatMap((node) => node.modules.flatMap((module) =>
+    (module.history || []).map((entry) => ({ node: node.node, module: module.name, entry }))));
   all.sort((a, b) => b.entry.at_ms - a.entry.at_ms);
-  $('history').replaceChildren(...all.slice(0, HISTORY_MAX).map(({ node, entry }) => {
+  $('history').replaceChildren(...all.slice(0, HISTORY_MAX).map(({ node, module, entry }) => {
     const row = entry.row ? ` (row ${entry.row})` : '';
     const at = new Date(entry.at_ms).toLocaleString();
-    return element('li', `${at} node${node}: ${entry.because}${row}`, entry.kind);
+    const where = names.length > 1 ? `node${node} ${module}` : `node${node}`;
+    return element('li', `${at} ${where}: ${entry.because}${row}`, entry.kind);
   }));
 }
 

@@ -51,9 +51,18 @@ pub async fn stop(places: &Places, options: &CommandOptions) -> Exit {
         Ok(status) => status,
         Err(error) => return complain(&error),
     };
+    let asked = |name: &str| {
+        options
+            .module
+            .as_deref()
+            .is_none_or(|module| module == name)
+    };
     let serves = status.nodes.iter().find(|node| {
-        let state = node.modules.first().map(|module| module.state.as_str());
-        matches!(state, Some("PRIM" | "ALONE"))
+        let module = node.modules.iter().find(|module| asked(&module.name));
+        matches!(
+            module.map(|module| module.state.as_str()),
+            Some("PRIM" | "ALONE")
+        )
     });
     // Who serves first: it needs the other one to bring both copies level.
     let first = serves.map_or(status.answered_by, |node| node.node);

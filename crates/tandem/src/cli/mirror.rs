@@ -3,7 +3,7 @@
 use super::Exit;
 use super::arguments::Places;
 use std::net::SocketAddr;
-use tandem_daemon::config::{Configuration, DATA_PORT};
+use tandem_daemon::config::Configuration;
 use tandem_daemon::daemon::{core_config, mirror_socket, module_state_dir};
 use tandem_daemon::identity::Identity;
 use tandem_daemon::report;
@@ -35,9 +35,9 @@ fn config(places: &Places, name: &str) -> Result<MirrorConfig, String> {
     let configuration = Configuration::read(&settings.config).map_err(|e| report(&e))?;
     let identity = Identity::read(&settings.state_dir).map_err(|e| report(&e))?;
     let module = (configuration.module(Some(name))).ok_or("there is no such module")?;
-    let core = core_config(&configuration, &identity);
+    let core = core_config(&configuration, module, &identity);
     let node = identity.node;
-    let address = |node| SocketAddr::new(configuration.node(node).address, DATA_PORT);
+    let address = |node| SocketAddr::new(configuration.node(node).address, module.data_port);
     let peer_certificate_der = identity
         .peer_der
         .ok_or("the other node has not joined yet")?;

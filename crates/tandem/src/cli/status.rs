@@ -43,30 +43,14 @@ pub async fn run(places: &Places, options: &StatusOptions) -> Exit {
 /// The status for people.
 fn describe(status: &ClusterStatus, ansi: bool) -> String {
     let mut text = String::new();
-    let module = status.nodes.iter().find_map(|node| node.modules.first());
-    let name = module.map_or("", |module| module.name.as_str());
-    line(&mut text, &format!("{name} - {}", status.cluster));
-    let width = |of: fn(&NodeStatus) -> usize| status.nodes.iter().map(of).max().unwrap_or(0);
-    let name_width = width(|node| node.name.len());
-    let data_width = width(|node| node.modules.first().map_or(0, |module| module.data.len()));
-    for node in &status.nodes {
-        let Some(module) = node.modules.first() else {
-            continue;
-        };
-        let state = paint(&format!("{:<7}", module.state), &module.colour, ansi);
-        let colour = paint(&format!("{:<7}", module.colour), &module.colour, ansi);
-        line(
-            &mut text,
-            &format!(
-                "node{} {:<name_width$}  {state}  {colour}  {:<data_width$}  {}",
-                node.node, node.name, module.data, module.reason
-            ),
-        );
-    }
-    for node in &status.nodes {
-        for module in &node.modules {
-            details(&mut text, node, module);
+    let mut names: Vec<&str> = Vec::new();
+    for module in status.nodes.iter().flat_map(|node| &node.modules) {
+        if !names.contains(&module.name.as_str()) {
+            names.push(&module.name);
         }
+    }
+    for name in names {
+        describe_module(&mut text, status, name, ansi);
     }
     if let Some(reason) = &status.link_refused {
         line(&mut text, &format!("the daemons do not talk: {reason}"));
@@ -78,6 +62,35 @@ fn describe(status: &ClusterStatus, ansi: bool) -> String {
         );
     }
     text
+}
+
+/// One module on both nodes.
+fn describe_module(text: &mut String, status: &ClusterStatus, name: &str, ansi: bool) {
+    line(text, &format!("{name} - {}", status.cluster));
+    let both: Vec<(&NodeStatus, &ModuleStatus)> = (status.nodes.iter())
+        .filter_map(|node| {
+            let module = node.modules.iter().find(|module| module.name == name);
+            module.map(|module| (node, module))
+        })
+        .collect();
+    let name_width = both.iter().map(|(node, _)| node.name.len()).max();
+    let name_width = name_width.unwrap_or(0);
+    let data_width = both.iter().map(|(_, module)| module.data.len()).max();
+    let data_width = data_width.unwrap_or(0);
+    for (node, module) in &both {
+        let state = paint(&format!("{:<7}", module.state), &module.colour, ansi);
+        let colour = paint(&format!("{:<7}", module.colour), &module.colour, ansi);
+        line(
+            text,
+            &format!(
+                "node{} {:<name_width$}  {state}  {colour}  {:<data_width$}  {}",
+                node.node, node.name, module.data, module.reason
+            ),
+        );
+    }
+    for (node, module) in both {
+        details(text, node, module);
+    }
 }
 
 fn details(text: &mut String, node: &NodeStatus, module: &ModuleStatus) {

@@ -181,12 +181,11 @@ impl Stage {
         let _ = fs::remove_file(&ready);
         // The first process of a machine takes in what others leave behind.
         let script = format!(
-            "mount -o loop {} {} && mkdir -p {}/volume && touch {} && \
+            "mount -o loop {disk} {data} && mkdir -p {data}/volume {data}/other && touch {ready} && \
              while :; do sleep 1000 & wait $!; done",
-            self.disk(number).display(),
-            self.data().display(),
-            self.data().display(),
-            ready.display(),
+            disk = self.disk(number).display(),
+            data = self.data().display(),
+            ready = ready.display(),
         );
         let console = self.node_dir(number).join("console");
         let console = fs::File::create(console).expect("a temporary directory");
@@ -325,21 +324,37 @@ impl Machine<'_> {
 
     /// The module on this node, as its daemon says: state, colour, data, reason.
     pub fn module(&self) -> Option<ModuleStatus> {
-        let status = self.status()?;
-        let mine = status
-            .nodes
-            .into_iter()
-            .find(|node| node.node == self.number)?;
-        mine.modules.into_iter().next()
+        self.modules()?.into_iter().next()
     }
 
-    /// Waits for a state, colour and data column.
+    /// All modules on this node, as its daemon says.
+    pub fn modules(&self) -> Option<Vec<ModuleStatus>> {
+        let nodes = self.status()?.nodes.into_iter();
+        let mine = nodes.into_iter().find(|node| node.node == self.number)?;
+        Some(mine.modules)
+    }
+
+    /// One of several modules on this node.
+    pub fn module_named(&self, name: &str) -> Option<ModuleStatus> {
+        self.modules()?.into_iter().find(|m| m.name == name)
+    }
+
+    /// Waits for a state, colour and data column of the only module.
     pub fn wait_for(&self, face: [&str; 3]) {
+        self.wait_until(face, || self.module());
+    }
+
+    /// Waits for a state, colour and data column of one of several modules.
+    pub fn wait_for_module(&self, name: &str, face: [&str; 3]) {
+        self.wait_until(face, || self.module_named(name));
+    }
+
+    fn wait_until(&self, face: [&str; 3], look: impl Fn() -> Option<ModuleStatus>) {
         let mut last = None;
         let what = format!("node{} becomes {face:?}", self.number);
         let end = Instant::now() + PATIENCE;
         loop {
-            let module = self.module();
+            let module = look();
             if let Some(module) = &module
                 && [&module.state, &module.colour, &module.data] == face
             {
