@@ -53,6 +53,8 @@ enum LinkError {
     Closed,
     #[error("the other side does not show the certificate of this cluster's other node")]
     Foreign,
+    #[error("the other node does not accept this node's certificate: pair the nodes again")]
+    NotAccepted,
     #[error("{0}")]
     Frame(#[from] ControlError),
     #[error("it took too long")]
@@ -66,6 +68,7 @@ enum LinkError {
 impl From<io::Error> for LinkError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
+            _ if tls::is_not_accepted(&error) => Self::NotAccepted,
             io::ErrorKind::UnexpectedEof => Self::Closed,
             _ => Self::Io(error),
         }

@@ -7,8 +7,8 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName,
+    Error, ServerConfig, SignatureScheme,
 };
 use std::sync::Arc;
 
@@ -206,6 +206,16 @@ pub(crate) fn server(
 pub(crate) fn is_foreign(error: &std::io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     matches!(inner, Some(Error::InvalidCertificate(_)))
+}
+
+/// Whether the other side ended the connection because this node is somebody else to it.
+pub(crate) fn is_not_accepted(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    // What `Pinned` refuses, TLS tells as this.
+    matches!(
+        inner,
+        Some(Error::AlertReceived(AlertDescription::AccessDenied))
+    )
 }
 
 /// The name in the handshake; nobody looks at it.
