@@ -21,7 +21,8 @@ mod replies;
 
 use self::convert::{attributes, caller, device_number, errno_of, file_type, name_of, new_time};
 use self::handles::{Handles, OpenDirectory};
-use self::replies::{Refuse, Sync, answer, entry, sized};
+use self::replies::{Refuse, answer, entry, sized};
+use crate::WaitForPeer;
 use crate::admission::{Admission, Verdict};
 use crate::inodes::Inode;
 use crate::operations::{self, Caller, Changes, NewName, NewObject, OpenFile, WriteAt};
@@ -62,18 +63,25 @@ struct Shared {
     tree: Arc<Tree>,
     admission: Arc<Admission>,
     syncs: Syncs,
+    wait_for_peer: WaitForPeer,
     handles: Handles,
 }
 
 impl Mounted {
     /// A volume to be mounted.
     #[must_use]
-    pub fn new(tree: Arc<Tree>, admission: Arc<Admission>, syncs: Syncs) -> Self {
+    pub fn new(
+        tree: Arc<Tree>,
+        admission: Arc<Admission>,
+        syncs: Syncs,
+        wait_for_peer: WaitForPeer,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 tree,
                 admission,
                 syncs,
+                wait_for_peer,
                 handles: Handles::default(),
             }),
         }
@@ -96,9 +104,11 @@ impl Mounted {
         self.shared.handles.directory(handle)
     }
 
-    /// Carries out a mutation when it is admitted, and answers when that is permitted.
+    /// Carries out a mutation when it is admitted, and answers when that is permitted. A sync of
+    /// `changed` makes its effect durable: the object itself, or the directory of its name.
     fn mutate<R, T>(
         &self,
+        changed: INodeNo,
         reply: R,
         operation: impl FnOnce(&Self) -> Result<T, Refusal> + Send + 'static,
         answer: impl FnOnce(R, T) + Send + 'static,
@@ -113,34 +123,34 @@ impl Mounted {
             }
             let admission = &this.shared.admission;
             match operation(&this) {
-                Ok(result) => admission.answer(move || answer(reply, result)),
+                Ok(result) => this.conclude(changed, move || answer(reply, result)),
                 Err(Refusal::Because(errno)) => reply.refuse(errno_of(errno)),
                 Err(Refusal::Never) => admission.keep(move || reply.refuse(Errno::EIO)),
             }
         });
     }
 
-    fn sync(&self, inode: Arc<Inode>, file: Option<Arc<OpenFile>>, data_only: bool, reply: Sync) {
+    fn sync(&self, sync: Wanted, reply: ReplyEmpty) {
         let this = self.clone();
         self.shared.admission.enter(move |verdict| {
             if verdict == Verdict::Refused {
                 return reply.refuse(Errno::EROFS);
             }
-            this.begin_sync(inode, file, data_only, reply);
+            this.begin_sync(sync, move || reply.ok());
         });
     }
 
-    fn begin_sync(
-        &self,
-        inode: Arc<Inode>,
-        file: Option<Arc<OpenFile>>,
-        data_only: bool,
-        reply: Sync,
-    ) {
+    /// Brings an object to the disks that an acknowledgement promises, then answers.
+    fn begin_sync(&self, sync: Wanted, reply: impl FnOnce() + Send + 'static) {
+        let Wanted {
+            inode,
+            file,
+            data_only,
+        } = sync;
         let admission = self.shared.admission.clone();
         let answer = Box::new(move || {
             let door = admission.clone();
-            door.answer(move || reply.ok());
+            door.answer(reply);
         });
         let ticket = self.tree().begin_sync(&inode, data_only, answer);
         self.shared.syncs.request(SyncJob {
@@ -151,6 +161,30 @@ impl Mounted {
             data_only,
         });
     }
+
+    /// Answers a mutation that was carried out: at once, or, where the volume wants every operation
+    /// to wait for the peer, when this object is where an acknowledgement has to be.
+    fn conclude(&self, changed: INodeNo, reply: impl FnOnce() + Send + 'static) {
+        let waits = self.shared.wait_for_peer == WaitForPeer::Write;
+        match self.inode(changed) {
+            Ok(inode) if waits => {
+                let sync = Wanted {
+                    inode,
+                    file: None,
+                    data_only: false,
+                };
+                self.begin_sync(sync, reply);
+            }
+            Ok(_) | Err(_) => self.shared.admission.answer(reply),
+        }
+    }
+}
+
+/// A sync of an object.
+struct Wanted {
+    inode: Arc<Inode>,
+    file: Option<Arc<OpenFile>>,
+    data_only: bool,
 }
 
 /// A write that was asked for.
@@ -239,6 +273,7 @@ impl Filesystem for Mounted {
             unprivileged: request.uid() != 0,
         };
         self.mutate(
+            node,
             reply,
             move |this| {
                 let inode = this.inode(node)?;
@@ -289,6 +324,7 @@ impl Filesystem for Mounted {
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
         self.mutate(
+            parent,
             reply,
             move |this| this.tree().unlink(&this.inode(parent)?, &name_of(&name)?),
             |reply, ()| reply.ok(),
@@ -298,6 +334,7 @@ impl Filesystem for Mounted {
     fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
         self.mutate(
+            parent,
             reply,
             move |this| {
                 this.tree()
@@ -332,6 +369,7 @@ impl Filesystem for Mounted {
     ) {
         let (name, new_name) = (name.to_owned(), new_name.to_owned());
         self.mutate(
+            new_parent,
             reply,
             move |this| {
                 let (from, to) = (this.inode(parent)?, this.inode(new_parent)?);
@@ -353,6 +391,7 @@ impl Filesystem for Mounted {
     ) {
         let name = new_name.to_owned();
         self.mutate(
+            new_parent,
             reply,
             move |this| {
                 let (inode, parent) = (this.inode(node)?, this.inode(new_parent)?);
@@ -407,7 +446,8 @@ impl Filesystem for Mounted {
             drop_privileges: write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
         };
         // For a cached file the kernel follows up with a sync of its own.
-        let durable = file.direct && flags.0 & libc::O_DSYNC != 0;
+        let durable = file.direct && flags.0 & libc::O_DSYNC != 0
+            || self.shared.wait_for_peer == WaitForPeer::Write;
         let write = Write { file, at, durable };
         if let Some(_running) = self.shared.admission.begin() {
             self.write_now(write, data, reply);
@@ -456,7 +496,15 @@ impl Filesystem for Mounted {
         reply: ReplyEmpty,
     ) {
         match (self.inode(node), self.file(handle)) {
-            (Ok(inode), Ok(file)) => self.sync(inode, Some(file), data_only, Sync::Plain(reply)),
+            (Ok(inode), Ok(file)) => {
+                let file = Some(file);
+                let sync = Wanted {
+                    inode,
+                    file,
+                    data_only,
+                };
+                self.sync(sync, reply);
+            }
             (Err(_), _) | (_, Err(_)) => reply.error(Errno::EBADF),
         }
     }
@@ -559,7 +607,15 @@ impl Filesystem for Mounted {
         reply: ReplyEmpty,
     ) {
         match self.inode(node) {
-            Ok(inode) => self.sync(inode, None, data_only, Sync::Plain(reply)),
+            Ok(inode) => {
+                let file = None;
+                let sync = Wanted {
+                    inode,
+                    file,
+                    data_only,
+                };
+                self.sync(sync, reply);
+            }
             Err(_) => reply.error(Errno::EBADF),
         }
     }
@@ -592,6 +648,7 @@ impl Filesystem for Mounted {
     ) {
         let (name, value) = (name.as_bytes().to_vec(), value.to_vec());
         self.mutate(
+            node,
             reply,
             move |this| {
                 this.tree()
@@ -636,6 +693,7 @@ impl Filesystem for Mounted {
     fn removexattr(&self, _request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.as_bytes().to_vec();
         self.mutate(
+            node,
             reply,
             move |this| this.tree().remove_xattr(&this.inode(node)?, &name),
             |reply, ()| reply.ok(),
@@ -658,6 +716,7 @@ impl Filesystem for Mounted {
     ) {
         let new = NewHere::new(request, parent, name, umask);
         self.mutate(
+            parent,
             reply,
             move |this| {
                 let (stat, file) = this.tree().create_file(&new.find(this)?, mode, flags)?;
@@ -736,7 +795,7 @@ impl Filesystem for Mounted {
     fn fallocate(
         &self,
         _request: &Request,
-        _node: INodeNo,
+        node: INodeNo,
         handle: FileHandle,
         offset: u64,
         length: u64,
@@ -744,6 +803,7 @@ impl Filesystem for Mounted {
         reply: ReplyEmpty,
     ) {
         self.mutate(
+            node,
             reply,
             move |this| {
                 let file = this.file(handle)?;
@@ -791,8 +851,12 @@ impl Mounted {
         let admission = &self.shared.admission;
         match self.tree().write(&file, at, data) {
             Ok(written) if durable => {
-                let reply = Sync::Write(reply, written as u32);
-                self.begin_sync(file.inode.clone(), Some(file), true, reply);
+                let sync = Wanted {
+                    inode: file.inode.clone(),
+                    file: Some(file),
+                    data_only: true,
+                };
+                self.begin_sync(sync, move || reply.written(written as u32));
             }
             Ok(written) => admission.answer(move || reply.written(written as u32)),
             Err(Refusal::Because(errno)) => reply.error(errno_of(errno)),
@@ -802,6 +866,7 @@ impl Mounted {
 
     fn make(&self, new: NewHere, object: NewObject, reply: ReplyEntry) {
         self.mutate(
+            new.parent,
             reply,
             move |this| this.tree().create(&new.find(this)?, &object),
             entry,

@@ -71,8 +71,8 @@ pub struct MirrorConfig {
     pub module: String,
     /// Which node this is.
     pub node: NodeId,
-    /// Name and path of each volume, in the order of the configuration.
-    pub volumes: Vec<(String, PathBuf)>,
+    /// The volumes, in the order of the configuration.
+    pub volumes: Vec<VolumeConfig>,
     /// Where the follower listens.
     pub listen: SocketAddr,
     /// Where the peer's follower listens.
@@ -91,6 +91,52 @@ pub struct MirrorConfig {
     pub stall_limit: Duration,
     /// The replay buffer of a serving mirror, in bytes of payload.
     pub queue_bytes_max: usize,
+    /// Where an acknowledged write is.
+    pub durability: Durability,
+}
+
+/// A volume as it is configured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VolumeConfig {
+    /// Its name.
+    pub name: String,
+    /// Where the application finds it.
+    pub path: PathBuf,
+    /// Which of its operations wait for the peer.
+    pub wait_for_peer: WaitForPeer,
+}
+
+impl VolumeConfig {
+    /// A volume with everything else as it is by default.
+    #[must_use]
+    pub fn new(name: String, path: PathBuf) -> Self {
+        Self {
+            name,
+            path,
+            wait_for_peer: WaitForPeer::default(),
+        }
+    }
+}
+
+/// Which operations are acknowledgements: answered only after the peer has what they promise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum WaitForPeer {
+    /// `fsync`, `fdatasync`, and writes of files opened with `O_SYNC` or `O_DSYNC`, as on any disk.
+    #[default]
+    Fsync,
+    /// Every operation that changes something: each is synced before it is answered.
+    Write,
+}
+
+/// Where an acknowledged write is, as long as both copies are in sync.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// On both disks.
+    #[default]
+    Disk,
+    /// On this node's disk, and applied in the peer's memory: a power loss of both nodes of which
+    /// only the peer returns may lose it.
+    Memory,
 }
 
 /// Why a mirror does not run.

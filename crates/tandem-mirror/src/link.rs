@@ -148,7 +148,7 @@ impl Link {
             volumes: config
                 .volumes
                 .iter()
-                .map(|(name, _)| name.clone())
+                .map(|volume| volume.name.clone())
                 .collect(),
             node: config.node.number(),
             configuration: config.configuration,

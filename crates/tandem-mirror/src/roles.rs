@@ -615,8 +615,9 @@ fn milliseconds(duration: std::time::Duration) -> u64 {
 /// Ends a follower whose last reference this is.
 fn open_volumes(config: &MirrorConfig) -> Result<Arc<[Volume]>, String> {
     let mut volumes = Vec::new();
-    for (index, (name, path)) in (0u16..).zip(&config.volumes) {
-        let volume = backing::open_volume(index, name, path).map_err(|error| sentence(&error))?;
+    for (index, volume) in (0u16..).zip(&config.volumes) {
+        let opened = backing::open_volume(index, &volume.name, &volume.path);
+        let volume = opened.map_err(|error| sentence(&error))?;
         volumes.push(volume);
     }
     for volume in &volumes {

@@ -100,6 +100,7 @@ impl Service {
         let limits = Limits {
             queue_bytes_max: config.queue_bytes_max,
             stall_limit: config.stall_limit,
+            durability: config.durability,
         };
         let notify: Notify = Box::new(move || changed());
         let source = Arc::new(Source::new(incarnation, beginning, limits, notify));
@@ -128,7 +129,13 @@ impl Service {
             threads,
         };
         for (volume, tree) in volumes.iter().zip(trees) {
-            let mounted = Mounted::new(tree, service.admission.clone(), syncs.clone());
+            let configured = &config.volumes[usize::from(volume.index)];
+            let mounted = Mounted::new(
+                tree,
+                service.admission.clone(),
+                syncs.clone(),
+                configured.wait_for_peer,
+            );
             let source = service.source.clone();
             let path = volume.path.display().to_string();
             let gone = move || {

@@ -37,7 +37,7 @@ mod syncs;
 pub use self::checkpoints::Checkpoint;
 pub use self::queue::Batch;
 use crate::transport::FrameSender;
-use crate::{permit::Permit, sys};
+use crate::{Durability, permit::Permit, sys};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -82,6 +82,8 @@ pub struct Limits {
     pub queue_bytes_max: usize,
     /// How long an acknowledgement may wait for the peer before that is reported.
     pub stall_limit: Duration,
+    /// Where an acknowledged write is.
+    pub durability: Durability,
 }
 
 /// How a source begins.
@@ -249,6 +251,8 @@ enum Need {
     Nothing,
     /// The operation with this number is on the peer's disk.
     Synced(u64),
+    /// The peer has applied everything up to this number.
+    Applied(u64),
     /// Nothing that the peer could say: only the release of it.
     Release,
 }

@@ -84,6 +84,10 @@ impl SyncJob {
                         self.inode.descriptor()?.as_fd(),
                         OFlags::RDONLY | OFlags::DIRECTORY,
                     )?,
+                    // What has no contents has no sync of its own.
+                    kind if kind != FileType::RegularFile => {
+                        return rustix::fs::syncfs(self.tree.table.volume());
+                    }
                     _ => open_file(&self.inode, OFlags::RDONLY)?,
                 };
                 opened.as_fd()

@@ -13,9 +13,9 @@ mod proxy;
 #[path = "support/random_work.rs"]
 mod random_work;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::process::Command as Process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -301,6 +301,100 @@ fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
         .status()
         .expect("run cp");
     assert!(status.success());
+}
+
+/// Waits until the whole of the standby's process stands still.
+fn freeze(node: &Node) {
+    node.signal(Signal::SIGSTOP);
+    let state = format!("/proc/{}/stat", node.process_id());
+    await_true("the standby to stand still", || {
+        let text = fs::read_to_string(&state).expect("look at the process");
+        text.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('T'))
+    });
+}
+
+#[test]
+fn every_operation_waits_for_the_peer_where_the_volume_asks_for_that() {
+    if !ready("every_operation_waits_for_the_peer_where_the_volume_asks_for_that") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    one.set(node::WAIT_SETTING, "1");
+    one.set(node::STALL_SETTING, "30000");
+    level(&mut one, &mut two);
+    let top = one.path().to_owned();
+    let path = top.join("file");
+    let operations: Vec<Box<dyn Fn(&std::path::Path) -> std::io::Result<()> + Send>> = vec![
+        Box::new(|top| File::create(top.join("file")).map(drop)),
+        Box::new(|top| {
+            let file = OpenOptions::new().write(true).open(top.join("file"))?;
+            file.write_all_at(b"plainly written", 0)
+        }),
+        Box::new(|top| fs::create_dir(top.join("directory"))),
+        Box::new(|top| fs::rename(top.join("file"), top.join("directory/file"))),
+        Box::new(|top| fs::hard_link(top.join("directory/file"), top.join("file"))),
+        Box::new(|top| symlink("file", top.join("symlink"))),
+        Box::new(|top| std::os::unix::fs::lchown(top.join("symlink"), Some(1), Some(1))),
+        Box::new(|top| fs::set_permissions(top.join("file"), Permissions::from_mode(0o640))),
+        Box::new(|top| fs::remove_file(top.join("file"))),
+        Box::new(|top| {
+            OpenOptions::new()
+                .write(true)
+                .open(top.join("directory/file"))?
+                .set_len(5)
+        }),
+    ];
+    for (number, operation) in operations.into_iter().enumerate() {
+        freeze(&two);
+        let at = top.clone();
+        let running = aside(move || operation(&at));
+        running.assert_waits(Duration::from_millis(150));
+        two.signal(Signal::SIGCONT);
+        let done = running.outcome();
+        assert!(done.is_ok(), "operation {number}: {done:?}");
+    }
+    assert!(!path.exists());
+    assert_mirrored(&one, &two, &["db"]);
+    one.assert_no_error();
+    two.assert_no_error();
+}
+
+#[test]
+fn the_peers_memory_is_enough_where_that_is_what_was_asked_for() {
+    if !ready("the_peers_memory_is_enough_where_that_is_what_was_asked_for") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    one.set(node::MEMORY_SETTING, "1");
+    level(&mut one, &mut two);
+    let file = File::create(one.path().join("file")).expect("create");
+    (&file).write_all(b"first").expect("write");
+    file.sync_all().expect("fsync");
+    let there = fs::read(two.plain("db").join("file")).expect("read");
+    assert_eq!(there, b"first", "applied before it is answered");
+    file.sync_all().expect("fsync of nothing new");
+    freeze(&two);
+    (&file).write_all(b" second").expect("write");
+    let again = file.try_clone().expect("clone");
+    let sync = aside(move || again.sync_all());
+    sync.assert_waits(STALL_LIMIT / 2);
+    two.signal(Signal::SIGCONT);
+    sync.outcome().expect("fsync");
+    // A mirror that was killed has not sent what its database finds on the disk and syncs again.
+    one.kill();
+    one.start();
+    one.serve(2, 7, true);
+    let file = File::open(one.path().join("file")).expect("open");
+    let sync = aside(move || file.sync_all());
+    sync.assert_waits(STALL_LIMIT);
+    one.command(Command::ReleasePeer {
+        epoch: 2,
+        generation: 8,
+    })
+    .expect("release");
+    sync.outcome().expect("fsync alone");
 }
 
 #[test]

@@ -11,28 +11,6 @@ use fuser::{
 use rustix::fs::Stat;
 use std::sync::Arc;
 
-/// What a sync answers: itself, or the write that was durable.
-pub(super) enum Sync {
-    Plain(ReplyEmpty),
-    Write(ReplyWrite, u32),
-}
-
-impl Sync {
-    pub(super) fn ok(self) {
-        match self {
-            Self::Plain(reply) => reply.ok(),
-            Self::Write(reply, bytes) => reply.written(bytes),
-        }
-    }
-
-    pub(super) fn refuse(self, errno: Errno) {
-        match self {
-            Self::Plain(reply) => reply.error(errno),
-            Self::Write(reply, _) => reply.error(errno),
-        }
-    }
-}
-
 /// Answers with an error.
 pub(super) trait Refuse {
     fn refuse(self, errno: Errno);

@@ -51,7 +51,7 @@ pub(super) enum Continuation {
 
 /// Why the source is refused whatever the state of the stream: a sentence that names the field.
 pub(super) fn objection(hello: &Hello, config: &MirrorConfig) -> Option<String> {
-    let own_volumes: Vec<&str> = config.volumes.iter().map(|(n, _)| n.as_str()).collect();
+    let own_volumes: Vec<&str> = config.volumes.iter().map(|v| v.name.as_str()).collect();
     let differs = |field: &str, theirs: &str, ours: &str| {
         Some(format!(
             "{field} differs: the source has {theirs}, the standby {ours}"

@@ -258,7 +258,7 @@ impl Connection {
             volumes: config
                 .volumes
                 .iter()
-                .map(|(name, _)| name.clone())
+                .map(|volume| volume.name.clone())
                 .collect(),
             node: config.node.number(),
             configuration: config.configuration,

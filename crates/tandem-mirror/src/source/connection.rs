@@ -151,6 +151,7 @@ impl Source {
                         || number <= checkpointed
                         || (level_reached && number < progress.synced)
                 }
+                Need::Applied(number) => number <= progress.applied,
                 Need::Release => false,
             };
             if met {

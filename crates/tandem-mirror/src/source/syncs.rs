@@ -4,11 +4,11 @@ use super::{
     Answer, FRAME_OVERHEAD, Gate, Need, Pending, Phase, QueuedFrame, SessionId, Source, State,
     SyncTarget, Ticket,
 };
-use crate::{sabotage, sys};
+use crate::{Durability, sabotage, sys};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use tandem_wire::local::Fault;
-use tandem_wire::stream::{self, FrameHeader, ObjectNumber, Operation, ROOT_OBJECT};
+use tandem_wire::stream::{self, FrameHeader, Operation, ROOT_OBJECT};
 
 impl Source {
     /// Registers a sync: numbers it where acknowledgements wait for the peer. `answer` is called
@@ -62,27 +62,36 @@ impl Source {
                 }
                 let known = target.session == SessionId(session.id);
                 let object = if known { target.object } else { ROOT_OBJECT };
-                Need::Synced(self.append_sync(state, target, object))
+                match self.limits.durability {
+                    Durability::Disk => {
+                        let sync = Operation::Sync {
+                            object,
+                            data_only: target.data_only,
+                        };
+                        Need::Synced(self.append_request(state, target.volume, &sync))
+                    }
+                    // A number of its own, also where nothing changed: that the peer says it
+                    // shows that it is there, and the same process as before.
+                    Durability::Memory => {
+                        let nothing = Operation::Forget {
+                            objects: Vec::new(),
+                        };
+                        Need::Applied(self.append_request(state, target.volume, &nothing))
+                    }
+                }
             }
         }
     }
 
-    pub(super) fn append_sync(
-        &self,
-        state: &mut State,
-        target: &SyncTarget,
-        object: ObjectNumber,
-    ) -> u64 {
+    /// Numbers what a sync asks of the peer.
+    fn append_request(&self, state: &mut State, volume: u16, request: &Operation) -> u64 {
         state.last += 1;
         let number = state.last;
-        let payload = stream::encode(&Operation::Sync {
-            object,
-            data_only: target.data_only,
-        });
+        let payload = stream::encode(request);
         let session = state.session.as_mut().expect("checked by the caller");
         session.bytes += payload.len() + FRAME_OVERHEAD;
         session.frames.push_back(QueuedFrame {
-            header: FrameHeader::operation(self.epoch(), number, target.volume),
+            header: FrameHeader::operation(self.epoch(), number, volume),
             payload: Arc::new(payload),
         });
         if state.link.is_some() {

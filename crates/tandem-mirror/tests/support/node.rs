@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use tandem_core::NodeId;
-use tandem_mirror::MirrorConfig;
 use tandem_mirror::transport::Identity;
+use tandem_mirror::{Durability, MirrorConfig, VolumeConfig, WaitForPeer};
 use tandem_wire::local::{Command, Status, ToDaemon, ToMirror, VERSION};
 
 use crate::disk::{Image, Mounted};
@@ -28,6 +28,11 @@ pub const FOREVER: u64 = u64::MAX;
 const SETTING: &str = "TANDEM_TEST_MIRROR";
 /// Milliseconds, where a test is not about stalls and a busy machine must not make one.
 pub const STALL_SETTING: &str = "TANDEM_TEST_STALL_LIMIT";
+
+/// Every operation waits for the peer.
+pub const WAIT_SETTING: &str = "TANDEM_TEST_WAIT_FOR_WRITE";
+/// The peer's memory is enough.
+pub const MEMORY_SETTING: &str = "TANDEM_TEST_MEMORY";
 
 fn stall_limit() -> Duration {
     let setting = std::env::var(STALL_SETTING).ok();
@@ -61,7 +66,13 @@ pub fn be_a_mirror_if_asked() {
             .split('\t')
             .map(|volume| {
                 let (name, path) = volume.split_once('=').expect("name and path");
-                (name.to_owned(), PathBuf::from(path))
+                VolumeConfig {
+                    wait_for_peer: match std::env::var_os(WAIT_SETTING) {
+                        Some(_) => WaitForPeer::Write,
+                        None => WaitForPeer::Fsync,
+                    },
+                    ..VolumeConfig::new(name.to_owned(), PathBuf::from(path))
+                }
             })
             .collect(),
         listen: listen.parse().expect("an address"),
@@ -77,6 +88,10 @@ pub fn be_a_mirror_if_asked() {
         takeover_after: Duration::from_secs(5),
         stall_limit: stall_limit(),
         queue_bytes_max: tandem_mirror::QUEUE_BYTES_MAX,
+        durability: match std::env::var_os(MEMORY_SETTING) {
+            Some(_) => Durability::Memory,
+            None => Durability::Disk,
+        },
     };
     match tandem_mirror::run(config) {
         Ok(()) => std::process::exit(0),

@@ -8,15 +8,15 @@
 mod keys;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tandem_core::NodeId;
-use tandem_mirror::MirrorConfig;
 use tandem_mirror::backing::{Volume, open_volume};
 use tandem_mirror::follower::{Follower, FollowerError, FollowerStatus};
 use tandem_mirror::transport::{FrameReceiver, FrameSender, Identity, connect};
+use tandem_mirror::{Durability, MirrorConfig, VolumeConfig};
 use tandem_wire::stream::{
     ApplyFailed, Attributes, Differs, Entry, FrameHeader, FrameKind, Hello, Name, ObjectKind,
     ObjectNumber, Operation, Progress, ROOT_OBJECT, Refusal, Timestamp, VERSION, VERSION_MIN,
@@ -70,10 +70,10 @@ impl Standby {
     pub fn new(paths: &[&Path]) -> Self {
         let (source_identity, identity) = keys::pair();
         let state = tempfile::tempdir().expect("make a directory");
-        let volumes: Vec<(String, PathBuf)> = paths
+        let volumes: Vec<VolumeConfig> = paths
             .iter()
             .enumerate()
-            .map(|(at, path)| (format!("volume{at}"), path.to_path_buf()))
+            .map(|(at, path)| VolumeConfig::new(format!("volume{at}"), path.to_path_buf()))
             .collect();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = MirrorConfig {
@@ -90,11 +90,12 @@ impl Standby {
             takeover_after: Duration::from_secs(5),
             stall_limit: Duration::from_secs(2),
             queue_bytes_max: 64 << 20,
+            durability: Durability::Disk,
         };
         let opened: Vec<Volume> = volumes
             .iter()
             .enumerate()
-            .map(|(at, (name, path))| open_volume(at as u16, name, path).expect("open volume"))
+            .map(|(at, v)| open_volume(at as u16, &v.name, &v.path).expect("open volume"))
             .collect();
         Self {
             config: Arc::new(config),
@@ -157,7 +158,7 @@ impl Standby {
             version_min: VERSION_MIN,
             cluster: self.config.cluster.clone(),
             module: self.config.module.clone(),
-            volumes: self.config.volumes.iter().map(|(n, _)| n.clone()).collect(),
+            volumes: self.config.volumes.iter().map(|v| v.name.clone()).collect(),
             node: 1,
             configuration: self.config.configuration,
             boot_id: "source-boot".into(),

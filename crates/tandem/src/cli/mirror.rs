@@ -7,7 +7,7 @@ use tandem_daemon::config::Configuration;
 use tandem_daemon::daemon::{core_config, mirror_socket, module_state_dir};
 use tandem_daemon::identity::Identity;
 use tandem_daemon::report;
-use tandem_mirror::{MirrorConfig, QUEUE_BYTES_MAX, transport};
+use tandem_mirror::{Durability, MirrorConfig, QUEUE_BYTES_MAX, VolumeConfig, transport};
 
 /// Runs until it is told to quit.
 pub fn run(places: &Places, module: &str) -> Exit {
@@ -46,7 +46,7 @@ fn config(places: &Places, name: &str) -> Result<MirrorConfig, String> {
         module: module.name.clone(),
         node,
         volumes: (module.volumes.iter())
-            .map(|volume| (volume.name.clone(), volume.path.clone()))
+            .map(|volume| VolumeConfig::new(volume.name.clone(), volume.path.clone()))
             .collect(),
         listen: address(node),
         peer: address(node.peer()),
@@ -61,5 +61,6 @@ fn config(places: &Places, name: &str) -> Result<MirrorConfig, String> {
         takeover_after: core.takeover_after,
         stall_limit: core.stall_limit(),
         queue_bytes_max: QUEUE_BYTES_MAX,
+        durability: Durability::default(),
     })
 }
