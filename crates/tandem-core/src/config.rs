@@ -15,10 +15,11 @@ pub struct Config {
     pub networks: u8,
     /// Both nodes must show the same.
     pub digest: ConfigurationDigest,
-    /// Whether the module starts by itself after a boot.
-    pub boot_start: bool,
-    /// Whether the standby may take over by itself.
-    pub failover: bool,
+    /// After how much silence a node that was in sync serves without the peer at a cold start;
+    /// `None`: never by itself.
+    pub start_alone_after: Option<Duration>,
+    /// The node that is to serve whenever both can.
+    pub preferred: Option<NodeId>,
     /// The longest time for starting, or for stopping, the services before force is used.
     pub service_limit: Duration,
     /// How many restarts in place, within `restart_window`, before the application is given up.
@@ -39,8 +40,8 @@ impl Config {
             takeover_after,
             networks: 1,
             digest: ConfigurationDigest(0),
-            boot_start: false,
-            failover: true,
+            start_alone_after: None,
+            preferred: None,
             service_limit: Duration::from_secs(300),
             restart_budget: 3,
             restart_window: Duration::from_secs(24 * 3600),

@@ -22,6 +22,10 @@ use core::time::Duration;
 /// How many own nonces are remembered. At most a few a heartbeat are sent, and the oldest that
 /// matters is five heartbeats old.
 const NONCES_MAX: usize = 256;
+/// How many replaced processes of the peer are remembered.
+const REPLACED_MAX: usize = 8;
+/// For how many `takeover_after` a clone is believed in after it was heard last.
+const CLONE_WINDOWS: u32 = 4;
 
 /// What receiving a message asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +56,10 @@ pub struct Contact {
     /// The newest message that counted and came from a healthy peer: its nonce, and when it came.
     healthy: Option<(Nonce, Instant)>,
     granted: Option<(Epoch, Instant)>,
+    /// Processes of the peer that were replaced by another one, and when; newest last.
+    replaced: VecDeque<(Incarnation, Instant)>,
+    /// When a replaced process was last found to live on.
+    cloned: Option<Instant>,
     #[cfg(feature = "mutations")]
     mutation: Option<crate::Mutation>,
 }
@@ -71,6 +79,8 @@ impl Contact {
             latest: None,
             healthy: None,
             granted: None,
+            replaced: VecDeque::new(),
+            cloned: None,
             #[cfg(feature = "mutations")]
             mutation: config.mutation,
         }
@@ -97,6 +107,14 @@ impl Contact {
     #[must_use]
     pub const fn seen(&self) -> Option<Nonce> {
         self.seen
+    }
+
+    /// Whether the peer runs twice: it was cloned, or restored beside the original. Two processes
+    /// that both answer what this node sends now are not one that was restarted.
+    #[must_use]
+    pub fn is_cloned(&self, now: Instant) -> bool {
+        self.cloned
+            .is_some_and(|at| now.since(at) < self.window * CLONE_WINDOWS)
     }
 
     /// A permit in `epoch` for the newest nonce of the peer that counted. Not for one of a peer
@@ -126,6 +144,13 @@ impl Contact {
             return Receipt::Ignored;
         }
         let echoed = message.seen.and_then(|nonce| self.sent_at(nonce));
+        if let Some((_, at)) = (self.replaced.iter()).find(|(i, _)| *i == message.incarnation) {
+            // A late message of a process that has ended echoes what was sent before its end.
+            if echoed.is_some_and(|echoed| echoed > *at) {
+                self.cloned = Some(now);
+            }
+            return Receipt::Ignored;
+        }
         let fresh = echoed.is_some_and(|at| now.since(at) < self.window)
             || mutated!(self, PermitFromArrival);
         if !fresh {
@@ -157,6 +182,14 @@ impl Contact {
                 || message.mirror_age < self.window)
         {
             self.healthy = Some((message.nonce, now));
+        }
+        if let Some((latest, _)) = &self.latest
+            && latest.incarnation != message.incarnation
+        {
+            if self.replaced.len() == REPLACED_MAX {
+                self.replaced.pop_front();
+            }
+            self.replaced.push_back((latest.incarnation, now));
         }
         self.latest = Some((message, now));
         Receipt::Counted { answer }

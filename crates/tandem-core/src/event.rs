@@ -72,6 +72,28 @@ pub enum Event {
     },
     /// A running service failed, or a checker whose action is `restart` went down.
     ServiceDown(ServiceFailure),
+    /// A checker with another action went down.
+    CheckerDown {
+        /// Which, and why.
+        failure: ServiceFailure,
+        /// What is to be done.
+        action: CheckerAction,
+    },
+    /// A checker is up again.
+    CheckerUp {
+        /// Its name.
+        name: String,
+    },
+    /// The carrier of this node's own links (heartbeat networks and virtual address) changed.
+    LinksChanged {
+        /// Whether any of them has one. Without, this node is the one cut off.
+        carrier: bool,
+    },
+    /// The gateway that this node is told to ask answers, or does not. It can only forbid.
+    GatewayChanged {
+        /// Whether it answers.
+        reachable: bool,
+    },
     /// An operator's command.
     Commanded {
         /// Names the answer.
@@ -92,6 +114,19 @@ pub struct ServiceFailure {
     pub reason: String,
     /// Whether restarting cannot help: the unit is masked or missing.
     pub hopeless: bool,
+}
+
+/// What a checker asks for when it goes down, other than a restart in place.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CheckerAction {
+    /// Stop this node and start it again; on a primary with a standby this is a failover.
+    StopStart,
+    /// Swap.
+    Swap,
+    /// WAIT until the checker is up.
+    Wait,
+    /// STOP.
+    Stop,
 }
 
 /// What an operator may ask of this node.
@@ -116,6 +151,21 @@ pub enum Command {
     PrimForce,
     /// `second`: start as standby; also the decision to give up this node's side of a divergence.
     Second,
+    /// `failover on|off`
+    Failover(Switch),
+    /// `checkers on|off`
+    Checkers(Switch),
+    /// `boot on|off`
+    BootStart(Switch),
+}
+
+/// A position of a switch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
 }
 
 /// What the mirror process does.

@@ -98,9 +98,22 @@ number!(
     Incarnation
 );
 number!(
+    /// Names a checker or service between the nodes: a digest of its name.
+    CheckerId
+);
+number!(
     /// The digest of the part of the configuration that must be equal on both nodes.
     ConfigurationDigest
 );
+
+impl CheckerId {
+    /// The one of that name: FNV-1a (Fowler, Noll, Vo), 64 bits.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        Self(name.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+    }
+}
 
 /// Identifies one line of data history. Random, never a clock.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

@@ -42,17 +42,20 @@ pub mod voters;
 
 pub use config::Config;
 pub use effect::{Answer, Effect, MirrorCommand, ServiceStop};
-pub use event::{Command, Event, MirrorFault, MirrorRole, MirrorStatus, PeerCopy, ServiceFailure};
+pub use event::{
+    CheckerAction, Command, Event, MirrorFault, MirrorRole, MirrorStatus, PeerCopy, ServiceFailure,
+    Switch,
+};
 pub use ids::{
-    ChannelId, CommandId, ConfigurationDigest, EffectId, Epoch, GenerationId, Incarnation, NodeId,
-    Nonce, Sequence, Version,
+    ChannelId, CheckerId, CommandId, ConfigurationDigest, EffectId, Epoch, GenerationId,
+    Incarnation, NodeId, Nonce, Sequence, Version,
 };
 pub use message::{Grant, MirrorReport, PeerMessage};
 #[cfg(feature = "mutations")]
 pub use mutation::Mutation;
 pub use node::Node;
-pub use record::{Durable, InSync, Kinship, Lineage, Record};
+pub use record::{Durable, InSync, Kinship, Lineage, Record, Switches};
 pub use table::{Cause, Row, State};
 pub use time::Instant;
-pub use view::{DataState, PeerView, Tone, View};
+pub use view::{DataState, DivergenceView, PeerView, SideView, Tone, View};
 pub use voters::{Vote, Voter};

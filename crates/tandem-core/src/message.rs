@@ -1,7 +1,7 @@
 //! What two cores tell each other. One kind of message, which always carries everything that the
 //! sender has: losing, repeating or reordering it is harmless.
 
-use crate::ids::{ConfigurationDigest, Epoch, Incarnation, NodeId, Nonce, Sequence};
+use crate::ids::{CheckerId, ConfigurationDigest, Epoch, Incarnation, NodeId, Nonce, Sequence};
 use crate::record::Record;
 use crate::table::State;
 use crate::view::{DataState, Tone};
@@ -68,6 +68,8 @@ pub struct PeerMessage {
     pub mirror_age: Duration,
     /// The content of the sender's copy in bytes, for the question at the first start.
     pub data_bytes: u64,
+    /// The checker for which the sender gave the service away lately.
+    pub moved_for: Option<CheckerId>,
     /// How far the receiver's resynchronisation is, as the sender, its source, knows it.
     pub resync_percent: Option<u8>,
 }

@@ -50,6 +50,10 @@ mutations! {
     RestartUnrecorded,
     /// A primary waits for the vote of a standby of which nothing was heard for the stall limit.
     AwaitDeadVote,
+    /// R1: a standby takes over although its gateway does not answer.
+    TakeOverWithoutGateway,
+    /// R4: a node whose own links have no carrier goes on serving.
+    ServeIsolated,
     /// The address is taken without asking who has it.
     SkipProbe,
 }

@@ -162,6 +162,29 @@ pub struct Durable {
     pub highest_epoch: Epoch,
     /// Whether the operator wants the module to run on this node.
     pub wanted: Wanted,
+    /// What the operator switched on and off on this node.
+    pub switches: Switches,
+}
+
+/// What an operator switches on and off, for a module on one node.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Switches {
+    /// The service may move between the nodes by itself.
+    pub failover: bool,
+    /// What checkers and services report has consequences.
+    pub checkers: bool,
+    /// The module starts by itself after a boot.
+    pub boot_start: bool,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            failover: true,
+            checkers: true,
+            boot_start: false,
+        }
+    }
 }
 
 /// What the operator last asked of this node.

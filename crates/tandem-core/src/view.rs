@@ -1,7 +1,7 @@
 //! What people and the console see of a node.
 
-use crate::ids::{Epoch, NodeId};
-use crate::record::Record;
+use crate::ids::{Epoch, GenerationId, NodeId};
+use crate::record::{Record, Switches};
 use crate::table::State;
 use crate::time::Instant;
 use alloc::string::String;
@@ -49,6 +49,32 @@ pub struct PeerView {
     pub silent: bool,
 }
 
+/// One side of a divergence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SideView {
+    /// The line of history that only this side has.
+    pub generation: GenerationId,
+    /// Its term of service.
+    pub epoch: Epoch,
+    /// The content of its copy in bytes.
+    pub data_bytes: u64,
+    /// Whether it serves.
+    pub serves: bool,
+}
+
+/// A divergence as both nodes show it, until an operator has chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DivergenceView {
+    /// This node's side.
+    pub mine: SideView,
+    /// The other node's side.
+    pub theirs: SideView,
+    /// The newest generation that both have; `None`: the copies are unrelated.
+    pub common: Option<GenerationId>,
+    /// The node whose side goes on meanwhile.
+    pub goes_on: NodeId,
+}
+
 /// One node's automaton, read-only.
 #[derive(Clone, PartialEq, Debug)]
 pub struct View<'a> {
@@ -69,6 +95,12 @@ pub struct View<'a> {
     pub warning: Option<String>,
     /// When the state began.
     pub since: Instant,
+    /// What the operator switched on and off here.
+    pub switches: Switches,
+    /// How many restarts in place of the budget are used up.
+    pub restarts_used: u8,
+    /// Both nodes served without each other: what each has.
+    pub divergence: Option<DivergenceView>,
     /// The epoch of the record.
     pub epoch: Epoch,
     /// The record on disk.

@@ -37,6 +37,7 @@ fn message(nonce: u64, seen: Option<Nonce>) -> Box<PeerMessage> {
         state_write_age: Duration::ZERO,
         mirror_age: Duration::ZERO,
         data_bytes: 0,
+        moved_for: None,
         resync_percent: None,
     })
 }
@@ -131,4 +132,38 @@ fn a_node_that_only_heartbeats_is_silent_and_gets_no_permit() {
     contact.receive(at(1001), LIMIT, hung);
     assert!(contact.silent_for(at(1001), Duration::from_secs(5)));
     assert_eq!(contact.grant(Epoch(1)), None);
+}
+
+fn of_process(incarnation: u64, nonce: u64, seen: Nonce) -> Box<PeerMessage> {
+    let mut message = message(nonce, Some(seen));
+    message.incarnation = Incarnation(incarnation);
+    message
+}
+
+#[test]
+fn two_processes_that_both_answer_now_are_a_clone() {
+    let mut contact = contact();
+    let before = contact.draw_nonce(at(1000));
+    contact.receive(at(1001), LIMIT, of_process(7, 1, before));
+    contact.receive(at(1010), LIMIT, of_process(8, 1, before));
+    let after = contact.draw_nonce(at(1020));
+    let second = contact.receive(at(1021), LIMIT, of_process(7, 2, after));
+    assert_eq!(second, Receipt::Ignored);
+    assert!(contact.is_cloned(at(1021)));
+    assert!(!contact.is_cloned(at(60_000)), "it is gone for long");
+}
+
+#[test]
+fn the_late_message_of_a_restarted_process_is_ignored_and_no_clone() {
+    let mut contact = contact();
+    let before = contact.draw_nonce(at(1000));
+    contact.receive(at(1001), LIMIT, of_process(7, 1, before));
+    contact.receive(at(1010), LIMIT, of_process(8, 1, before));
+    let late = contact.receive(at(1021), LIMIT, of_process(7, 2, before));
+    assert_eq!(late, Receipt::Ignored);
+    assert!(!contact.is_cloned(at(1021)));
+    assert_eq!(
+        contact.latest().map(|m| m.incarnation),
+        Some(Incarnation(8))
+    );
 }

@@ -91,8 +91,8 @@ impl World {
         let mut config = Config::new(node, self.settings.takeover_after);
         config.networks = self.settings.networks;
         config.digest = ConfigurationDigest(host.digest);
-        config.boot_start = self.settings.boot_start;
-        config.failover = self.settings.failover;
+        config.start_alone_after = self.settings.start_alone_after;
+        config.preferred = self.settings.preferred;
         config.service_limit = self.settings.service_limit;
         self.settings.sabotage(&mut config);
         let local = host.clock.local(now);
@@ -127,6 +127,7 @@ impl World {
         });
         self.note(node, || format!("daemon {incarnation} starts"));
         self.absorb(node);
+        self.tell_surroundings(node);
         let scope = Scope::Daemon(node, incarnation);
         if found {
             self.mirror_report(node);

@@ -6,7 +6,7 @@ use crate::network::place;
 use crate::queue::{Happening, Scope};
 use crate::settings::Profile;
 use crate::world::{NODES, World};
-use tandem_core::{Event, MirrorFault, NodeId};
+use tandem_core::{CheckerAction, Event, MirrorFault, NodeId, ServiceFailure};
 
 /// A fault. Each has an end, at the latest when everything is healed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,10 +58,19 @@ pub enum Fault {
     Configuration(NodeId),
     /// A machine that is no node answers for the virtual address.
     Stranger,
+    /// None of a node's own links has a carrier.
+    Carrier(NodeId),
+    /// A node's gateway does not answer it.
+    Gateway(NodeId),
+    /// A checker is down on a node.
+    Checker(NodeId, CheckerAction),
 }
 
+/// The name of the checker that faults let go down.
+const CHECKER: &str = "probe";
+
 /// The kinds of faults, with a weight for each profile in the order of [`Profile::ALL`].
-const WEIGHTS: [(Kind, [u32; 6]); 20] = [
+const WEIGHTS: [(Kind, [u32; 6]); 23] = [
     (Kind::Cut, [0, 8, 0, 0, 0, 4]),
     (Kind::OneWay, [0, 6, 0, 0, 0, 3]),
     (Kind::CutAll, [0, 5, 1, 0, 0, 3]),
@@ -82,6 +91,9 @@ const WEIGHTS: [(Kind, [u32; 6]); 20] = [
     (Kind::Services, [0, 0, 0, 0, 6, 2]),
     (Kind::Configuration, [0, 0, 0, 0, 2, 1]),
     (Kind::Stranger, [0, 2, 1, 0, 1, 1]),
+    (Kind::Carrier, [0, 3, 0, 0, 0, 1]),
+    (Kind::Gateway, [0, 3, 0, 0, 0, 1]),
+    (Kind::Checker, [0, 0, 0, 0, 4, 2]),
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +118,9 @@ enum Kind {
     Services,
     Configuration,
     Stranger,
+    Carrier,
+    Gateway,
+    Checker,
 }
 
 impl World {
@@ -158,6 +173,12 @@ impl World {
             ServicesFault::Hanging,
         ]);
         let local = self.random.chance(500);
+        let action = self.random.pick(&[
+            CheckerAction::StopStart,
+            CheckerAction::Swap,
+            CheckerAction::Wait,
+            CheckerAction::Stop,
+        ]);
         match kind {
             Kind::Cut => Fault::Cut(network, [true; 2]),
             Kind::OneWay => Fault::Cut(network, one_way),
@@ -190,6 +211,9 @@ impl World {
             Kind::Services => Fault::Services(node, services),
             Kind::Configuration => Fault::Configuration(node),
             Kind::Stranger => Fault::Stranger,
+            Kind::Carrier => Fault::Carrier(node),
+            Kind::Gateway => Fault::Gateway(node),
+            Kind::Checker => Fault::Checker(node, action),
         }
     }
 
@@ -266,6 +290,20 @@ impl World {
                 }
             }
             Fault::Stranger => self.stranger = true,
+            Fault::Carrier(node) => {
+                for network in 0..self.wires.networks.len() {
+                    self.cut(network, [true; 2]);
+                }
+                self.wires.control_cut = [true; 2];
+                self.wires.stream_cut = [true; 2];
+                self.hosts[place(node)].carrier = false;
+                self.tell_surroundings(node);
+            }
+            Fault::Gateway(node) => {
+                self.hosts[place(node)].gateway = false;
+                self.tell_surroundings(node);
+            }
+            Fault::Checker(node, action) => self.checker_goes_down(node, action),
             Fault::Configuration(node) => {
                 self.hosts[place(node)].digest = 2;
                 self.end_daemon(node);
@@ -336,10 +374,14 @@ impl World {
                 let fault = Fault::PowerCut(node);
                 self.after(delay, Scope::World, Happening::FaultEnds(fault));
             }
-            Fault::PauseMachine(node) => self.resume_machine(node),
+            Fault::PauseMachine(node) => {
+                self.resume_machine(node);
+                self.tell_surroundings(node);
+            }
             Fault::PauseProcesses { node, .. } => {
                 self.pause_daemon(node, false);
                 self.pause_mirror(node, false);
+                self.tell_surroundings(node);
             }
             Fault::State(node, _) => self.state_disk_recovers(node),
             Fault::LocalDisk(node) | Fault::Apply(node) => self.disk_repaired(node),
@@ -348,8 +390,52 @@ impl World {
             }
             Fault::Configuration(node) => self.configuration_repaired(node),
             Fault::Stranger => self.stranger = false,
+            Fault::Carrier(node) => {
+                for network in &mut self.wires.networks {
+                    network.cut = [false; 2];
+                }
+                self.wires.control_cut = [false; 2];
+                self.wires.stream_cut = [false; 2];
+                self.hosts[place(node)].carrier = true;
+                self.tell_surroundings(node);
+            }
+            Fault::Gateway(node) => {
+                self.hosts[place(node)].gateway = true;
+                self.tell_surroundings(node);
+            }
+            Fault::Checker(node, _) => self.checker_comes_up(node),
         }
         self.updated_joined();
+    }
+
+    /// A daemon looks at its links and its gateway when it starts, and hears of each change.
+    pub(crate) fn tell_surroundings(&mut self, node: NodeId) {
+        let host = &self.hosts[place(node)];
+        let (carrier, reachable) = (host.carrier, host.gateway);
+        if self.runs(node) {
+            self.feed(node, Event::LinksChanged { carrier });
+            self.feed(node, Event::GatewayChanged { reachable });
+        }
+    }
+
+    /// The checker of the fault goes down.
+    pub(crate) fn checker_goes_down(&mut self, node: NodeId, action: CheckerAction) {
+        if !self.runs(node) {
+            return;
+        }
+        let failure = ServiceFailure {
+            name: CHECKER.into(),
+            reason: "no answer".into(),
+            hopeless: false,
+        };
+        self.feed(node, Event::CheckerDown { failure, action });
+    }
+
+    fn checker_comes_up(&mut self, node: NodeId) {
+        if self.runs(node) {
+            let name = CHECKER.into();
+            self.feed(node, Event::CheckerUp { name });
+        }
     }
 
     /// Somebody repaired a volume: the mirror that saw the fault is restarted.
@@ -389,6 +475,8 @@ impl World {
         self.stranger = false;
         for node in NODES {
             self.resume_machine(node);
+            self.hosts[place(node)].carrier = true;
+            self.hosts[place(node)].gateway = true;
             if self.hosts[place(node)].shutting_down {
                 self.cut_power(node);
             }
@@ -407,6 +495,8 @@ impl World {
             self.configuration_repaired(node);
             let scope = self.hosts[place(node)].scope();
             self.after(MILLISECOND, scope, Happening::StartDaemon);
+            self.tell_surroundings(node);
+            self.checker_comes_up(node);
         }
         self.updated_joined();
         self.after(MILLISECOND, Scope::World, Happening::Settle);

@@ -108,6 +108,10 @@ pub struct Host {
     pub local_fault: bool,
     /// The next operation of a follower fails.
     pub apply_fault: bool,
+    /// Its own links have a carrier.
+    pub carrier: bool,
+    /// Its gateway answers.
+    pub gateway: bool,
     /// The digest of its configuration.
     pub digest: u64,
     /// When the newest message between daemon and mirror arrives, each way.
@@ -137,6 +141,8 @@ impl Host {
             address_until: None,
             local_fault: false,
             apply_fault: false,
+            carrier: true,
+            gateway: true,
             digest: 1,
             socket: [0; 2],
         }

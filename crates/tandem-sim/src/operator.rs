@@ -5,7 +5,7 @@ use crate::network::place;
 use crate::queue::{Happening, Scope};
 use crate::settings::Profile;
 use crate::world::{NODES, World};
-use tandem_core::{Command, DataState, NodeId, State, Tone};
+use tandem_core::{Command, DataState, NodeId, State, Switch, Tone};
 
 /// What the settling operator remembers.
 #[derive(Clone, Debug, Default)]
@@ -113,9 +113,34 @@ impl World {
                     Command::Swap,
                     Command::Prim,
                     Command::Second,
+                    Command::Failover(Switch::Off),
+                    Command::Failover(Switch::On),
+                    Command::Checkers(Switch::Off),
+                    Command::Checkers(Switch::On),
+                    Command::BootStart(Switch::On),
                 ]))
             }
         }
+    }
+
+    /// What somebody switched off is switched on again. True if something was asked.
+    fn switch_on(&mut self) -> bool {
+        let wanted = self.settings.failover;
+        for node in NODES {
+            let daemon = self.hosts[place(node)].daemon.as_ref();
+            let Some(switches) = daemon.map(|d| d.core.view().switches) else {
+                continue;
+            };
+            if !switches.checkers && self.runs(node) {
+                self.ask(node, Command::Checkers(Switch::On));
+                return true;
+            }
+            if wanted && !switches.failover && self.runs(node) {
+                self.ask(node, Command::Failover(Switch::On));
+                return true;
+            }
+        }
+        false
     }
 
     /// The operator who wants the pair to serve looks, and does what the product advises.
@@ -199,6 +224,9 @@ impl World {
         let [Some(one), Some(two)] = [self.seen(NodeId::One), self.seen(NodeId::Two)] else {
             return;
         };
+        if self.switch_on() {
+            return;
+        }
         let seen = [one, two];
         let serving = NODES.into_iter().find(|n| seen[place(*n)].state.serves());
         for node in NODES {
@@ -252,6 +280,7 @@ impl World {
     /// common are settled by nobody else: an operator has to choose.
     fn may_need_force(&self, seen: [Seen; 2]) -> bool {
         self.hosts.iter().any(|h| h.volume.rolled_back)
+            || seen.iter().any(|s| s.data == DataState::Inconsistent)
             || seen.iter().all(|s| s.data == DataState::Diverged)
     }
 

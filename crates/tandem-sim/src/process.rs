@@ -147,7 +147,8 @@ impl World {
                 _ => tandem_core::Instant(0),
             },
             fault: mirror.fault.clone(),
-            inconsistent: None,
+            inconsistent: (host.volume.label.mixed && mirror.serving().is_none())
+                .then(|| "compared by half".into()),
             position: Sequence(position),
             acknowledged: Sequence(acknowledged),
             exposure_bytes: 0,

@@ -53,6 +53,8 @@ pub fn run(job: Job, tracing: bool) -> Verdict {
     settings.mutation = job.mutation;
     if job.scenario.is_some() {
         settings.failover = true;
+        settings.start_alone_after = None;
+        settings.preferred = None;
     }
     let at_once = settings.seed % 7 == 3 && job.scenario.is_none();
     let mut world = World::new(settings, tracing);

@@ -4,12 +4,12 @@
 
 use crate::clock::{MILLISECOND, Time, nanoseconds};
 use crate::faults::Fault;
-use crate::host::{ServicesFault, StateDisk};
+use crate::host::{ServicesFault, ServicesState, StateDisk};
 use crate::network::place;
 use crate::queue::{Happening, Scope};
 use crate::settings::Settings;
 use crate::world::{NODES, World};
-use tandem_core::{Command, DataState, NodeId, PeerCopy, State, Tone};
+use tandem_core::{CheckerAction, Command, DataState, NodeId, PeerCopy, State, Switch, Tone};
 
 /// One step.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +89,32 @@ fn advised(world: &World, node: NodeId) -> bool {
         .daemon
         .as_ref()
         .is_some_and(|d| d.core.view().advice.is_some())
+}
+
+fn stopped_services(world: &World, node: NodeId) -> bool {
+    world.hosts[place(node)].services.state == ServicesState::Stopped
+}
+
+/// Whether the record on the node's disk says that both copies were brought level.
+fn clean(world: &World, node: NodeId) -> bool {
+    let record = world.hosts[place(node)].durable.record.as_ref();
+    record.is_some_and(|r| r.clean)
+}
+
+/// The restarts in place of the budget that are used up.
+fn restarts(world: &World, node: NodeId) -> u8 {
+    world.hosts[place(node)]
+        .daemon
+        .as_ref()
+        .map_or(0, |d| d.core.view().restarts_used)
+}
+
+/// Whether the node shows a divergence, with what each side has.
+fn diverged(world: &World, node: NodeId) -> bool {
+    world.hosts[place(node)]
+        .daemon
+        .as_ref()
+        .is_some_and(|d| d.core.view().divergence.is_some())
 }
 
 fn is(world: &World, node: NodeId, wanted: State) -> bool {
@@ -183,6 +209,209 @@ pub static SCENARIOS: &[Scenario] = &[
             Step::Expect(|w, a| is(w, a, State::Alone) || advised(w, a), LONG),
             Step::Do(|w, a| w.command(a.peer(), Command::Start)),
             Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
+        ],
+    },
+    Scenario {
+        name: "failover-is-off",
+        steps: &[
+            Step::Do(|w, a| w.command(a.peer(), Command::Failover(Switch::Off))),
+            Step::Pause(3),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 150)),
+            Step::Expect(|w, a| state(w, a.peer()) == Some(State::Wait), LONG),
+            Step::Pause(60),
+            Step::Expect(|w, a| state(w, a.peer()) == Some(State::Wait), 0),
+            Step::Expect(|w, a| w.hosts[place(a)].daemon.is_some(), LONG),
+            Step::Do(|w, a| w.command(a, Command::Start)),
+            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
+        ],
+    },
+    Scenario {
+        name: "checkers-are-off",
+        steps: &[
+            Step::Do(|w, a| w.command(a, Command::Checkers(Switch::Off))),
+            Step::Pause(3),
+            Step::Do(|w, a| w.services_die(a)),
+            Step::Pause(40),
+            Step::Expect(
+                |w, a| stopped_services(w, a) && state(w, a) == Some(State::Prim),
+                0,
+            ),
+            Step::Do(|w, a| w.command(a, Command::Checkers(Switch::On))),
+            Step::Expect(|w, a| !stopped_services(w, a) && pair(w, a), LONG),
+        ],
+    },
+    Scenario {
+        name: "boot-start-is-on",
+        steps: &[
+            Step::Do(|w, a| {
+                for node in [a, a.peer()] {
+                    w.command(node, Command::BootStart(Switch::On));
+                }
+            }),
+            Step::Pause(3),
+            Step::Do(|w, _| fault(w, Fault::PowerCutBoth, 20)),
+            Step::Expect(|w, a| !ready(w, a), 5),
+            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
+        ],
+    },
+    Scenario {
+        name: "boot-start-is-off",
+        steps: &[
+            Step::Do(|w, a| {
+                for node in [a, a.peer()] {
+                    w.command(node, Command::BootStart(Switch::Off));
+                }
+            }),
+            Step::Pause(3),
+            Step::Do(|w, _| fault(w, Fault::PowerCutBoth, 20)),
+            Step::Pause(60),
+            Step::Expect(
+                |w, a| [a, a.peer()].map(|n| state(w, n)) == [Some(State::Stop); 2],
+                LONG,
+            ),
+        ],
+    },
+    Scenario {
+        name: "one-node-starts-alone-after-a-while",
+        steps: &[
+            Step::Do(|w, a| {
+                w.settings.start_alone_after = Some(w.settings.takeover_after * 4);
+                for node in [a, a.peer()] {
+                    w.command(node, Command::BootStart(Switch::On));
+                }
+            }),
+            Step::Pause(3),
+            Step::Do(|w, a| {
+                fault(w, Fault::PowerCut(a.peer()), 20);
+                fault(w, Fault::PowerCut(a), 400);
+            }),
+            Step::Pause(50),
+            Step::Expect(|w, a| state(w, a.peer()) == Some(State::Wait), 0),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+        ],
+    },
+    Scenario {
+        name: "the-preferred-node-gets-the-service-back",
+        steps: &[
+            Step::Do(|w, a| {
+                w.settings.preferred = Some(a);
+                w.command(a, Command::BootStart(Switch::On));
+            }),
+            Step::Pause(3),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 100)),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Expect(|w, a| pair(w, a.peer()), LONG),
+            Step::Pause(50),
+            Step::Expect(|w, a| pair(w, a.peer()), 0),
+            Step::Expect(pair, LONG),
+            // Who takes the service from it by hand may keep it.
+            Step::Do(|w, a| w.command(a, Command::Swap)),
+            Step::Expect(|w, a| pair(w, a.peer()), LONG),
+            Step::Pause(200),
+            Step::Expect(|w, a| pair(w, a.peer()), 0),
+        ],
+    },
+    Scenario {
+        name: "the-primary-loses-the-carrier-of-all-its-links",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::Carrier(a), 200)),
+            Step::Expect(|w, a| state(w, a) == Some(State::Wait), 1),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Expect(|w, a| pair(w, a.peer()), LONG),
+        ],
+    },
+    Scenario {
+        name: "the-standby-loses-the-carrier-of-all-its-links",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::Carrier(a.peer()), 200)),
+            Step::Expect(|w, a| state(w, a.peer()) == Some(State::Wait), 1),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Expect(pair, LONG),
+        ],
+    },
+    Scenario {
+        name: "a-standby-without-its-gateway-does-not-take-over",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::Gateway(a.peer()), 60)),
+            Step::Do(|w, _| fault(w, Fault::CutAll([true; 2]), 150)),
+            Step::Do(|w, _| fault(w, Fault::CutStream([true; 2]), 150)),
+            Step::Do(|w, _| fault(w, Fault::CutControl, 150)),
+            Step::Pause(50),
+            Step::Expect(|w, a| state(w, a.peer()) == Some(State::Second), 0),
+            Step::Pause(150),
+            Step::Await(pair, LONG),
+        ],
+    },
+    Scenario {
+        name: "a-checker-lets-the-primary-wait",
+        steps: &[
+            Step::Do(|w, a| fault(w, Fault::Checker(a, CheckerAction::Wait), 200)),
+            Step::Expect(|w, a| state(w, a) == Some(State::Wait), 1),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Expect(|w, a| pair(w, a.peer()), LONG),
+        ],
+    },
+    Scenario {
+        name: "a-checker-moves-the-service-once",
+        steps: &[
+            Step::Do(|w, a| w.checker_goes_down(a, CheckerAction::Swap)),
+            Step::Expect(|w, a| pair(w, a.peer()), LONG),
+            Step::Do(|w, a| w.checker_goes_down(a.peer(), CheckerAction::Swap)),
+            Step::Expect(
+                |w, a| [a, a.peer()].map(|n| state(w, n)) == [Some(State::Stop); 2],
+                LONG,
+            ),
+            Step::Expect(|w, a| clean(w, a) && clean(w, a.peer()), 0),
+        ],
+    },
+    Scenario {
+        name: "the-budget-is-spent-with-a-standby",
+        steps: &[
+            Step::Do(|w, a| w.services_die(a)),
+            Step::Expect(|w, a| restarts(w, a) == 1 && pair(w, a), LONG),
+            Step::Do(|w, a| w.services_die(a)),
+            Step::Expect(|w, a| restarts(w, a) == 2 && pair(w, a), LONG),
+            Step::Do(|w, a| w.services_die(a)),
+            Step::Expect(|w, a| restarts(w, a) == 3 && pair(w, a), LONG),
+            Step::Do(|w, a| w.services_die(a)),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
+        ],
+    },
+    Scenario {
+        name: "the-budget-is-spent-without-a-standby",
+        steps: &[
+            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Do(|w, a| fault(w, Fault::Services(a, ServicesFault::Failing), 200)),
+            Step::Do(|w, a| w.services_die(a)),
+            Step::Expect(|w, a| !ready(w, a), LONG),
+            Step::Pause(190),
+            Step::Expect(|w, a| state(w, a) == Some(State::Alone), 0),
+            Step::Expect(|w, a| is(w, a, State::Alone), 400),
+        ],
+    },
+    Scenario {
+        name: "a-divergence-whose-other-side-is-kept",
+        steps: &[
+            Step::Do(|w, _| {
+                fault(w, Fault::CutAll([true; 2]), 100);
+                fault(w, Fault::CutStream([true; 2]), 100);
+                fault(w, Fault::CutControl, 100);
+            }),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Expect(|w, a| diverged(w, a) && diverged(w, a.peer()), LONG),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Expect(|w, a| advised(w, a.peer()), LONG),
+            Step::Do(|w, a| w.command(a, Command::Stop)),
+            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
+            Step::Do(|w, a| w.command(a.peer(), Command::PrimForce)),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Do(|w, a| w.command(a, Command::Start)),
+            Step::Expect(|w, a| diverged(w, a) && advised(w, a), LONG),
+            Step::Do(|w, a| w.command(a, Command::Second)),
+            Step::Expect(|w, a| pair(w, a.peer()), LONG),
         ],
     },
     Scenario {

@@ -5,6 +5,7 @@ use crate::mutation::Chosen;
 use crate::random::Random;
 use core::fmt;
 use core::time::Duration;
+use tandem_core::NodeId;
 
 /// Which faults a run has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,6 +82,10 @@ pub struct Settings {
     pub boot_start: bool,
     /// The standby may take over by itself.
     pub failover: bool,
+    /// A node that was in sync starts without a silent peer after this time.
+    pub start_alone_after: Option<Duration>,
+    /// The node that is to serve whenever both can.
+    pub preferred: Option<NodeId>,
     /// The mirrors recognise that both ended cleanly at the same point, and compare nothing then.
     pub clean_starts: bool,
     /// Each session's numbers begin at 1, instead of going on where the one before ended.
@@ -107,13 +112,15 @@ impl Settings {
         let takeover_after =
             Duration::from_millis(random.pick(&[300, 1000, 1000, 1000, 2000, 5000, 5000, 30_000]));
         let unit = nanoseconds(takeover_after);
-        Self {
+        let mut settings = Self {
             seed,
             profile,
             takeover_after,
             networks: random.pick(&[1, 1, 2]),
             boot_start: random.chance(500),
             failover: !random.chance(50),
+            start_alone_after: None,
+            preferred: None,
             clean_starts: random.chance(500),
             numbers_begin_anew: random.chance(500),
             done_first: random.chance(300),
@@ -122,7 +129,12 @@ impl Settings {
             service_time: unit / random.pick(&[20, 4, 1]),
             service_limit: takeover_after * 6,
             mutation: None,
-        }
+        };
+        // Drawn last, so that what a seed is otherwise stays as it was.
+        settings.start_alone_after = random.chance(100).then_some(takeover_after * 4);
+        let node = random.pick(&[NodeId::One, NodeId::Two]);
+        settings.preferred = random.chance(150).then_some(node);
+        settings
     }
 
     /// `takeover-after` in nanoseconds: the unit of everything that happens.

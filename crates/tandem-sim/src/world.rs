@@ -75,7 +75,7 @@ impl World {
     pub fn new(settings: Settings, tracing: bool) -> Self {
         let random = Random::new(settings.seed);
         let wires = Wires::new(settings.networks);
-        Self {
+        let mut world = Self {
             now: 0,
             queue: Queue::default(),
             random,
@@ -103,7 +103,12 @@ impl World {
             healed_at: 0,
             script: None,
             finished: false,
+        };
+        for host in &mut world.hosts {
+            host.durable.switches.failover = world.settings.failover;
+            host.durable.switches.boot_start = world.settings.boot_start;
         }
+        world
     }
 
     /// Runs to its end.

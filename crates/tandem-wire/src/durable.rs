@@ -7,7 +7,7 @@
 use crate::record::{Impossible, RecordBytes};
 use serde::{Deserialize, Serialize};
 use tandem_core::record::Wanted;
-use tandem_core::{Durable, Epoch, Record};
+use tandem_core::{Durable, Epoch, Record, Switches};
 
 /// The version that this release writes.
 pub const VERSION: u16 = 1;
@@ -49,6 +49,14 @@ struct Body {
     wanted: bool,
 }
 
+/// Added by a later release: behind the body, absent in what an older one wrote.
+#[derive(Serialize, Deserialize)]
+struct Switched {
+    failover: bool,
+    checkers: bool,
+    boot_start: bool,
+}
+
 /// Whose state it is, so that a file that was copied between nodes is noticed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Owner {
@@ -69,7 +77,13 @@ pub fn encode(owner: &Owner, durable: &Durable) -> Vec<u8> {
         highest_epoch: durable.highest_epoch.0,
         wanted: durable.wanted == Wanted::Running,
     };
-    postcard::to_extend(&body, VERSION.to_le_bytes().to_vec())
+    let switches = durable.switches;
+    let switched = Switched {
+        failover: switches.failover,
+        checkers: switches.checkers,
+        boot_start: switches.boot_start,
+    };
+    postcard::to_extend(&(body, switched), VERSION.to_le_bytes().to_vec())
         .expect("a state has no map and no unsized field, so postcard cannot fail")
 }
 
@@ -82,7 +96,7 @@ pub fn decode(owner: &Owner, bytes: &[u8]) -> Result<Durable, DurableError> {
     if found != VERSION {
         return Err(DurableError::Version { found });
     }
-    let (body, _later_fields) = postcard::take_from_bytes::<Body>(&bytes[HEADER_BYTES..])
+    let (body, later_fields) = postcard::take_from_bytes::<Body>(&bytes[HEADER_BYTES..])
         .map_err(DurableError::Malformed)?;
     if body.node != owner.node || body.module != owner.module {
         return Err(DurableError::Foreign {
@@ -90,6 +104,17 @@ pub fn decode(owner: &Owner, bytes: &[u8]) -> Result<Durable, DurableError> {
             module: body.module,
         });
     }
+    let switches = if later_fields.is_empty() {
+        Switches::default()
+    } else {
+        let (switched, _later_fields) =
+            postcard::take_from_bytes::<Switched>(later_fields).map_err(DurableError::Malformed)?;
+        Switches {
+            failover: switched.failover,
+            checkers: switched.checkers,
+            boot_start: switched.boot_start,
+        }
+    };
     Ok(Durable {
         record: body.record.map(Record::try_from).transpose()?,
         proposal: body.proposal.map(Record::try_from).transpose()?,
@@ -98,6 +123,7 @@ pub fn decode(owner: &Owner, bytes: &[u8]) -> Result<Durable, DurableError> {
             true => Wanted::Running,
             false => Wanted::Stopped,
         },
+        switches,
     })
 }
 
@@ -135,6 +161,11 @@ mod tests {
             }),
             highest_epoch: Epoch(3),
             wanted: Wanted::Running,
+            switches: Switches {
+                failover: false,
+                checkers: true,
+                boot_start: true,
+            },
         }
     }
 
@@ -148,7 +179,10 @@ mod tests {
     #[test]
     fn a_state_that_is_cut_short_is_an_error() {
         let bytes = encode(&owner(), &durable());
-        for length in 0..bytes.len() {
+        // What a release without switches wrote ends three bytes earlier. (The file as a whole has
+        // a checksum.)
+        let older = bytes.len() - 3;
+        for length in (0..bytes.len()).filter(|length| *length != older) {
             assert!(
                 decode(&owner(), &bytes[..length]).is_err(),
                 "cut at {length}"
@@ -166,6 +200,18 @@ mod tests {
                 module: "videeos".into()
             })
         );
+    }
+
+    #[test]
+    fn a_state_of_a_release_without_switches_has_the_defaults() {
+        let switches = Switches::default();
+        let state = Durable {
+            switches,
+            ..durable()
+        };
+        let mut bytes = encode(&owner(), &state);
+        bytes.truncate(bytes.len() - 3);
+        assert_eq!(decode(&owner(), &bytes), Ok(state));
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::record::{Impossible, RecordBytes, node};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use tandem_core::{
-    ConfigurationDigest, DataState, Epoch, Grant, Incarnation, MirrorReport, NodeId, Nonce,
-    PeerMessage, Record, Sequence, State, Tone,
+    CheckerId, ConfigurationDigest, DataState, Epoch, Grant, Incarnation, MirrorReport, NodeId,
+    Nonce, PeerMessage, Record, Sequence, State, Tone,
 };
 
 /// The version that this release writes and reads.
@@ -144,6 +144,7 @@ struct Body {
     mirror_age_ms: u64,
     data_bytes: u64,
     resync_percent: Option<u8>,
+    moved_for: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -254,6 +255,7 @@ fn body_of(message: &PeerMessage) -> Body {
         mirror_age_ms: milliseconds(message.mirror_age),
         data_bytes: message.data_bytes,
         resync_percent: message.resync_percent,
+        moved_for: message.moved_for.map(|checker| checker.0),
     }
 }
 
@@ -304,6 +306,7 @@ fn message_of(body: Body) -> Result<PeerMessage, Impossible> {
         mirror_age: Duration::from_millis(body.mirror_age_ms),
         data_bytes: body.data_bytes,
         resync_percent: body.resync_percent,
+        moved_for: body.moved_for.map(CheckerId),
     })
 }
 
@@ -359,6 +362,7 @@ mod tests {
             mirror_age: Duration::ZERO,
             data_bytes: 1 << 40,
             resync_percent: Some(42),
+            moved_for: Some(CheckerId::of("sql")),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Node;
 use super::activity::{Activity, Goal};
 use crate::effect::{Answer, Effect};
-use crate::event::Command;
+use crate::event::{Command, Switch};
 use crate::ids::CommandId;
 use crate::record::{InSync, Wanted};
 use crate::table::{Cause, State};
@@ -35,6 +35,11 @@ enum Expectation {
 
 impl Node {
     pub(super) fn commanded(&mut self, id: CommandId, command: Command) {
+        if self.switch(command) {
+            self.note(format!("an operator's command: {}", word(command)));
+            self.switched.push(id);
+            return;
+        }
         let verdict = self.begin_command(command);
         match verdict {
             Ok(until) => {
@@ -53,6 +58,34 @@ impl Node {
             }
             Err(answer) => self.effects.push_back(Effect::Answer { id, answer }),
         }
+    }
+
+    /// Switches, if that is the command. It disturbs no other one, and is answered once it is on
+    /// disk.
+    fn switch(&mut self, command: Command) -> bool {
+        let switches = &mut self.durable.switches;
+        match command {
+            Command::Failover(switch) => switches.failover = switch == Switch::On,
+            Command::BootStart(switch) => switches.boot_start = switch == Switch::On,
+            Command::Checkers(switch) => {
+                switches.checkers = switch == Switch::On;
+                if switches.checkers {
+                    self.resume_verdicts();
+                } else {
+                    self.suspend_held();
+                }
+            }
+            Command::Start
+            | Command::Stop
+            | Command::StopModule
+            | Command::Restart
+            | Command::StopStart
+            | Command::Swap
+            | Command::Prim
+            | Command::PrimForce
+            | Command::Second => return false,
+        }
+        true
     }
 
     fn begin_command(&mut self, command: Command) -> Result<Expectation, Answer> {
@@ -94,6 +127,9 @@ impl Node {
             Command::Prim => self.begin_prim(),
             Command::PrimForce => self.begin_force(),
             Command::Second => self.begin_second(),
+            Command::Failover(_) | Command::Checkers(_) | Command::BootStart(_) => {
+                Err(Answer::Done("switched".to_string()))
+            }
         }
     }
 
@@ -103,6 +139,8 @@ impl Node {
 
     fn operator_resets(&mut self) {
         self.restarts.clear();
+        self.moves.clear();
+        self.last_failure = None;
         self.failures = 0;
         self.leaving = None;
         self.stop_whole = false;
@@ -264,6 +302,18 @@ impl Node {
 
     /// Answers the command that waits, or tells how far it is.
     pub(super) fn answer_pending(&mut self) {
+        if self.disk.switches == self.durable.switches {
+            for id in core::mem::take(&mut self.switched) {
+                let answer = Answer::Done("switched".to_string());
+                self.effects.push_back(Effect::Answer { id, answer });
+            }
+        }
+        let expired = self
+            .swap_wanted
+            .is_some_and(|at| self.now.since(at) > self.swap_patience());
+        if expired {
+            self.swap_wanted = None;
+        }
         let Some(mut pending) = self.pending.take() else {
             return;
         };
@@ -293,20 +343,13 @@ impl Node {
             });
             return;
         }
-        let asked = self
-            .swap_wanted
-            .is_some_and(|at| self.now.since(at) > self.swap_patience());
-        if asked {
-            self.swap_wanted = None;
-            if self.state == State::Second {
-                let answer =
-                    Answer::Failed("the primary did not take up the swap in time".to_string());
-                self.effects.push_back(Effect::Answer {
-                    id: pending.id,
-                    answer,
-                });
-                return;
-            }
+        if expired && self.state == State::Second {
+            let answer = Answer::Failed("the primary did not take up the swap in time".to_string());
+            self.effects.push_back(Effect::Answer {
+                id: pending.id,
+                answer,
+            });
+            return;
         }
         if pending.told != self.reason {
             pending.told.clone_from(&self.reason);
@@ -347,5 +390,11 @@ const fn word(command: Command) -> &'static str {
         Command::Prim => "prim",
         Command::PrimForce => "prim --force",
         Command::Second => "second",
+        Command::Failover(Switch::On) => "failover on",
+        Command::Failover(Switch::Off) => "failover off",
+        Command::Checkers(Switch::On) => "checkers on",
+        Command::Checkers(Switch::Off) => "checkers off",
+        Command::BootStart(Switch::On) => "boot on",
+        Command::BootStart(Switch::Off) => "boot off",
     }
 }

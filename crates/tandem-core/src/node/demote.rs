@@ -292,6 +292,7 @@ impl Node {
             Goal::Swap => {
                 self.activity = Activity::Idle;
                 self.go(Cause::SwapFollows, "");
+                self.preference_told = true;
                 self.follow();
             }
             Goal::Stop | Goal::StopModule | Goal::GiveUp => {

@@ -62,6 +62,7 @@ impl Node {
                 .map_or(Duration::ZERO, |since| self.now.since(since)),
             mirror_age: self.mirror_age(),
             data_bytes: self.mirror.as_ref().map_or(0, |m| m.data_bytes),
+            moved_for: self.moved_for(),
             resync_percent: self.resync_percent(),
         }
     }

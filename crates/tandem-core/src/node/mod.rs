@@ -22,16 +22,17 @@ mod promote_causes;
 mod records;
 mod restart;
 mod roles;
+mod verdicts;
 
 use crate::config::Config;
 use crate::contact::Contact;
 use crate::effect::{Effect, MirrorCommand};
-use crate::event::{Boot, Event, MirrorRole, MirrorStatus, PeerCopy};
-use crate::ids::{EffectId, Epoch, GenerationId};
+use crate::event::{Boot, Event, MirrorRole, MirrorStatus, PeerCopy, ServiceFailure};
+use crate::ids::{CheckerId, CommandId, EffectId, Epoch, GenerationId};
 use crate::record::{Durable, InSync, Record, Wanted};
 use crate::table::{Cause, Ruling, State, transition};
 use crate::time::Instant;
-use crate::view::{DataState, PeerView, Tone, View};
+use crate::view::{DataState, DivergenceView, PeerView, SideView, Tone, View};
 use crate::voters::{self, Voter};
 use activity::{Activity, Outcome};
 use alloc::boxed::Box;
@@ -41,6 +42,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use commands::Pending;
 use core::time::Duration;
+use verdicts::Verdict;
 
 /// The most rounds of [`Node::advance`] upon one event. Each round makes one step; the longest
 /// chain without an outcome from outside is far shorter.
@@ -51,6 +53,8 @@ const ROUNDS_MAX: usize = 32;
 struct Divergence {
     /// Whether this node's side goes on.
     won: bool,
+    /// The newest generation that both have.
+    common: Option<GenerationId>,
 }
 
 /// The automaton of one module on one node.
@@ -92,6 +96,15 @@ pub struct Node {
     standby_ready: bool,
     services_ready: bool,
     restarts: Vec<Instant>,
+    last_failure: Option<ServiceFailure>,
+    /// For what this node gave the service away, and when.
+    moves: Vec<(CheckerId, Instant)>,
+    /// The checker that is down and that this node waits for.
+    held: Option<ServiceFailure>,
+    /// What was reported while error detection is off.
+    suspended: Option<Verdict>,
+    isolated: bool,
+    gateway_lost: bool,
     failures: u32,
     shutting_down: bool,
     prefer_me: bool,
@@ -105,6 +118,12 @@ pub struct Node {
     idle_since: Option<Instant>,
 
     pending: Option<Pending>,
+    /// Switched, and to be answered once that is on disk.
+    switched: Vec<CommandId>,
+    /// Since when this node, the preferred one, is a ready standby.
+    ready_since: Option<Instant>,
+    /// It has asked for the service already.
+    preference_told: bool,
     effects: VecDeque<Effect>,
     next_effect: u64,
     next_heartbeat: Instant,
@@ -147,6 +166,12 @@ impl Node {
             standby_ready: false,
             services_ready: false,
             restarts: Vec::new(),
+            last_failure: None,
+            moves: Vec::new(),
+            held: None,
+            suspended: None,
+            isolated: false,
+            gateway_lost: false,
             failures: 0,
             shutting_down: false,
             prefer_me: false,
@@ -158,6 +183,9 @@ impl Node {
             taken_by_swap: false,
             idle_since: None,
             pending: None,
+            switched: Vec::new(),
+            ready_since: None,
+            preference_told: false,
             effects: VecDeque::new(),
             next_effect: 1,
             next_heartbeat: now,
@@ -199,7 +227,11 @@ impl Node {
             | Event::ServicesStarted(id)
             | Event::ServicesStopped(id) => self.outcome(id, Outcome::Ok),
             Event::ServicesFailed { id, failure } => self.outcome(id, Outcome::Failed(failure)),
-            Event::ServiceDown(failure) => self.service_down(&failure),
+            Event::ServiceDown(failure) => self.service_down(failure),
+            Event::CheckerDown { failure, action } => self.checker_down(failure, action),
+            Event::CheckerUp { name } => self.checker_up(&name),
+            Event::LinksChanged { carrier } => self.isolated = !carrier,
+            Event::GatewayChanged { reachable } => self.gateway_lost = !reachable,
             Event::Commanded { id, command } => self.commanded(id, command),
             Event::ShuttingDown => self.shutting_down = true,
         }
@@ -259,6 +291,9 @@ impl Node {
             advice: self.advice,
             warning: self.warning(),
             since: self.since,
+            switches: self.durable.switches,
+            restarts_used: u8::try_from(self.restarts_used()).unwrap_or(u8::MAX),
+            divergence: self.divergence_view(),
             epoch: record.map_or(Epoch(0), |r| r.epoch),
             record,
             permit_until: self.permit_sent.map(|(_, until)| until),
@@ -324,7 +359,37 @@ impl Node {
         mirror.is_some_and(|mirror| mirror.inconsistent.is_some())
     }
 
+    fn divergence_view(&self) -> Option<DivergenceView> {
+        let divergence = self.divergence?;
+        let me = self.config.node;
+        let (mine, peer) = (self.disk.record.as_ref()?, self.contact.latest()?);
+        let theirs = peer.record.as_ref()?;
+        Some(DivergenceView {
+            mine: SideView {
+                generation: mine.lineage.current,
+                epoch: mine.epoch,
+                data_bytes: self.mirror.as_ref().map_or(0, |m| m.data_bytes),
+                serves: self.state.serves(),
+            },
+            theirs: SideView {
+                generation: theirs.lineage.current,
+                epoch: theirs.epoch,
+                data_bytes: peer.data_bytes,
+                serves: peer.state.serves(),
+            },
+            common: divergence.common,
+            goes_on: if divergence.won { me } else { me.peer() },
+        })
+    }
+
     fn warning(&self) -> Option<String> {
+        if self.divergence.is_some() && self.divergence_won() {
+            return Some(
+                "the other node has data that this one lacks; nothing is overwritten until an \
+                 operator chooses: second on the other node gives its data up"
+                    .to_string(),
+            );
+        }
         let record = self.disk.record.as_ref()?;
         let alone = self.state == State::Alone && record.holder == self.config.node;
         if !alone || record.confirmed {

@@ -257,7 +257,8 @@ impl Node {
         let diverged = self.divergence.is_some() && !self.divergence_won();
         let stopped = self.durable.wanted == crate::record::Wanted::Stopped;
         let out = out && !mutated!(self.config, PromoteOutdated);
-        let taken = heard_again || peer_serves || out || diverged;
+        let held = self.held_back().is_some();
+        let taken = heard_again || peer_serves || out || diverged || held;
         if self.settled() && (taken || copy_lost || stopped) {
             // The proposal stays: the other one may be accepting it, and a voter has one proposal
             // per version. A later promotion goes on with it; a newer record ends it.
@@ -265,6 +266,8 @@ impl Node {
             self.activity = Activity::Idle;
             self.note(if copy_lost {
                 "the promotion ended: this copy is not level any more".to_string()
+            } else if held {
+                "the promotion ended: this node may not serve now".to_string()
             } else {
                 "the promotion ended: the other node is there".to_string()
             });

@@ -50,7 +50,10 @@ impl Node {
         new.version = base.version.next();
         new.confirmed = true;
         new.clean = false;
-        new.forced = false;
+        // What an operator forced is what this node goes on with, as long as it goes on alone.
+        new.forced = base.forced
+            && base.insync == InSync::Only(me)
+            && matches!(change, Change::Take { keep_both: false });
         new.level_at = None;
         match change {
             Change::PeerOut => new.insync = InSync::Only(me),
@@ -200,7 +203,9 @@ impl Node {
             // R5: whoever was paused for longer than a permit goes through WAIT instead.
             self.permit_valid()
         } else {
-            self.state == State::Second && self.peer_silent() && self.may_take_over_alone()
+            let standby = self.state == State::Second && self.may_take_over_alone();
+            let waited_enough = self.state == State::Wait && self.may_start_alone();
+            self.peer_silent() && !self.may_be_cut_off() && (standby || waited_enough)
         }
     }
 
@@ -215,6 +220,18 @@ impl Node {
         });
     }
 
+    /// When a node that was in sync may start without the peer, of which nothing is heard.
+    pub(super) fn starts_alone_at(&self) -> Option<Instant> {
+        let limit = self.config.start_alone_after?;
+        let since = self.contact.heard().unwrap_or(self.started);
+        Some(since.max(self.started).after(limit))
+    }
+
+    fn may_start_alone(&self) -> bool {
+        let both = self.record().is_some_and(|r| r.insync == InSync::Both);
+        both && self.starts_alone_at().is_some_and(|at| self.now >= at)
+    }
+
     /// A standby may shrink the record to itself without a vote only as a member whose process is
     /// old enough to have heard the other one.
     pub(super) fn may_take_over_alone(&self) -> bool {
@@ -222,7 +239,9 @@ impl Node {
             .record()
             .is_some_and(|r| r.insync.contains(self.config.node) && !r.clean);
         let member = member || mutated!(self.config, PromoteOutdated);
-        member && self.config.failover && self.now.since(self.started) >= self.config.takeover_after
+        member
+            && self.durable.switches.failover
+            && self.now.since(self.started) >= self.config.takeover_after
     }
 
     /// Looks at what the peer shows, and at the own proposal.
@@ -346,6 +365,7 @@ impl Node {
     ) {
         let divergence = Divergence {
             won: self.side_goes_on(common, mine, theirs),
+            common: common.map(|c| c.id),
         };
         if self.divergence != Some(divergence) {
             self.divergence = Some(divergence);
@@ -478,7 +498,8 @@ impl Node {
                 .level_at
                 .is_none_or(|level| mirror.position >= level);
         let wanted = self.durable.wanted == crate::record::Wanted::Running;
-        applied && wanted && self.leaving.is_none() && self.missing().is_none()
+        let fit = mirror.inconsistent.is_none();
+        applied && fit && wanted && self.leaving.is_none() && self.missing().is_none()
     }
 
     /// The first record of the module, made by the operator's answer to the first start.

@@ -1,7 +1,7 @@
 //! Serving again in place: the services broke, or the mirror's process was lost.
 
 use super::Node;
-use super::activity::{Activity, Goal, Outcome, Restart, RestartStep};
+use super::activity::{Activity, Outcome, Restart, RestartStep};
 use super::records::Change;
 use crate::effect::{Effect, MirrorCommand, ServiceStop};
 use crate::event::{MirrorRole, ServiceFailure};
@@ -53,10 +53,12 @@ impl Node {
                 self.stop_then(restart.detail, ServiceStop::Force);
             }
             (RestartStep::Stop(waiting) | RestartStep::Force(waiting), _) if waiting == id => {
-                if self.mirror_serves() {
-                    self.start(restart);
-                } else {
+                if !self.mirror_serves() {
                     self.on(restart, RestartStep::Record);
+                } else if let Some(pause) = self.pause_of_spent_budget() {
+                    self.on(restart, RestartStep::StartAgain(self.now.after(pause)));
+                } else {
+                    self.start(restart);
                 }
             }
             (RestartStep::Close(waiting), Outcome::Done(_)) if waiting == id => {
@@ -119,6 +121,7 @@ impl Node {
             RestartStep::ServeAgain(at) if self.deadline_passed(at) => {
                 self.on(restart, RestartStep::Record);
             }
+            RestartStep::StartAgain(_) if self.hand_over_at_last() => {}
             RestartStep::StartAgain(at) if self.deadline_passed(at) => self.start(restart),
             RestartStep::Start(_) | RestartStep::StartAgain(_) if !self.mirror_serves() => {
                 self.on(restart, RestartStep::Record);
@@ -164,51 +167,5 @@ impl Node {
             forced: false,
         });
         self.on(restart, RestartStep::Serve(id));
-    }
-
-    /// A service is down by itself.
-    pub(super) fn service_down(&mut self, failure: &ServiceFailure) {
-        let serving = self.state.serves();
-        if !serving || self.activity != Activity::Idle || !self.services_ready {
-            return;
-        }
-        self.note(format!("{} is down: {}", failure.name, failure.reason));
-        if self.give_up_or_go_on(failure) {
-            return;
-        }
-        self.restarts.push(self.now);
-        self.restart_in_place(format!("{} is down: {}", failure.name, failure.reason));
-    }
-
-    /// Gives the application up to the peer if it cannot be kept here and the peer can take it.
-    fn give_up_or_go_on(&mut self, failure: &ServiceFailure) -> bool {
-        let window = self.config.restart_window;
-        let now = self.now;
-        self.restarts.retain(|at| now.since(*at) < window);
-        let spent = self.restarts.len() >= usize::from(self.config.restart_budget);
-        if !failure.hopeless && !spent {
-            return false;
-        }
-        let peer_can = self.state == State::Prim
-            && self.peer_level()
-            && !self.peer_silent()
-            && self.config.failover;
-        if !peer_can {
-            self.effects.push_back(Effect::Alarm(format!(
-                "{} does not run ({}) and no other node can take over; it is tried again",
-                failure.name, failure.reason
-            )));
-            return false;
-        }
-        let why = if failure.hopeless {
-            "cannot run"
-        } else {
-            "failed too often"
-        };
-        self.demote(
-            Goal::GiveUp,
-            format!("{} {why} on this node: {}", failure.name, failure.reason),
-        );
-        true
     }
 }

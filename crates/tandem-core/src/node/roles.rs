@@ -15,6 +15,25 @@ use crate::view::Tone;
 use crate::voters;
 use alloc::string::{String, ToString};
 
+/// How many `takeover-after` the preferred node is a ready standby before it asks for the service:
+/// what has just come back may fall again.
+const PREFERRED_AFTER: u32 = 10;
+
+/// What is said of a copy that must not be served, and what may be done about it.
+const UNFIT: (&str, &str) = (
+    "this copy was compared by half or set back, and is no state that was ever served",
+    "start the other node: it serves and brings this copy level; or prim --force here, if the \
+     other node is lost for good",
+);
+
+/// Whether a peer that does not serve will not do so by itself: it is stopped, lacks its mirror, or
+/// waits for something that this node cannot give.
+fn cannot_serve(peer: &PeerMessage) -> bool {
+    peer.state == State::Stop
+        || !peer.mirror.usable
+        || (peer.state == State::Wait && peer.tone == Tone::NotReady)
+}
+
 /// The primary's decisive facts about a peer that can be heard.
 fn fault_text(fault: &MirrorFault) -> String {
     match fault {
@@ -28,7 +47,7 @@ impl Node {
     /// Finds out, once, what a starting daemon finds: its mirror serving or following, or nothing.
     pub(super) fn begin(&mut self) {
         let Some(boot) = self.boot.take() else { return };
-        if boot.machine_booted && !self.config.boot_start {
+        if boot.machine_booted && !self.durable.switches.boot_start {
             self.durable.wanted = Wanted::Stopped;
         }
         let record = self.disk.record.clone();
@@ -153,6 +172,9 @@ impl Node {
                     .to_string(),
             ));
         }
+        if let Some((what, _)) = self.held_back() {
+            return Some((Cause::RightEnded, what));
+        }
         let fault = self.mirror.as_ref().and_then(|m| m.fault.as_ref());
         if let Some(fault) = fault
             && !(self.state == State::Prim && self.peer_level())
@@ -212,6 +234,16 @@ impl Node {
                 "repair the volume, then stop and start this node",
             ));
         }
+        if let Some(held) = self.held_back() {
+            return Some(held);
+        }
+        if self.contact.is_cloned(self.now) {
+            return Some((
+                "two machines claim to be the other node".to_string(),
+                "switch the copy of the other node off; it was cloned or restored beside the \
+                 original",
+            ));
+        }
         if let Some(peer) = self.heard()
             && peer.configuration != self.config.digest
         {
@@ -263,6 +295,7 @@ impl Node {
         };
         if record.holder != self.config.node && peer.state.serves() {
             self.go(Cause::PrimaryExists, "");
+            self.preference_told = false;
             self.follow();
             return;
         }
@@ -302,6 +335,10 @@ impl Node {
                 ),
             };
             self.waits_for_peer(stuck, what, advice);
+            return;
+        }
+        if self.copy_is_unfit() {
+            self.block(UNFIT.0, UNFIT.1);
             return;
         }
         let equal = record.clean && record.insync == InSync::Both && peer.state == State::Wait;
@@ -350,17 +387,27 @@ impl Node {
         match insync {
             InSync::Only(node) => Some(node),
             InSync::Both => {
-                let peer_out = peer.state == State::Stop || !peer.mirror.usable;
+                let peer_out = cannot_serve(peer);
                 if self.is_inconsistent() && !peer_out {
                     return Some(me.peer());
                 }
-                if self.prefer_me || peer_out {
-                    Some(me)
+                // A standby begins to serve only when its primary cannot.
+                let elected = match peer.state {
+                    State::Wait => self.config.preferred.unwrap_or(holder),
+                    State::Stop | State::Alone | State::Prim | State::Second => holder,
+                };
+                Some(if self.prefer_me || peer_out {
+                    me
                 } else {
-                    Some(holder)
-                }
+                    elected
+                })
             }
         }
+    }
+
+    /// The record may name this node, but what lies on its disk is no state that a primary ever had.
+    fn copy_is_unfit(&self) -> bool {
+        self.is_inconsistent() && !self.record().is_some_and(|r| r.forced)
     }
 
     fn wait_in_silence(&mut self, insync: InSync) {
@@ -377,12 +424,29 @@ impl Node {
             );
             return;
         }
+        if self.copy_is_unfit() {
+            self.block(UNFIT.0, UNFIT.1);
+            return;
+        }
         match insync {
             InSync::Only(node) if node == self.config.node => {
                 self.promote(
                     Cause::ProvenAlone,
                     "the record says that only this copy is uptodate".to_string(),
                 );
+            }
+            InSync::Both if self.starts_alone_at().is_some() && !self.may_be_cut_off() => {
+                if self.starts_alone_at().is_some_and(|at| self.now >= at) {
+                    self.promote(
+                        Cause::ProvenAlone,
+                        "nothing was heard of the other node for start-alone-after".to_string(),
+                    );
+                } else {
+                    self.waits_a_moment(
+                        "the other node is silent and may have gone on alone; this node serves \
+                         when nothing was heard of it for start-alone-after",
+                    );
+                }
             }
             InSync::Both => self.block(
                 "the other node is silent and may have gone on alone",
@@ -565,7 +629,8 @@ impl Node {
         let permitted = voters::renewed(record.epoch, &self.voters())
             .is_some_and(|since| self.now < since.after(self.config.permit_length() / 2));
         let level = level && gated || mutated!(self.config, TrustBeforeLevel);
-        if level && peer_follows && permitted && self.activity == Activity::Idle {
+        let cloned = self.contact.is_cloned(self.now);
+        if level && peer_follows && permitted && !cloned && self.activity == Activity::Idle {
             self.want(Change::PeerIn);
         }
     }
@@ -622,6 +687,7 @@ impl Node {
         }
         self.keep_following();
         self.notice_readiness();
+        self.prefer_to_serve();
         if self.settled() {
             self.watch_primary();
         }
@@ -700,20 +766,50 @@ impl Node {
         }
     }
 
+    /// The preferred node asks for the service when it has been a ready standby for long enough:
+    /// once in each stay, and not after a swap that took the service away from it.
+    fn prefer_to_serve(&mut self) {
+        let whole = self
+            .heard()
+            .is_some_and(|m| m.state == State::Prim && m.tone == Tone::Ready);
+        let preferred = self.config.preferred == Some(self.config.node);
+        let ready = preferred && whole && self.standby_ready && self.durable.switches.failover;
+        if !ready || self.preference_told {
+            self.ready_since = None;
+            return;
+        }
+        let since = *self.ready_since.get_or_insert(self.now);
+        if self.now.since(since) >= self.config.takeover_after * PREFERRED_AFTER {
+            self.preference_told = true;
+            self.swap_wanted = Some(self.now);
+            self.send_now = true;
+            self.note("this is the preferred node: it asks for the service".to_string());
+        }
+    }
+
     fn watch_primary(&mut self) {
         let member = self
             .record()
             .is_some_and(|r| r.insync.contains(self.config.node));
         let level = self.mirror.as_ref().is_some_and(|m| {
-            m.level && m.fault.is_none() && matches!(m.role, MirrorRole::Following { .. })
+            m.level
+                && m.fault.is_none()
+                && m.inconsistent.is_none()
+                && matches!(m.role, MirrorRole::Following { .. })
         });
         let usable = member && level || mutated!(self.config, PromoteOutdated);
         let peer = self.heard().cloned();
         match peer {
             None if self.contact.heard().is_none()
                 && self.now.since(self.started) < self.config.takeover_after => {}
-            None if usable && self.config.failover => {
-                if self.now.since(self.started) >= self.config.takeover_after {
+            None if usable && self.durable.switches.failover => {
+                let listened = self.now.since(self.started) >= self.config.takeover_after;
+                if self.may_be_cut_off() {
+                    self.waits_a_moment(
+                        "the primary is silent, and so is the gateway: this node may be the one \
+                         cut off, and does not take over",
+                    );
+                } else if listened {
                     self.promote(Cause::PrimarySilent, String::new());
                 }
             }
@@ -729,7 +825,7 @@ impl Node {
             }
             Some(peer) => {
                 let given_up =
-                    peer.state == State::Stop || (peer.state == State::Wait && !peer.mirror.usable);
+                    matches!(peer.state, State::Stop | State::Wait) && cannot_serve(&peer);
                 let offered = peer.proposal.is_some();
                 if !given_up || offered {
                     self.given_up = None;
@@ -741,7 +837,7 @@ impl Node {
                 let clean = self.record().is_some_and(|r| r.clean);
                 if clean {
                     self.durable.wanted = Wanted::Stopped;
-                } else if usable && self.config.failover {
+                } else if usable && self.durable.switches.failover {
                     self.promote(
                         Cause::PrimaryHandedOver,
                         "the other node does not serve any more".to_string(),

@@ -151,6 +151,10 @@ impl Module {
             | Event::ServicesStopped(_)
             | Event::ServicesFailed { .. }
             | Event::ServiceDown(_)
+            | Event::CheckerDown { .. }
+            | Event::CheckerUp { .. }
+            | Event::LinksChanged { .. }
+            | Event::GatewayChanged { .. }
             | Event::Commanded { .. }
             | Event::ShuttingDown => format!("{event:?}"),
         };
