@@ -28,6 +28,7 @@ compile_error!("deliberate defects cannot be built into a release");
 pub mod admission;
 pub mod applier;
 pub mod backing;
+pub mod before;
 pub mod control;
 pub mod epochs;
 pub mod filesystem;

@@ -612,7 +612,6 @@ fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Ends a follower whose last reference this is.
 fn open_volumes(config: &MirrorConfig) -> Result<Arc<[Volume]>, String> {
     let mut volumes = Vec::new();
     for (index, volume) in (0u16..).zip(&config.volumes) {
@@ -650,7 +649,7 @@ fn forward(
 }
 
 /// An error with its causes, in one line.
-fn sentence(error: &dyn std::error::Error) -> String {
+pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -134,6 +134,14 @@ pub fn found(config: &MirrorConfig, volumes: &[Volume]) -> Found {
     found
 }
 
+/// Whether this node has never recorded anything of this volume: what stands in it is not
+/// Tandem's. An unreadable position is no such sign.
+#[must_use]
+pub fn is_new(config: &MirrorConfig, volume: &Volume) -> bool {
+    let beside = Beside::open(config, volume).and_then(|beside| beside.read());
+    matches!((volume.position(), beside), (Ok(None), Ok(None)))
+}
+
 /// What one volume says.
 fn look(
     config: &MirrorConfig,

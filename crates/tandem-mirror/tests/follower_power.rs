@@ -134,6 +134,7 @@ fn a_power_cut_in_the_middle_of_a_comparison_leaves_an_inconsistent_copy() {
     fs::create_dir(&path).expect("create");
     fs::write(path.join("surplus"), "of an earlier time").expect("write");
     let mut standby = Standby::new(&[&path]);
+    standby.met_before();
     standby.follow(5, 9);
     let (mut source, _) = standby.compare(5);
     source.list(0, ROOT_OBJECT, vec![]);

@@ -222,6 +222,7 @@ fn scene(prepare: impl FnOnce(&Path, &Path)) -> Scene {
         fs::create_dir(&copy).expect("create");
     }
     let mut standby = Standby::new(&[&copy]);
+    standby.met_before();
     standby.follow(1, 9);
     Scene {
         standby,

@@ -225,6 +225,7 @@ fn whatever_the_application_does_both_copies_end_equal_on_a_wire_that_breaks() {
                 trees::grow(&directory, &mut random, 40);
             }
         }
+        two.met_before();
         let proxy = Proxy::to(two.listens());
         one.set_peer(proxy.address);
         let mut two = two;

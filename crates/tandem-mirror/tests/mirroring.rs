@@ -15,7 +15,7 @@ mod random_work;
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::process::Command as Process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,6 +79,7 @@ fn a_second_copy_becomes_level_and_equal_whatever_stood_there() {
     }
     let (mut one, mut two) = pair();
     let (a, b) = (one.path().to_owned(), two.path().to_owned());
+    two.met_before();
     // The same, in part, in both.
     fs::write(a.join("equal"), "equal").expect("write");
     fs::write(b.join("equal"), "equal").expect("write");
@@ -125,6 +126,54 @@ fn a_second_copy_becomes_level_and_equal_whatever_stood_there() {
     fs::remove_file(a.join("linked")).expect("unlink");
     assert_mirrored(&one, &two, &["db"]);
     assert_eq!(comparisons(&one), 1);
+    one.assert_no_error();
+    two.assert_no_error();
+}
+
+#[test]
+fn what_stood_there_before_the_first_synchronisation_is_kept_beside_it() {
+    if !ready("what_stood_there_before_the_first_synchronisation_is_kept_beside_it") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    fs::write(one.path().join("file"), "new").expect("write");
+    fs::write(two.path().join("file"), "old").expect("write");
+    fs::create_dir_all(two.path().join("directory/below")).expect("mkdir");
+    fs::write(two.path().join("directory/below/file"), "old, too").expect("write");
+    fs::set_permissions(two.path(), Permissions::from_mode(0o750)).expect("chmod");
+    std::os::unix::fs::chown(two.path(), Some(7), Some(8)).expect("chown");
+    // Of a node that was set up here earlier.
+    let earlier = two.disk().join("db.before-tandem");
+    fs::create_dir(&earlier).expect("mkdir");
+    level(&mut one, &mut two);
+    let kept = two.disk().join("db.before-tandem-2");
+    assert_eq!(fs::read_to_string(kept.join("file")).expect("read"), "old");
+    let below = fs::read_to_string(kept.join("directory/below/file"));
+    assert_eq!(below.expect("read"), "old, too");
+    let stat = fs::metadata(&kept).expect("look");
+    assert_eq!(
+        (stat.mode() & 0o7777, stat.uid(), stat.gid()),
+        (0o750, 7, 8)
+    );
+    assert_eq!(fs::read_dir(&earlier).expect("list").count(), 0);
+    assert!(two.log().contains("db.before-tandem-2"), "said so");
+    assert!(!two.plain("db").join("directory").exists());
+
+    // Only once: what is there from now on came from the other node.
+    two.kill();
+    one.await_status("a stall", |status| status.stalled);
+    one.command(Command::ReleasePeer {
+        epoch: 1,
+        generation: 8,
+    })
+    .expect("release");
+    two.start();
+    two.follow(1, 8);
+    one.await_status("level again", is_level);
+    assert!(!two.disk().join("db.before-tandem-3").exists());
+    assert_mirrored(&one, &two, &["db"]);
+    // The one that serves keeps nothing aside.
+    assert!(!one.disk().join("db.before-tandem").exists());
     one.assert_no_error();
     two.assert_no_error();
 }
@@ -326,7 +375,8 @@ fn every_operation_waits_for_the_peer_where_the_volume_asks_for_that() {
     level(&mut one, &mut two);
     let top = one.path().to_owned();
     let path = top.join("file");
-    let operations: Vec<Box<dyn Fn(&std::path::Path) -> std::io::Result<()> + Send>> = vec![
+    type Work = Box<dyn Fn(&std::path::Path) -> std::io::Result<()> + Send>;
+    let operations: Vec<Work> = vec![
         Box::new(|top| File::create(top.join("file")).map(drop)),
         Box::new(|top| {
             let file = OpenOptions::new().write(true).open(top.join("file"))?;
@@ -409,6 +459,7 @@ fn a_comparison_sends_little_more_than_what_differs() {
     let content: Vec<u8> = (0..pages * 8192).map(|at| (at / 4096 * 31) as u8).collect();
     fs::write(one.path().join("table"), &content).expect("write");
     fs::write(two.path().join("table"), &content).expect("write");
+    two.met_before();
     level(&mut one, &mut two);
     let equal = proxy.carried_bytes();
     println!("{} bytes were compared with {equal}", content.len());

@@ -167,6 +167,9 @@ impl Connection {
                 inconsistent: false,
             },
             // The comparison may never come: that it begins is recorded by who applies it.
+            Continuation::Compare if volumes.iter().all(|v| standing::is_new(config, v)) => {
+                return Ok(());
+            }
             Continuation::Compare => {
                 let found = standing::found(config, volumes);
                 Standing {

@@ -14,6 +14,8 @@ use super::ledger::{Ledger, Stream, reason};
 use super::synchroniser::{Checkpoint, End, SyncJob, Synchroniser, standing_of};
 use crate::applier::{ApplyError, Outcome, Replica};
 use crate::backing::sync_all;
+use crate::before;
+use crate::roles::sentence;
 use crate::standing::{self, Inconsistent, Standing};
 
 /// Progress is reported at least this often while a batch is applied: it is what the source's
@@ -146,9 +148,20 @@ impl Worker {
     fn begin_to_mix(&self, stream: &Stream) -> Result<(), MirrorFault> {
         // A checkpoint of the stream before would say otherwise.
         self.synchroniser.finish();
-        let volumes = &self.ledger.volumes;
+        let (config, volumes) = (&self.ledger.config, &self.ledger.volumes);
+        for volume in volumes.iter().filter(|v| standing::is_new(config, v)) {
+            let kept =
+                before::keep(volume).map_err(|error| MirrorFault::Apply(sentence(&error)))?;
+            if let Some(kept) = kept {
+                tracing::info!(
+                    volume = volume.name,
+                    kept = %kept.display(),
+                    "what stood here before the first synchronisation was kept"
+                );
+            }
+        }
         let standing = standing_of(stream, 0, End::Open);
-        standing::record(&self.ledger.config, volumes, &standing)
+        standing::record(config, volumes, &standing)
             .map_err(|error| MirrorFault::Apply(format!("record a comparison: {error}")))?;
         let volume = volumes.first().map(|volume| volume.name.clone());
         self.ledger.lock().inconsistent =

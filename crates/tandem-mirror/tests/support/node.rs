@@ -15,6 +15,7 @@ use tandem_core::NodeId;
 use tandem_mirror::transport::Identity;
 use tandem_mirror::{Durability, MirrorConfig, VolumeConfig, WaitForPeer};
 use tandem_wire::local::{Command, Status, ToDaemon, ToMirror, VERSION};
+use tandem_wire::position::Position;
 
 use crate::disk::{Image, Mounted};
 
@@ -25,6 +26,8 @@ pub const STALL_LIMIT: Duration = Duration::from_millis(1500);
 /// A permit without end.
 pub const FOREVER: u64 = u64::MAX;
 
+const CLUSTER: &str = "cluster1";
+const MODULE: &str = "videeos";
 const SETTING: &str = "TANDEM_TEST_MIRROR";
 /// Milliseconds, where a test is not about stalls and a busy machine must not make one.
 pub const STALL_SETTING: &str = "TANDEM_TEST_STALL_LIMIT";
@@ -59,8 +62,8 @@ pub fn be_a_mirror_if_asked() {
     let base = Path::new(base);
     let read = |name: &str| std::fs::read(base.join(name)).expect("read an identity");
     let config = MirrorConfig {
-        cluster: "cluster1".to_owned(),
-        module: "videeos".to_owned(),
+        cluster: CLUSTER.to_owned(),
+        module: MODULE.to_owned(),
         node: NodeId::from_number(node.parse().expect("a node")).expect("a node"),
         volumes: volumes
             .split('\t')
@@ -225,6 +228,27 @@ impl Node {
     /// The node's disk.
     pub fn disk(&self) -> &Path {
         self.image.path()
+    }
+
+    /// Makes this node one that was synchronised before: what stands in its volumes is compared, and
+    /// not kept aside.
+    pub fn met_before(&self) {
+        for (name, _) in &self.volumes {
+            let position = Position {
+                cluster: CLUSTER.to_owned(),
+                module: MODULE.to_owned(),
+                volume: name.clone(),
+                node: self.number,
+                written: 1,
+                ..Position::default()
+            };
+            let hidden = self.plain(name).join(".tandem");
+            std::fs::create_dir(&hidden).expect("create");
+            let beside = self.base.join(format!("{MODULE}.{name}.position"));
+            for place in [hidden.join("position"), beside] {
+                std::fs::write(place, position.encode()).expect("write a position");
+            }
+        }
     }
 
     /// Sets a variable of the mirrors that are started from now on.
@@ -397,7 +421,7 @@ impl Daemon {
             stream.is_some()
         });
         let mut stream = stream.expect("connected");
-        let module = "videeos".to_owned();
+        let module = MODULE.to_owned();
         let version = VERSION;
         send(&mut stream, &ToMirror::Hello { version, module });
         let seen: Arc<(Mutex<Seen>, Condvar)> = Arc::default();

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tandem_core::NodeId;
 use tandem_mirror::backing::{Volume, open_volume};
 use tandem_mirror::follower::{Follower, FollowerError, FollowerStatus};
+use tandem_mirror::standing::{self, Standing};
 use tandem_mirror::transport::{FrameReceiver, FrameSender, Identity, connect};
 use tandem_mirror::{Durability, MirrorConfig, VolumeConfig};
 use tandem_wire::stream::{
@@ -120,6 +121,14 @@ impl Standby {
 
     pub fn follower(&self) -> &Follower {
         self.follower.as_ref().expect("following")
+    }
+
+    /// Makes this node one that was synchronised before: what stands in its volumes is compared, and
+    /// not kept aside.
+    #[allow(dead_code, reason = "most tests begin with nothing")]
+    pub fn met_before(&self) {
+        let before = Standing::default();
+        standing::record(&self.config, &self.volumes, &before).expect("record");
     }
 
     /// Lets go of everything but the state directory.
