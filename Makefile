@@ -1,6 +1,6 @@
 # The front doors. Each one installs what it needs by itself, once, and says what.
 
-.PHONY: demo test soak bench clean-lab build-tools lab-tools
+.PHONY: demo test soak simulate bench clean-lab build-tools lab-tools
 
 # Steps follow each other: the machine has few cores, and their output is read by people.
 .NOTPARALLEL:
@@ -32,6 +32,10 @@ soak: build-tools lab-tools
 	scripts/sabotage-build
 	cargo build -q -p tandem -p tandem-lab
 	$(LAB) e2e --rounds $(SOAK) --before $(SOAK_SECONDS)
+
+# The simulator far beyond what `make test` plays; a failing seed is replayed with --seed N --trace.
+simulate: build-tools
+	cargo run -q --release -p tandem-sim -- --seeds 0..100000 --keep-going
 
 bench: build-tools lab-tools
 	cargo build -q --release -p tandem -p tandem-lab

@@ -30,30 +30,44 @@ mutations! {
     SendBeforePersisted,
     /// R1: the record is changed alone although the peer is heard.
     DecideAloneWhileHeard,
+    /// R1: a proposal counts as soon as it is on its proposer's own disk.
+    CountWithoutVote,
+    /// R1: a voter takes proposals that do not follow its own record.
+    AcceptAnyProposal,
+    /// R1: of two proposals the holder takes the other one's.
+    HolderYields,
+    /// R1: a record that was made alone is not marked as unconfirmed.
+    HideUnconfirmed,
     /// R2: what waits is answered without the peer before the record says so.
     AnswerBeforeRecord,
     /// R2: the peer is recorded in sync before its copy is level.
     TrustBeforeLevel,
     /// R3: no new generation when insync shrinks.
     KeepGeneration,
+    /// R3: a new generation also when insync grows.
+    GrowAlways,
     /// R3: a lineage that is behind is taken for one that is ahead.
     CompareGenerationsBackwards,
     /// R4: a permit without end while the peer is in sync.
     PermitWithoutEnd,
     /// R5: a permit counts from the arrival of a message, however old it is.
     PermitFromArrival,
-    /// A swap hands over without draining.
+    /// R7: copies that were not brought level are recorded as equal.
+    CleanWithoutDrain,
+    /// R8: a successor is accepted while the own session is open.
+    AcceptWhileOpen,
+    /// R2: a swap hands over without draining.
     SwapWithoutDrain,
     /// R8: a promotion uses the epoch of the session before it.
     ReuseEpoch,
     /// R8: after the loss of the mirror a session opens before the record has the peer out.
     RestartUnrecorded,
-    /// A primary waits for the vote of a standby of which nothing was heard for the stall limit.
+    /// R1: a primary waits for the vote of a standby of which nothing was heard for the stall limit.
     AwaitDeadVote,
     /// R1: a standby takes over although its gateway does not answer.
     TakeOverWithoutGateway,
     /// R4: a node whose own links have no carrier goes on serving.
     ServeIsolated,
-    /// The address is taken without asking who has it.
+    /// R8: the address is taken without asking who has it.
     SkipProbe,
 }

@@ -12,6 +12,7 @@
 //! | `handover-equal` | a term that begins with both in sync begins with equal copies |
 //! | `one-address` | nobody takes the virtual address while the other one answers for it |
 //! | `permits-disjoint` | nobody begins to serve while the other's permit runs on a running clock |
+//! | `one-vote` | R1: a voter takes one proposal for a version, on its own, from a member |
 //! | `generation-rule` | R3: a new generation exactly when insync shrinks |
 //! | `epoch-grows` | one session per epoch, each higher than the one before |
 //! | `services-on-mirror` | services start only on a mounted mirror |
@@ -240,6 +241,7 @@ impl World {
 
     /// The core wants this on its disk.
     pub(crate) fn check_generation_rule(&mut self, node: NodeId, wanted: &Durable) {
+        self.check_vote(node, wanted);
         let base = self.hosts[place(node)].durable.clone();
         for new in [&wanted.record, &wanted.proposal].into_iter().flatten() {
             let seen = self.truth.knows(new)
@@ -266,6 +268,25 @@ impl World {
                 "epoch-grows",
                 format!("{node} forgets the highest epoch {}", base.highest_epoch),
             );
+        }
+    }
+
+    /// R1: a voter takes a proposal only on its own version, from a member, or from the sole one.
+    fn check_vote(&mut self, node: NodeId, wanted: &Durable) {
+        let (mine, theirs) = (
+            self.hosts[place(node)].durable.record.as_ref(),
+            &self.hosts[place(node.peer())].durable,
+        );
+        let (Some(base), Some(new)) = (mine, wanted.record.as_ref()) else {
+            return;
+        };
+        let is = |r: &Option<Record>| r.as_ref().is_some_and(|r| r.same_decision(new));
+        let voted = !base.same_decision(new) && is(&theirs.proposal) && !is(&theirs.record);
+        let follows = new.version == base.version.next() && base.insync.contains(node.peer());
+        let of_sole = base.insync == InSync::Only(node.peer()) && new.version > base.version;
+        if voted && !follows && !of_sole {
+            let text = format!("{node} takes {new:?} on {base:?}");
+            self.violate("one-vote", text);
         }
     }
 

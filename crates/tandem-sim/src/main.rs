@@ -16,6 +16,8 @@ Without arguments: every scenario and the seeds 0..2000.";
 const TRACE_LINES: usize = 120;
 /// The seeds with which every scenario is played.
 const SCENARIO_SEEDS: u64 = 8;
+/// The rules of `docs/safety.md`: each is broken by a wrong change at least.
+const RULES: [&str; 8] = ["R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8"];
 /// The random runs in which a wrong change has to be seen, after the scenarios.
 const MUTATION_SEEDS: u64 = 2000;
 
@@ -232,6 +234,12 @@ fn mutations() -> ExitCode {
     }
     let begun = Instant::now();
     let (planned, jobs) = (planned(), mutation_jobs());
+    for rule in RULES {
+        if !planned.iter().any(|plan| plan.sentence.starts_with(rule)) {
+            println!("no wrong change breaks {rule}");
+            return ExitCode::FAILURE;
+        }
+    }
     // Panics of a mutated core are findings, not news.
     std::panic::set_hook(Box::new(|_| {}));
     let mut used = 0;

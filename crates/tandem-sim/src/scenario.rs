@@ -199,6 +199,47 @@ pub static SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "stop-the-module-under-a-cut-stream",
+        steps: &[
+            Step::Do(|w, _| fault(w, Fault::CutStream([true; 2]), 20)),
+            Step::Pause(1),
+            Step::Do(|w, a| w.command(a, Command::StopModule)),
+            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG * 10),
+            Step::Pause(30),
+            Step::Do(|w, a| w.command(a, Command::Start)),
+            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
+            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
+        ],
+    },
+    Scenario {
+        name: "stop-the-module-and-start-the-other-node-first",
+        steps: &[
+            Step::Do(|w, a| w.command(a, Command::StopModule)),
+            Step::Expect(
+                |w, a| [a, a.peer()].map(|n| state(w, n)) == [Some(State::Stop); 2],
+                LONG,
+            ),
+            // The stopped node's daemon votes.
+            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Do(|w, a| w.command(a, Command::Start)),
+            Step::Expect(|w, a| pair(w, a.peer()), LONG),
+        ],
+    },
+    Scenario {
+        name: "what-served-alone-serves-again-after-a-cold-start",
+        steps: &[
+            Step::Do(|w, a| {
+                w.command(a, Command::BootStart(Switch::On));
+                fault(w, Fault::PowerCut(a.peer()), 600);
+            }),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 20)),
+            Step::Expect(|w, a| !ready(w, a), 5),
+            Step::Expect(|w, a| is(w, a, State::Alone), 20),
+        ],
+    },
+    Scenario {
         name: "give-the-service-to-a-node-that-stops",
         steps: &[
             Step::Do(|w, a| w.command(a, Command::Stop)),

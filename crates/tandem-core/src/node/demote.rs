@@ -251,7 +251,11 @@ impl Node {
         let both = record.as_ref().is_some_and(|r| r.insync == InSync::Both);
         match demote.goal {
             Goal::Fence | Goal::Prove | Goal::ProveStopped => self.demoted(demote),
-            Goal::StopModule if holding && both && demote.level_at.is_some() => {
+            Goal::StopModule
+                if holding
+                    && both
+                    && (demote.level_at.is_some() || mutated!(self.config, CleanWithoutDrain)) =>
+            {
                 if record.as_ref().is_some_and(|r| r.clean) || self.deadline_passed(until) {
                     self.demoted(demote);
                 } else {

@@ -82,7 +82,8 @@ impl Node {
         }
         // R3: a new generation exactly when insync shrinks to one node.
         let shrinks = base.insync == InSync::Both && new.insync != InSync::Both;
-        if shrinks && !mutated!(self.config, KeepGeneration) {
+        let grows = matches!(change, Change::PeerIn) && mutated!(self.config, GrowAlways);
+        if grows || shrinks && !mutated!(self.config, KeepGeneration) {
             let id = self.draw_generation();
             new.lineage = base.lineage.grow(id, base.holder);
         }
@@ -215,7 +216,7 @@ impl Node {
                 .to_string(),
         );
         self.store_record(Record {
-            confirmed: false,
+            confirmed: mutated!(self.config, HideUnconfirmed),
             ..record
         });
     }
@@ -278,7 +279,7 @@ impl Node {
         let Some(own) = self.disk.proposal.clone() else {
             return false;
         };
-        if !voters::counts(&own, &self.voters()) {
+        if !voters::counts(&own, &self.voters()) && !mutated!(self.config, CountWithoutVote) {
             return false;
         }
         self.note(format!(
@@ -442,10 +443,14 @@ impl Node {
             }
             return;
         };
-        if !voters::accepts(&mine, &proposal, me.peer()) || self.divergence.is_some() {
+        let accepts = voters::accepts(&mine, &proposal, me.peer())
+            || mutated!(self.config, AcceptAnyProposal);
+        if !accepts || self.divergence.is_some() {
             return;
         }
-        if (self.state.serves() || self.mirror_open()) && proposal.holder != me {
+        let open =
+            (self.state.serves() || self.mirror_open()) && !mutated!(self.config, AcceptWhileOpen);
+        if open && proposal.holder != me {
             // A node that serves gives the service away itself.
             return;
         }
@@ -455,6 +460,7 @@ impl Node {
             .as_ref()
             .is_some_and(|own| own.version == proposal.version)
             && mine.holder == me
+            && !mutated!(self.config, HolderYields)
         {
             // Of two proposals that do not count, the holder's stands.
             return;
