@@ -25,13 +25,15 @@ test: build-tools lab-tools
 	scripts/test
 
 # All end-to-end cases again and again, with longer trials: SOAK rounds, in each trial SOAK_SECONDS
-# of writing before anything happens.
+# of writing before anything happens, and SOAK_POINTS instants at which a copy is looked at.
 SOAK := 3
 SOAK_SECONDS := 20
+SOAK_POINTS := 200
 soak: build-tools lab-tools
 	scripts/sabotage-build
 	cargo build -q -p tandem -p tandem-lab
-	$(LAB) e2e --rounds $(SOAK) --before $(SOAK_SECONDS)
+	scripts/posix-tests
+	$(LAB) e2e --rounds $(SOAK) --before $(SOAK_SECONDS) --points $(SOAK_POINTS)
 
 # The simulator far beyond what `make test` plays; a failing seed is replayed with --seed N --trace.
 simulate: build-tools

@@ -2,7 +2,9 @@
 //! `N passed, N failed`.
 
 pub mod bad_input;
+pub mod crash_points;
 pub mod failures;
+pub mod filesystem;
 pub mod full_disk;
 pub mod hosts;
 pub mod network;
@@ -35,6 +37,8 @@ fn cases() -> Vec<Case> {
     cases.extend(network::CASES);
     cases.extend(bad_input::CASES);
     cases.extend(strangers::CASES);
+    cases.extend(crash_points::CASES);
+    cases.extend(filesystem::CASES);
     cases.extend(full_disk::CASES);
     cases.extend(sabotage::CASES);
     cases
@@ -56,6 +60,8 @@ pub struct Order {
     pub rounds: u32,
     /// How long the client writes, at least, before anything happens.
     pub before: Duration,
+    /// At how many instants a copy is looked at.
+    pub points: usize,
     /// The hosts run on afterwards.
     pub keep: bool,
 }
@@ -79,7 +85,7 @@ pub fn run(lab: Lab, order: &Order) -> Result<bool> {
     if cases.is_empty() {
         bail!("no case has such a name");
     }
-    let mut stage = Stage::new(lab, order.before);
+    let mut stage = Stage::new(lab, order.before, order.points);
     let (mut passed, mut failed) = (0, Vec::new());
     let begin = Instant::now();
     for round in 1..=order.rounds {

@@ -66,6 +66,9 @@ enum Verb {
         /// Let the client write for so many seconds before anything happens
         #[arg(long, default_value_t = 0)]
         before: u64,
+        /// Look at a standby's copy at so many instants
+        #[arg(long, default_value_t = 6)]
+        points: usize,
         /// Leave the hosts running
         #[arg(long)]
         keep: bool,
@@ -185,6 +188,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             names,
             rounds,
             before,
+            points,
             keep,
             ..
         } => {
@@ -192,6 +196,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
                 names,
                 rounds,
                 before: Duration::from_secs(before),
+                points,
                 keep,
             };
             if !e2e::run(lab, &order)? {

@@ -58,29 +58,38 @@ pub fn query(host: &Host<'_>, statement: &str) -> Result<String> {
     .with_context(|| format!("h{}: {statement}", host.number))
 }
 
-/// As [`query`], on a copy of the data directory of a host on which the database does not run: the
-/// directory itself stays as it is.
+/// A copy of the data directory, on the same disk.
+pub const COPY: &str = "/var/lib/postgresql/15/copy";
+
+/// As [`query`], of a database that is started for it on [`COPY`], on a host on which the database
+/// itself does not run. The copy is gone afterwards.
 ///
 /// # Errors
-/// The database does not start on the copy, or refuses.
+/// The database does not start on the copy, or refuses: with the end of its log.
 pub fn query_copy(host: &Host<'_>, statement: &str) -> Result<String> {
-    let binaries = "/usr/lib/postgresql/15/bin";
-    let copy = "/var/lib/postgresql/15/copy";
+    let script = format!(
+        "set -e
+cd /
+control='/usr/lib/postgresql/15/bin/pg_ctl -s -D {COPY}'
+$control -w -t 60 -l /tmp/copy.log -o '-p 5499 \
+  -c config_file=/etc/postgresql/15/main/postgresql.conf -c data_directory={COPY} \
+  -c external_pid_file= -c listen_addresses=' start >/dev/null 2>&1 </dev/null \
+  || {{ tail -5 /tmp/copy.log >&2; exit 1; }}
+psql -qAtX -p 5499 -c \"{statement}\"
+$control -m immediate stop"
+    );
     host.must(&format!(
-        "set -e; rm -rf {copy}; cp -a {DATA} {copy}; rm -f {copy}/postmaster.pid; \
-         cat >/tmp/look <<'END'\n\
-         cd /\n\
-         {binaries}/pg_ctl -s -w -t 60 -D {copy} -l /tmp/copy.log -o \"-p 5499 \
-           -c config_file=/etc/postgresql/15/main/postgresql.conf -c data_directory={copy} \
-           -c external_pid_file= -c listen_addresses=\" start >/dev/null 2>&1 </dev/null\n\
-         psql -qAtX -p 5499 -c \"{statement}\"\n\
-         {binaries}/pg_ctl -s -m fast -D {copy} stop\nEND\n\
-         runuser -u postgres -- sh /tmp/look; rm -rf {copy}"
+        "rm -f {COPY}/postmaster.pid /tmp/copy.log; cat >/tmp/look <<'END'\n{script}\nEND\n\
+         runuser -u postgres -- sh /tmp/look && rm -rf {COPY}"
     ))
-    .with_context(|| {
-        host.sh("tail -5 /tmp/copy.log")
-            .map_or(String::new(), |o| o.said())
-    })
+}
+
+/// The numbers of the client's rows in [`COPY`].
+///
+/// # Errors
+/// As [`query_copy`].
+pub fn rows_of_copy(host: &Host<'_>) -> Result<BTreeSet<u64>> {
+    numbers(&query_copy(host, "select id from events")?)
 }
 
 /// The numbers of the client's rows that are there.
@@ -88,7 +97,11 @@ pub fn query_copy(host: &Host<'_>, statement: &str) -> Result<String> {
 /// # Errors
 /// The database does not answer.
 pub fn rows(host: &Host<'_>) -> Result<BTreeSet<u64>> {
-    query(host, "select id from events")?
+    numbers(&query(host, "select id from events")?)
+}
+
+fn numbers(lines: &str) -> Result<BTreeSet<u64>> {
+    lines
         .lines()
         .map(|line| line.trim().parse().context("a row's number"))
         .collect()

@@ -204,6 +204,7 @@ fn divergence(stage: &mut Stage) -> Result<Told> {
     let marked = format!("select id from events where id >= {FIRST_LINE}");
     let kept = postgres::query(&primary.host, &marked)?;
     ensure!(kept.trim() == FIRST_LINE.to_string(), "one line has {kept}");
+    (standby.host).must(&format!("cp -a {} {}", postgres::DATA, postgres::COPY))?;
     let kept = postgres::query_copy(&standby.host, &marked)?;
     ensure!(
         kept.trim() == SECOND_LINE.to_string(),

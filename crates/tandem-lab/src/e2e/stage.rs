@@ -18,6 +18,8 @@ pub struct Stage {
     pub trials: u64,
     /// How long the client writes, at least, before anything happens.
     pub before: Duration,
+    /// At how many instants a copy is looked at.
+    pub points: usize,
     /// Whether the pair stands and works.
     paired: bool,
     /// The binary and the setting of the pair.
@@ -28,13 +30,14 @@ pub struct Stage {
 impl Stage {
     /// A stage with nothing on it.
     #[must_use]
-    pub fn new(lab: Lab, before: Duration) -> Self {
+    pub fn new(lab: Lab, before: Duration, points: usize) -> Self {
         let _ = fs::remove_dir_all(lab.directory.join("failed"));
         Self {
             lab: Box::leak(Box::new(lab)),
             acknowledged: Vec::new(),
             trials: 0,
             before,
+            points,
             paired: false,
             binary: None,
             setting: Setting::default(),
