@@ -1,7 +1,7 @@
 //! Contents of files: opened, read, written, allocated, synced.
 
 use crate::inodes::Inode;
-use crate::order::{Outcome, Refusal, Tree, open_file};
+use crate::order::{Outcome, Refusal, Teller, Tree, open_file};
 use crate::source::{Answer, SessionId, SyncTarget, Ticket};
 use crate::sys;
 use rustix::fd::{AsFd, OwnedFd};
@@ -88,7 +88,10 @@ impl Tree {
                     attributes: sys::attributes(&stat),
                 });
             }
-            let written = write_all(&file.backing, at.offset, data)?;
+            let written = match write_all(&file.backing, at.offset, data) {
+                Ok(written) => written,
+                Err(errno) => return Err(self.after_failure(teller, file, errno)),
+            };
             if teller.session.exists() {
                 let stat = self.must(sys::stat(file.backing.as_fd()))?;
                 let place = WritePlace {
@@ -112,7 +115,9 @@ impl Tree {
         let inode = &file.inode;
         self.change(inode, |teller| {
             let flags = FallocateFlags::from_bits_retain(mode as u32);
-            rustix::fs::fallocate(&file.backing, flags, offset, bytes)?;
+            if let Err(errno) = rustix::fs::fallocate(&file.backing, flags, offset, bytes) {
+                return Err(self.after_failure(teller, file, errno));
+            }
             let stat = self.must(sys::stat(file.backing.as_fd()))?;
             teller.tell(|| Operation::Allocate {
                 object: inode.object(),
@@ -123,6 +128,23 @@ impl Tree {
             });
             Ok(())
         })
+    }
+
+    /// A write without room has already changed the file's times: what really happened is told.
+    fn after_failure(&self, teller: &Teller<'_>, file: &OpenFile, errno: Errno) -> Refusal {
+        if !teller.session.exists() || crate::order::is_disk_failure(errno) {
+            return errno.into();
+        }
+        match self.must(sys::stat(file.backing.as_fd())) {
+            Ok(stat) => {
+                teller.tell(|| Operation::SetAttributes {
+                    object: file.inode.object(),
+                    attributes: sys::attributes(&stat),
+                });
+                errno.into()
+            }
+            Err(lost) => lost,
+        }
     }
 
     /// Registers a sync of an object; the caller then syncs the local copy and reports it.
