@@ -114,6 +114,9 @@ pub struct ServiceFailure {
     pub reason: String,
     /// Whether restarting cannot help: the unit is masked or missing.
     pub hopeless: bool,
+    /// Whether somebody stopped it on purpose and did not start it again (an upgrade of its
+    /// package): started again here, it counts nowhere.
+    pub requested: bool,
 }
 
 /// What a checker asks for when it goes down, other than a restart in place.

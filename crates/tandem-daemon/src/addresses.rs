@@ -193,6 +193,7 @@ fn failure(error: &AddressError) -> ServiceFailure {
         name: "address".to_owned(),
         reason: crate::report(error),
         hopeless: false,
+        requested: false,
     }
 }
 

@@ -255,6 +255,7 @@ impl Runner {
                 name,
                 reason,
                 hopeless: false,
+                requested: false,
             }),
             CheckerAction::StopStart => command(Command::StopStart),
             CheckerAction::Swap => command(Command::Swap),

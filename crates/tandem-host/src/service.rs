@@ -219,6 +219,7 @@ impl Services {
             name: self.config.module.clone(),
             reason: "the task that owns the services has ended".to_owned(),
             hopeless: false,
+            requested: false,
         };
         self.orders
             .send(Order { work, answer })

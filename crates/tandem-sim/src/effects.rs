@@ -9,7 +9,7 @@ use crate::world::World;
 use std::rc::Rc;
 use tandem_core::{
     Answer, ChannelId, Command, CommandId, Durable, Effect, EffectId, Epoch, Event, Instant,
-    MirrorCommand, NodeId, PeerMessage, ServiceStop,
+    MirrorCommand, NodeId, PeerMessage, ServiceFailure, ServiceStop,
 };
 
 impl World {
@@ -402,11 +402,16 @@ impl World {
         }
         let down = host.services.state == ServicesState::Stopped;
         let masked = host.services.fault == crate::host::ServicesFault::Masked;
+        let requested = host.services.requested;
         if down {
             if let Some(daemon) = self.hosts[place(node)].daemon.as_mut() {
                 daemon.watching = false;
             }
-            self.feed(node, Event::ServiceDown(failure("is down", masked)));
+            let failure = ServiceFailure {
+                requested,
+                ..failure("is down", masked)
+            };
+            self.feed(node, Event::ServiceDown(failure));
         } else {
             self.watch(node);
         }

@@ -427,6 +427,7 @@ impl World {
             name: CHECKER.into(),
             reason: "no answer".into(),
             hopeless: false,
+            requested: false,
         };
         self.feed(node, Event::CheckerDown { failure, action });
     }

@@ -67,6 +67,8 @@ pub struct Services {
     pub course: u64,
     /// The stop in hand cannot end before the mirror's session does: a process hangs in a sync.
     pub stuck: bool,
+    /// Somebody stopped them from outside.
+    pub requested: bool,
 }
 
 /// A machine.
@@ -320,6 +322,7 @@ impl World {
                     )
                 } else {
                     host.services.state = ServicesState::Running;
+                    host.services.requested = false;
                     Outcome::Started
                 }
             }
@@ -429,5 +432,6 @@ pub fn failure(reason: &str, hopeless: bool) -> ServiceFailure {
         name: "application".into(),
         reason: reason.into(),
         hopeless,
+        requested: false,
     }
 }

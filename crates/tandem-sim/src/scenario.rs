@@ -109,6 +109,12 @@ fn restarts(world: &World, node: NodeId) -> u8 {
         .map_or(0, |d| d.core.view().restarts_used)
 }
 
+/// An upgrade of the application's package stops its unit and forgets to start it again.
+fn stopped_on_purpose(world: &mut World, node: NodeId) {
+    world.hosts[place(node)].services.requested = true;
+    world.services_die(node);
+}
+
 /// Whether the node shows a divergence, with what each side has.
 fn diverged(world: &World, node: NodeId) -> bool {
     world.hosts[place(node)]
@@ -417,6 +423,17 @@ pub static SCENARIOS: &[Scenario] = &[
             Step::Do(|w, a| w.services_die(a)),
             Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
             Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
+        ],
+    },
+    Scenario {
+        name: "stopped-on-purpose-spends-no-budget",
+        steps: &[
+            Step::Do(stopped_on_purpose),
+            Step::Pause(30),
+            Step::Expect(pair, LONG),
+            Step::Do(stopped_on_purpose),
+            Step::Pause(30),
+            Step::Expect(|w, a| pair(w, a) && restarts(w, a) == 0, LONG),
         ],
     },
     Scenario {

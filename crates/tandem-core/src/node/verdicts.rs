@@ -100,11 +100,15 @@ impl Node {
     }
 
     fn restart_for(&mut self, failure: ServiceFailure) {
+        let detail = format!("{} is down: {}", failure.name, failure.reason);
+        if failure.requested && !failure.hopeless {
+            self.restart_in_place(detail);
+            return;
+        }
         if self.give_up_or_go_on(&failure) {
             return;
         }
         self.restarts.push(self.now);
-        let detail = format!("{} is down: {}", failure.name, failure.reason);
         self.last_failure = Some(failure);
         self.restart_in_place(detail);
     }

@@ -257,6 +257,7 @@ impl Module {
             name: "daemon".to_owned(),
             reason: "the daemon is too far behind to do it".to_owned(),
             hopeless: false,
+            requested: false,
         };
         let (Work::ProbeAddress(id)
         | Work::HoldAddress(id)

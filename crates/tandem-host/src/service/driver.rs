@@ -348,6 +348,7 @@ impl Driver {
                 name: self.config.module.clone(),
                 reason: format!("the serving flag cannot be raised: {error}"),
                 hopeless: false,
+                requested: false,
             })
     }
 
@@ -388,6 +389,7 @@ pub fn failure(service: &ServiceConfig, reason: String) -> ServiceFailure {
         name: service.name.clone(),
         reason,
         hopeless: false,
+        requested: false,
     }
 }
 

@@ -33,6 +33,7 @@ impl Order {
             name: config_name.to_owned(),
             reason: "a stop was ordered before it was done".to_owned(),
             hopeless: false,
+            requested: false,
         }));
     }
 }

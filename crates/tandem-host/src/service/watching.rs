@@ -156,6 +156,7 @@ impl Driver {
                 }
             };
             let seen = &mut self.watch.as_mut()?.seen[place];
+            let mut requested = false;
             let reason = match standing {
                 Standing::Active => {
                     *seen = Seen::default();
@@ -174,6 +175,7 @@ impl Driver {
                         paused = true;
                         continue;
                     }
+                    requested = true;
                     format!("{reason}: it was stopped from outside Tandem and not started again")
                 }
                 Standing::Down(reason) => reason,
@@ -181,6 +183,7 @@ impl Driver {
             self.pause(false);
             return Some(ServiceFailure {
                 hopeless,
+                requested,
                 ..failure(service, reason)
             });
         }
