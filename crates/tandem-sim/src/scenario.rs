@@ -412,6 +412,24 @@ pub static SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "a-checker-moves-the-service-to-a-node-that-cannot-serve",
+        steps: &[
+            Step::Do(|w, a| {
+                fault(w, Fault::Services(a.peer(), ServicesFault::Failing), 400);
+                w.checker_goes_down(a, CheckerAction::Swap);
+            }),
+            Step::Expect(|w, a| !pair(w, a), LONG),
+            Step::Expect(
+                |w, a| state(w, a) == Some(State::Second) || pair(w, a),
+                LONG,
+            ),
+            Step::Expect(pair, LONG * 3),
+            Step::Do(|w, a| w.checker_goes_down(a, CheckerAction::Swap)),
+            Step::Pause(20),
+            Step::Expect(pair, 0),
+        ],
+    },
+    Scenario {
         name: "the-budget-is-spent-with-a-standby",
         steps: &[
             Step::Do(|w, a| w.services_die(a)),
@@ -421,6 +439,32 @@ pub static SCENARIOS: &[Scenario] = &[
             Step::Do(|w, a| w.services_die(a)),
             Step::Expect(|w, a| restarts(w, a) == 3 && pair(w, a), LONG),
             Step::Do(|w, a| w.services_die(a)),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
+        ],
+    },
+    Scenario {
+        name: "the-application-does-not-start-again",
+        steps: &[
+            Step::Do(|w, a| {
+                fault(w, Fault::Services(a, ServicesFault::Failing), 4000);
+                w.services_die(a);
+            }),
+            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
+            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
+        ],
+    },
+    Scenario {
+        name: "the-application-does-not-start-and-a-standby-comes",
+        steps: &[
+            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
+            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
+            Step::Do(|w, a| {
+                fault(w, Fault::Services(a, ServicesFault::Failing), 4000);
+                w.services_die(a);
+            }),
+            Step::Pause(100),
+            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
             Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
             Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
         ],

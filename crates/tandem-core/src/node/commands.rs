@@ -171,6 +171,7 @@ impl Node {
         match self.state {
             State::Prim | State::Alone => {
                 self.can_swap().map_err(Answer::Refused)?;
+                self.operator_resets();
                 self.demote(Goal::Swap, "an operator asked for it".to_string());
                 Ok(Expectation::Swapped(State::Prim))
             }

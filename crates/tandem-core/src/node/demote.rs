@@ -338,6 +338,7 @@ impl Node {
     /// taken over already, the service goes back.
     pub(super) fn swap_back(&mut self, reason: String) {
         self.fail_pending(&reason);
+        self.move_returned();
         if matches!(self.activity, Activity::Promote(_)) {
             self.demote(Goal::Swap, alloc::format!("swapped back: {reason}"));
         } else {

@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::contact::Contact;
 use crate::effect::{Effect, MirrorCommand};
 use crate::event::{Boot, Event, MirrorRole, MirrorStatus, PeerCopy, ServiceFailure};
-use crate::ids::{CheckerId, CommandId, EffectId, Epoch, GenerationId};
+use crate::ids::{CommandId, EffectId, Epoch, GenerationId};
 use crate::record::{Durable, InSync, Record, Wanted};
 use crate::table::{Cause, Ruling, State, transition};
 use crate::time::Instant;
@@ -42,7 +42,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use commands::Pending;
 use core::time::Duration;
-use verdicts::Verdict;
+use verdicts::{Move, Verdict};
 
 /// The most rounds of [`Node::advance`] upon one event. Each round makes one step; the longest
 /// chain without an outcome from outside is far shorter.
@@ -97,8 +97,8 @@ pub struct Node {
     services_ready: bool,
     restarts: Vec<Instant>,
     last_failure: Option<ServiceFailure>,
-    /// For what this node gave the service away, and when.
-    moves: Vec<(CheckerId, Instant)>,
+    /// For what this node gave the service away.
+    moves: Vec<Move>,
     /// The checker that is down and that this node waits for.
     held: Option<ServiceFailure>,
     /// What was reported while error detection is off.

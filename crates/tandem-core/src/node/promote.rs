@@ -120,9 +120,7 @@ impl Node {
                 self.at(promote, PromoteStep::ServeAgain(again));
             }
             (PromoteStep::Hold(waiting), Outcome::Ok) if waiting == id => {
-                let id = self.effect_id();
-                self.effects.push_back(Effect::StartServices(id));
-                self.at(promote, PromoteStep::Services(id));
+                self.start_services(promote);
             }
             (PromoteStep::Hold(waiting), Outcome::Failed(failure)) if waiting == id => {
                 self.start_failed(promote, &failure);
@@ -161,6 +159,9 @@ impl Node {
             return;
         }
         self.effects.push_back(Effect::Alarm(self.reason.clone()));
+        if self.start_spends_budget(failure) {
+            return;
+        }
         let again = self.pause();
         self.at(promote, PromoteStep::ServicesAgain(again));
     }
@@ -194,10 +195,13 @@ impl Node {
             PromoteStep::ProbeAgain(at) if self.deadline_passed(at) => self.probe(promote),
             PromoteStep::Record => self.record_step(promote),
             PromoteStep::ServeAgain(at) if self.deadline_passed(at) => self.serve(promote),
+            PromoteStep::ServicesAgain(_) if self.promotion_broken() => {}
+            PromoteStep::ServicesAgain(_) if promote.cause == Cause::SwapTakes => {
+                self.services_again_after_swap(promote);
+            }
+            PromoteStep::ServicesAgain(_) if self.hand_over_at_last() => {}
             PromoteStep::ServicesAgain(at) if self.deadline_passed(at) => {
-                let id = self.effect_id();
-                self.effects.push_back(Effect::StartServices(id));
-                self.at(promote, PromoteStep::Services(id));
+                self.start_services(promote);
             }
             PromoteStep::Hold(_) | PromoteStep::Services(_) | PromoteStep::ServicesAgain(_) => {
                 self.promotion_broken();
@@ -227,6 +231,24 @@ impl Node {
         let id = self.effect_id();
         self.effects.push_back(Effect::ProbeAddress(id));
         self.at(promote, PromoteStep::Probe(id));
+    }
+
+    fn start_services(&mut self, promote: Promote) {
+        let id = self.effect_id();
+        self.effects.push_back(Effect::StartServices(id));
+        self.at(promote, PromoteStep::Services(id));
+    }
+
+    /// A swap whose services do not start here goes back as soon as the other node can take it.
+    fn services_again_after_swap(&mut self, promote: Promote) {
+        let PromoteStep::ServicesAgain(at) = promote.step else {
+            return;
+        };
+        if self.peer_can_take() {
+            self.swap_back("the services do not start on this node".to_string());
+        } else if self.deadline_passed(at) {
+            self.start_services(promote);
+        }
     }
 
     fn hold(&mut self, promote: Promote) {

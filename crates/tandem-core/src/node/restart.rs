@@ -100,7 +100,7 @@ impl Node {
     fn restart_failed(&mut self, restart: Restart, failure: &ServiceFailure) {
         self.reason = format!("{} does not start: {}", failure.name, failure.reason);
         self.note(self.reason.clone());
-        if self.give_up_or_go_on(failure) {
+        if self.start_spends_budget(failure) {
             return;
         }
         let again = self.pause();

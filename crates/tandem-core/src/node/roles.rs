@@ -630,7 +630,8 @@ impl Node {
             .is_some_and(|since| self.now < since.after(self.config.permit_length() / 2));
         let level = level && gated || mutated!(self.config, TrustBeforeLevel);
         let cloned = self.contact.is_cloned(self.now);
-        if level && peer_follows && permitted && !cloned && self.activity == Activity::Idle {
+        // Also while the application does not start here: then above all the peer is needed.
+        if level && peer_follows && permitted && !cloned {
             self.want(Change::PeerIn);
         }
     }
@@ -661,6 +662,7 @@ impl Node {
         if self.i_hold() && self.settled() {
             let both = self.record().is_some_and(|r| r.insync == InSync::Both);
             self.taken_by_swap = both;
+            self.move_returned();
             let cause = if both {
                 Cause::SwapTakes
             } else {

@@ -30,6 +30,15 @@ pub(super) struct Verdict {
     action: Option<CheckerAction>,
 }
 
+/// The service was given away for a checker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Move {
+    checker: CheckerId,
+    at: Instant,
+    /// It came back: the other node could not serve.
+    returned: bool,
+}
+
 impl Node {
     /// A service is down by itself, or a checker says so.
     pub(super) fn service_down(&mut self, failure: ServiceFailure) {
@@ -114,7 +123,8 @@ impl Node {
     }
 
     /// Gives the service to the other node for a cause, once within the window on either node. If
-    /// it comes back for the same cause, moving does not help: both stop, and are equal.
+    /// it comes back for the same cause, moving does not help: both stop, and are equal. If it came
+    /// back because the other node could not serve, this one goes on as it can.
     fn move_for(&mut self, failure: ServiceFailure, goal: Goal) {
         let id = CheckerId::of(&failure.name);
         if !self.peer_can_take() {
@@ -131,6 +141,13 @@ impl Node {
         }
         let theirs = self.contact.latest().and_then(|m| m.moved_for);
         let detail = format!("{} is down: {}", failure.name, failure.reason);
+        let returned = |m: &Move| m.checker == id && m.returned;
+        if self.newest_move().is_some_and(returned) {
+            self.effects.push_back(Effect::Alarm(format!(
+                "{detail}; the other node could not serve, so this one goes on"
+            )));
+            return;
+        }
         if self.moved_for() == Some(id) || theirs == Some(id) {
             self.effects.push_back(Effect::Alarm(format!(
                 "{detail}; the other node gave the service away for the same cause: both stop"
@@ -142,14 +159,29 @@ impl Node {
         if self.moves.len() == MOVES_MAX {
             self.moves.remove(0);
         }
-        self.moves.push((id, self.now));
+        self.moves.push(Move {
+            checker: id,
+            at: self.now,
+            returned: false,
+        });
         self.demote(goal, detail);
     }
 
     /// The newest cause within the window for which this node gave the service away.
     pub(super) fn moved_for(&self) -> Option<CheckerId> {
-        let (id, at) = self.moves.last()?;
-        (self.now.since(*at) < self.config.restart_window).then_some(*id)
+        self.newest_move().map(|newest| newest.checker)
+    }
+
+    fn newest_move(&self) -> Option<&Move> {
+        let recent = |m: &&Move| self.now.since(m.at) < self.config.restart_window;
+        self.moves.last().filter(recent)
+    }
+
+    /// The service that was given away comes back, or did not leave.
+    pub(super) fn move_returned(&mut self) {
+        if let Some(newest) = self.moves.last_mut() {
+            newest.returned = true;
+        }
     }
 
     /// Gives the application up to the peer if it cannot be kept here and the peer can take it.
@@ -176,6 +208,14 @@ impl Node {
         true
     }
 
+    /// A start that failed is a restart that did not help. Returns whether the application was given
+    /// up for it.
+    pub(super) fn start_spends_budget(&mut self, failure: &ServiceFailure) -> bool {
+        self.restarts.push(self.now);
+        self.last_failure = Some(failure.clone());
+        self.give_up_or_go_on(failure)
+    }
+
     /// The application waits to be tried again, and another node can take it now.
     pub(super) fn hand_over_at_last(&mut self) -> bool {
         let Some(failure) = self.last_failure.clone() else {
@@ -184,7 +224,7 @@ impl Node {
         self.peer_can_take() && self.give_up_or_go_on(&failure)
     }
 
-    fn peer_can_take(&self) -> bool {
+    pub(super) fn peer_can_take(&self) -> bool {
         self.state == State::Prim
             && self.record().is_some_and(|r| r.insync == InSync::Both)
             && self.peer_level()
