@@ -34,8 +34,6 @@ mutations! {
     CountWithoutVote,
     /// R1: a voter takes proposals that do not follow its own record.
     AcceptAnyProposal,
-    /// R1: of two proposals the holder takes the other one's.
-    HolderYields,
     /// R1: a record that was made alone is not marked as unconfirmed.
     HideUnconfirmed,
     /// R2: what waits is answered without the peer before the record says so.

@@ -103,7 +103,6 @@ fn core_mutations() -> Vec<Planned> {
                 M::DecideAloneWhileHeard => &["lone-only-when-silent"],
                 M::CountWithoutVote => &["status-true", "nothing-lost", "one-acknowledger"],
                 M::AcceptAnyProposal => &["one-vote"],
-                M::HolderYields => &["liveness", "generation-rule", "one-acknowledger"],
                 M::HideUnconfirmed => &["status-true", "nothing-lost", "one-acknowledger"],
                 M::GrowAlways => &["generation-rule"],
                 M::CleanWithoutDrain => &["handover-equal", "level-means-equal"],

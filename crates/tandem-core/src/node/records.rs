@@ -460,7 +460,6 @@ impl Node {
             .as_ref()
             .is_some_and(|own| own.version == proposal.version)
             && mine.holder == me
-            && !mutated!(self.config, HolderYields)
         {
             // Of two proposals that do not count, the holder's stands.
             return;
