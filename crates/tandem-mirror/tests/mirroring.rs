@@ -13,8 +13,10 @@ mod proxy;
 #[path = "support/random_work.rs"]
 mod random_work;
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::process::Command as Process;
 use std::sync::Arc;
@@ -706,6 +708,82 @@ fn both_positions_follow_the_stream_and_an_idle_pair_writes_none() {
         .await_status_for(Duration::from_millis(2500), |_| false);
     assert_eq!(positions, [position_of(&one), position_of(&two)]);
     assert_mirrored(&one, &two, &["db"]);
+}
+
+#[test]
+fn names_of_any_bytes_and_files_without_a_name_are_mirrored() {
+    if !ready("names_of_any_bytes_and_files_without_a_name_are_mirrored") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    let odd = |number: u8| {
+        // Neither a slash nor a NUL; alone, a dot would be the directory.
+        let byte = if matches!(number, 0 | b'/') {
+            0xff
+        } else {
+            number
+        };
+        OsStr::from_bytes(&[b'n', byte, number | 0x80, b'\n']).to_owned()
+    };
+    for number in 0..128 {
+        fs::write(one.path().join(odd(number)), [number]).expect("write before");
+    }
+    level(&mut one, &mut two);
+    for number in 128..=255 {
+        fs::write(one.path().join(odd(number)), [number]).expect("write");
+    }
+    for number in (0..=255).step_by(3) {
+        let long = [number | 0x81; 255];
+        let to = one.path().join(OsStr::from_bytes(&long));
+        fs::rename(one.path().join(odd(number)), to).expect("rename");
+    }
+    symlink(odd(200), one.path().join(odd(0))).expect("symlink");
+    // Saved as editors do.
+    for round in 0..50 {
+        let new = one.path().join("document.new");
+        let mut file = File::create(&new).expect("create");
+        write!(file, "version {round}").expect("write");
+        file.sync_all().expect("fsync");
+        fs::rename(&new, one.path().join("document")).expect("rename");
+    }
+    // Goes on without a name, over a break and a comparison.
+    let nameless = File::options()
+        .create_new(true)
+        .read(true)
+        .write(true)
+        .open(one.path().join("nameless"))
+        .expect("create");
+    nameless.write_all_at(b"with a name", 0).expect("write");
+    fs::remove_file(one.path().join("nameless")).expect("unlink");
+    nameless
+        .write_all_at(b"without one", 1 << 20)
+        .expect("write");
+    nameless.sync_all().expect("fsync");
+    two.kill();
+    one.await_status("a stall", |status| status.stalled);
+    one.command(Command::ReleasePeer {
+        epoch: 1,
+        generation: 8,
+    })
+    .expect("release");
+    nameless.write_all_at(b"alone", 0).expect("write");
+    two.start();
+    two.follow(1, 8);
+    one.await_status("level again", is_level);
+    nameless.write_all_at(b"mirrored again", 0).expect("write");
+    nameless.sync_all().expect("fsync");
+    let mut content = [0; 14];
+    nameless.read_exact_at(&mut content, 0).expect("read");
+    assert_eq!(&content, b"mirrored again");
+    assert_mirrored(&one, &two, &["db"]);
+    // After a failover it is gone, as after a reboot, and everything else is there.
+    one.kill();
+    two.serve(2, 9, false);
+    let document = fs::read_to_string(two.path().join("document"));
+    assert_eq!(document.expect("read"), "version 49");
+    assert!(!two.path().join("nameless").exists());
+    assert_eq!(fs::read(two.path().join(odd(200))).expect("read"), [200]);
+    two.assert_no_error();
 }
 
 #[test]
