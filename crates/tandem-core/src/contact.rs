@@ -58,7 +58,9 @@ pub struct Contact {
     granted: Option<(Epoch, Instant)>,
     /// Processes of the peer that were replaced by another one, and when; newest last.
     replaced: VecDeque<(Incarnation, Instant)>,
-    /// When a replaced process was last found to live on.
+    /// The replaced process that was found to live on last.
+    revived: Option<(Incarnation, Instant)>,
+    /// When a second one was found to live on as well.
     cloned: Option<Instant>,
     #[cfg(feature = "mutations")]
     mutation: Option<crate::Mutation>,
@@ -80,6 +82,7 @@ impl Contact {
             healthy: None,
             granted: None,
             replaced: VecDeque::new(),
+            revived: None,
             cloned: None,
             #[cfg(feature = "mutations")]
             mutation: config.mutation,
@@ -107,6 +110,26 @@ impl Contact {
     #[must_use]
     pub const fn seen(&self) -> Option<Nonce> {
         self.seen
+    }
+
+    fn replaced_at(&self, incarnation: Incarnation) -> Option<usize> {
+        self.replaced.iter().position(|(i, _)| *i == incarnation)
+    }
+
+    /// A process that was taken for ended answers what was sent since. One such may have been
+    /// displaced by a late message of a process before it; if the one that displaced it lives on
+    /// as well, the peer runs twice.
+    fn revive(&mut self, now: Instant, place: usize) {
+        let Some((incarnation, _)) = self.replaced.remove(place) else {
+            return;
+        };
+        let other = |(last, at): (Incarnation, Instant)| {
+            last != incarnation && now.since(at) < self.window * CLONE_WINDOWS
+        };
+        if self.revived.is_some_and(other) {
+            self.cloned = Some(now);
+        }
+        self.revived = Some((incarnation, now));
     }
 
     /// Whether the peer runs twice: it was cloned, or restored beside the original. Two processes
@@ -144,12 +167,13 @@ impl Contact {
             return Receipt::Ignored;
         }
         let echoed = message.seen.and_then(|nonce| self.sent_at(nonce));
-        if let Some((_, at)) = (self.replaced.iter()).find(|(i, _)| *i == message.incarnation) {
+        if let Some(place) = self.replaced_at(message.incarnation) {
             // A late message of a process that has ended echoes what was sent before its end.
-            if echoed.is_some_and(|echoed| echoed > *at) {
-                self.cloned = Some(now);
+            let lives = echoed.is_some_and(|echoed| echoed > self.replaced[place].1);
+            if !lives {
+                return Receipt::Ignored;
             }
-            return Receipt::Ignored;
+            self.revive(now, place);
         }
         let fresh = echoed.is_some_and(|at| now.since(at) < self.window)
             || mutated!(self, PermitFromArrival);

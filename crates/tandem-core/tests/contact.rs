@@ -143,14 +143,33 @@ fn of_process(incarnation: u64, nonce: u64, seen: Nonce) -> Box<PeerMessage> {
 #[test]
 fn two_processes_that_both_answer_now_are_a_clone() {
     let mut contact = contact();
+    let mut answered = |incarnation: u64, number: u64, milliseconds: u64| {
+        let nonce = contact.draw_nonce(at(milliseconds));
+        contact.receive(
+            at(milliseconds + 1),
+            LIMIT,
+            of_process(incarnation, number, nonce),
+        );
+        contact.is_cloned(at(milliseconds + 1))
+    };
+    assert!(!answered(7, 1, 1000));
+    assert!(!answered(8, 1, 1010), "a restart");
+    assert!(!answered(7, 2, 1020), "8 may have been a late message");
+    assert!(answered(8, 2, 1030), "both live");
+    assert!(!contact.is_cloned(at(60_000)), "for long only one is heard");
+}
+
+#[test]
+fn a_late_message_of_a_process_between_does_not_shut_the_living_one_out() {
+    let mut contact = contact();
     let before = contact.draw_nonce(at(1000));
-    contact.receive(at(1001), LIMIT, of_process(7, 1, before));
-    contact.receive(at(1010), LIMIT, of_process(8, 1, before));
+    contact.receive(at(1001), LIMIT, of_process(8, 1, before));
+    // It was started and ended before 8, and its one message was slow.
+    contact.receive(at(1010), LIMIT, of_process(7, 1, before));
     let after = contact.draw_nonce(at(1020));
-    let second = contact.receive(at(1021), LIMIT, of_process(7, 2, after));
-    assert_eq!(second, Receipt::Ignored);
-    assert!(contact.is_cloned(at(1021)));
-    assert!(!contact.is_cloned(at(60_000)), "it is gone for long");
+    let living = contact.receive(at(1021), LIMIT, of_process(8, 2, after));
+    assert_eq!(living, Receipt::Counted { answer: false });
+    assert!(!contact.is_cloned(at(1021)));
 }
 
 #[test]

@@ -572,10 +572,16 @@ impl Node {
     // --- durable state -------------------------------------------------------------------------
 
     fn flush(&mut self) {
-        if self.writing.is_some()
-            || self.durable == self.disk
-            || self.write_again.is_some_and(|at| self.now < at)
-        {
+        if self.writing.is_some() {
+            return;
+        }
+        if self.durable == self.disk {
+            // What could not be written is not wanted any more.
+            self.write_again = None;
+            self.write_since = None;
+            return;
+        }
+        if self.write_again.is_some_and(|at| self.now < at) {
             return;
         }
         self.write_again = None;
