@@ -10,14 +10,14 @@ use crate::MirrorConfig;
 use crate::order::Tree;
 use crate::process;
 use crate::sabotage;
-use crate::source::{Offer, Source};
+use crate::source::Source;
 use crate::transport::{self, Frame, FrameReceiver, FrameSender, TransportError};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tandem_wire::stream::{
-    self, ApplyFailed, DebtBase, Differs, FrameHeader, FrameKind, Hello, Progress, Refusal,
-    VERSION, VERSION_MIN, Welcome,
+    self, ApplyFailed, Differs, FrameHeader, FrameKind, Hello, Progress, Refusal, VERSION,
+    VERSION_MIN, Welcome,
 };
 
 /// The pause before the next attempt to connect: a follower that was just started waits no longer.
@@ -117,8 +117,7 @@ impl Link {
 
     fn greet(&self, sender: &FrameSender, receiver: &mut FrameReceiver) -> Result<u64, LinkError> {
         let epoch = self.source.epoch();
-        let offer = self.source.offer();
-        let hello = stream::encode(&self.hello(&offer));
+        let hello = stream::encode(&self.hello());
         sender.send(FrameHeader::control(FrameKind::Hello, epoch), &hello)?;
         let hello: Hello = decode(&expect(receiver, FrameKind::Hello)?)?;
         if hello.version < VERSION_MIN || hello.version_min > VERSION {
@@ -126,11 +125,7 @@ impl Link {
         }
         match decode(&expect(receiver, FrameKind::Welcome)?)? {
             Welcome::Compare { secret } => {
-                let begun = self.source.begin_compare(sender.clone(), secret, None);
-                begun.ok_or(LinkError::StillInSync)
-            }
-            Welcome::CompareOwed { secret } => {
-                let begun = (self.source).begin_compare(sender.clone(), secret, offer.debt);
+                let begun = self.source.begin_compare(sender.clone(), secret);
                 begun.ok_or(LinkError::StillInSync)
             }
             Welcome::Replay { from } => {
@@ -142,7 +137,8 @@ impl Link {
 
     /// `applied` is the number before the first one that can be replayed; the largest number there
     /// is, if nothing can.
-    fn hello(&self, offer: &Offer) -> Hello {
+    fn hello(&self) -> Hello {
+        let offer = self.source.offer();
         let config = &self.config;
         Hello {
             version: VERSION,
@@ -165,11 +161,8 @@ impl Link {
             checkpointed: 0,
             stream_incarnation: self.source.incarnation,
             gate: u64::from(offer.gated),
-            debt: offer.debt.map(|base| DebtBase {
-                epoch: base.epoch,
-                generation: base.generation,
-                number: base.number,
-            }),
+            debt_generation: 0,
+            debt_checkpoint: 0,
             extensions: Vec::new(),
         }
     }

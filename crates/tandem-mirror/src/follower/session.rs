@@ -167,12 +167,10 @@ impl Connection {
                 inconsistent: false,
             },
             // The comparison may never come: that it begins is recorded by who applies it.
-            Continuation::Compare | Continuation::Owed
-                if volumes.iter().all(|v| standing::is_new(config, v)) =>
-            {
+            Continuation::Compare if volumes.iter().all(|v| standing::is_new(config, v)) => {
                 return Ok(());
             }
-            Continuation::Compare | Continuation::Owed => {
+            Continuation::Compare => {
                 let found = standing::found(config, volumes);
                 Standing {
                     clean: false,
@@ -215,14 +213,14 @@ impl Connection {
                 stream.level.store(hello.gate != 0, Ordering::Release);
                 (stream, Beginning::Equal, Welcome::Replay { from })
             }
-            (Continuation::Compare | Continuation::Owed, _) => {
+            (Continuation::Compare, _) => {
                 let secret = draw_secret()?;
                 let stream = Arc::new(Stream::new(origin(hello), 0));
-                let welcome = match how {
-                    Continuation::Owed => Welcome::CompareOwed { secret },
-                    _ => Welcome::Compare { secret },
-                };
-                (stream, Beginning::Compare(secret), welcome)
+                (
+                    stream,
+                    Beginning::Compare(secret),
+                    Welcome::Compare { secret },
+                )
             }
         };
         if let Some(former) = state.stream.replace(Arc::clone(&stream)) {
@@ -276,7 +274,8 @@ impl Connection {
             checkpointed: progress.checkpointed,
             stream_incarnation: stream.origin.incarnation,
             gate: 0,
-            debt: None,
+            debt_generation: 0,
+            debt_checkpoint: 0,
             extensions: Vec::new(),
         }
     }

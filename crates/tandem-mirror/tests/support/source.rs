@@ -179,7 +179,8 @@ impl Standby {
             checkpointed: 0,
             stream_incarnation: 4242,
             gate: 0,
-            debt: None,
+            debt_generation: 0,
+            debt_checkpoint: 0,
             extensions: vec![(900, b"of a later version".to_vec())],
         }
     }
@@ -227,9 +228,7 @@ impl Standby {
     pub fn compare(&self, epoch: u64) -> (Source, [u8; 32]) {
         let greeted = self.greet(&self.hello(epoch)).expect("welcome");
         match greeted.welcome {
-            Welcome::Compare { secret } | Welcome::CompareOwed { secret } => {
-                (greeted.source, secret)
-            }
+            Welcome::Compare { secret } => (greeted.source, secret),
             Welcome::Replay { from } => panic!("replay from {from} where nothing is known"),
         }
     }
@@ -262,8 +261,6 @@ pub struct Heard {
     pub checkpointed: u64,
     pub synced: Vec<u64>,
     pub differs: Vec<Differs>,
-    /// Files that it had to make.
-    pub made: Vec<ObjectNumber>,
     pub failed: Option<ApplyFailed>,
     pub refused: Option<String>,
     pub gossip: Vec<Vec<u8>>,
@@ -408,11 +405,8 @@ impl Source {
                 }
             }
             FrameKind::Differs => {
-                let differs: Differs = decode(&frame.payload).expect("differs");
-                match differs.bytes {
-                    0 => self.heard.made.push(differs.object),
-                    _ => self.heard.differs.push(differs),
-                }
+                let differs = decode(&frame.payload).expect("differs");
+                self.heard.differs.push(differs);
             }
             FrameKind::ApplyFailed => {
                 self.heard.failed = Some(decode(&frame.payload).expect("apply failed"));
