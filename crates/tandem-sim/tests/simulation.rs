@@ -69,3 +69,21 @@ fn a_mirror_that_breaks_a_rule_is_seen() {
         assert!(seen, "{wrong:?} was not seen by any of {checkers:?}");
     }
 }
+
+#[test]
+fn a_standby_stays_ready_while_its_primary_stops_in_order() {
+    let name = "stop-and-start-the-primary";
+    let scenario = SCENARIOS.iter().find(|s| s.name == name);
+    for seed in 0..40 {
+        let job = Job {
+            scenario,
+            profile: Profile::Calm,
+            ..Job::seed(seed)
+        };
+        let trace = run(job, true).trace;
+        let unready = trace
+            .iter()
+            .find(|line| line.contains("this standby is not ready"));
+        assert_eq!(unready, None, "seed {seed}");
+    }
+}

@@ -758,6 +758,9 @@ impl Node {
             && self.mirror.as_ref().is_some_and(|m| {
                 m.level && !m.stalled && matches!(m.role, MirrorRole::Following { .. })
             });
+        if !ready && member && self.standby_ready && self.primary_leaves() {
+            return;
+        }
         if ready != self.standby_ready {
             self.standby_ready = ready;
             match ready {
@@ -766,6 +769,15 @@ impl Node {
                 false => self.go(Cause::StreamLost, "its copy misses writes"),
             };
         }
+    }
+
+    /// The primary ends its service, and the stream with it: nothing more comes, and this copy,
+    /// which was level, is as good as it was.
+    fn primary_leaves(&self) -> bool {
+        let level = self.mirror.as_ref().is_some_and(|m| {
+            m.level && m.fault.is_none() && matches!(m.role, MirrorRole::Following { .. })
+        });
+        level && self.heard().is_some_and(|m| m.state == State::Wait)
     }
 
     /// The preferred node asks for the service when it has been a ready standby for long enough:
