@@ -15,7 +15,8 @@ pub fn skip_drain() -> bool {
     chosen("skip-drain")
 }
 
-/// How long frames are held back.
+/// How long frames are held back while acknowledgements should wait for them. (Before that it would
+/// only starve a comparison behind an application that writes.)
 #[must_use]
 pub fn hold_back() -> Option<Duration> {
     // skip-drain needs something that is still queued when the drain comes.
