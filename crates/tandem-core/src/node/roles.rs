@@ -774,10 +774,17 @@ impl Node {
     /// The primary ends its service, and the stream with it: nothing more comes, and this copy,
     /// which was level, is as good as it was.
     fn primary_leaves(&self) -> bool {
-        let level = self.mirror.as_ref().is_some_and(|m| {
-            m.level && m.fault.is_none() && matches!(m.role, MirrorRole::Following { .. })
-        });
-        level && self.heard().is_some_and(|m| m.state == State::Wait)
+        self.follows_level() && self.heard().is_some_and(|m| m.state == State::Wait)
+    }
+
+    /// Whether this node follows with a copy that was brought level, whether or not more comes.
+    fn follows_level(&self) -> bool {
+        self.mirror.as_ref().is_some_and(|m| {
+            m.level
+                && m.fault.is_none()
+                && m.inconsistent.is_none()
+                && matches!(m.role, MirrorRole::Following { .. })
+        })
     }
 
     /// The preferred node asks for the service when it has been a ready standby for long enough:
@@ -805,13 +812,7 @@ impl Node {
         let member = self
             .record()
             .is_some_and(|r| r.insync.contains(self.config.node));
-        let level = self.mirror.as_ref().is_some_and(|m| {
-            m.level
-                && m.fault.is_none()
-                && m.inconsistent.is_none()
-                && matches!(m.role, MirrorRole::Following { .. })
-        });
-        let usable = member && level || mutated!(self.config, PromoteOutdated);
+        let usable = member && self.follows_level() || mutated!(self.config, PromoteOutdated);
         let peer = self.heard().cloned();
         match peer {
             None if self.contact.heard().is_none()
