@@ -10,6 +10,7 @@ pub mod hosts;
 pub mod network;
 pub mod operation;
 pub mod sabotage;
+pub mod sqlite;
 pub mod stage;
 pub mod strangers;
 pub mod trial;
@@ -39,6 +40,7 @@ fn cases() -> Vec<Case> {
     cases.extend(strangers::CASES);
     cases.extend(crash_points::CASES);
     cases.extend(filesystem::CASES);
+    cases.extend(sqlite::CASES);
     cases.extend(full_disk::CASES);
     cases.extend(sabotage::CASES);
     cases

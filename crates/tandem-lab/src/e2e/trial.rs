@@ -162,6 +162,12 @@ impl<'s> Trial<'s> {
         self.stage.lab.switch.unblock();
     }
 
+    /// The stage on which it is played.
+    #[must_use]
+    pub fn stage(&self) -> &Stage {
+        self.stage
+    }
+
     /// The first number of another client of this trial.
     #[must_use]
     pub const fn own_numbers(&self) -> u64 {
