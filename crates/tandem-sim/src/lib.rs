@@ -19,6 +19,7 @@ pub mod effects;
 pub mod faults;
 pub mod following;
 pub mod host;
+pub mod language;
 pub mod mirror;
 pub mod mutation;
 pub mod network;

@@ -87,3 +87,10 @@ fn a_standby_stays_ready_while_its_primary_stops_in_order() {
         assert_eq!(unready, None, "seed {seed}");
     }
 }
+
+#[test]
+fn every_scenario_file_is_of_the_language() {
+    let scenarios = tandem_sim::language::load(&tandem_sim::language::directory());
+    let scenarios = scenarios.unwrap_or_else(|error| panic!("{error}"));
+    assert!(scenarios.len() >= 12, "{}", scenarios.len());
+}
