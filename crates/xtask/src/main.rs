@@ -1,10 +1,12 @@
 //! `cargo xtask docs [--check]`: writes the pages that are generated from the code, or checks that
-//! they are fresh.
+//! they are fresh. What describes the command line, the program writes itself, and its own tests
+//! check it.
 
 mod states;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn pages() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -19,6 +21,18 @@ fn stale() -> Vec<PathBuf> {
         .collect()
 }
 
+/// Reference, manual pages and completions of the command line.
+fn describe_commands() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let status = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--package", "tandem", "--", "generate"])
+        .arg(root)
+        .status()
+        .context("run cargo")?;
+    ensure!(status.success(), "the program does not describe itself");
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -28,7 +42,7 @@ fn main() -> Result<()> {
                 std::fs::write(&path, page)
                     .with_context(|| format!("write page {}", path.display()))?;
             }
-            Ok(())
+            describe_commands()
         }
         ["docs", "--check"] => match stale().as_slice() {
             [] => Ok(()),

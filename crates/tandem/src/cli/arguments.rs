@@ -100,6 +100,12 @@ pub enum Verb {
     },
     /// Starts a node as standby; gives up its side of a divergence
     Second(CommandOptions),
+    /// Writes reference, manual pages and completions below the root of the repository
+    #[command(hide = true)]
+    Generate {
+        /// The root
+        root: PathBuf,
+    },
     /// The configuration file
     Config {
         #[command(subcommand)]

@@ -9,6 +9,7 @@ mod cluster;
 mod command;
 mod leave;
 mod mirror;
+mod reference;
 mod status;
 mod volumes;
 
@@ -64,6 +65,7 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
         Verb::Swap(options) => asynchronously(command::swap(places, &options)),
         Verb::Prim { force, options } => asynchronously(command::prim(places, force, &options)),
         Verb::Second(options) => asynchronously(command::second(places, &options)),
+        Verb::Generate { root } => reference::write(&root),
         Verb::Config {
             verb: ConfigVerb::Check,
         } => asynchronously(check::run(places)),

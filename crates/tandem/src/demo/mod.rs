@@ -64,7 +64,7 @@ pub struct DemoOptions {
     plain: bool,
     /// A deliberate defect of the mirrors
     #[cfg(feature = "sabotage")]
-    #[arg(long, value_parser = ["early-ack"])]
+    #[arg(long, hide = true, value_parser = ["early-ack"])]
     sabotage: Option<String>,
 }
 
