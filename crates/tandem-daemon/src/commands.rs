@@ -26,7 +26,9 @@ pub(crate) enum CommandError {
     Module(String),
     #[error("there are several modules, name one of them: {0}")]
     WhichModule(String),
-    #[error("`force` is for `prim`, `whole` for `stop`")]
+    #[error(
+        "`force` is for `prim`, `whole` for `stop`, and `on` for `failover`, `checkers` and `boot`"
+    )]
     Manner,
 }
 

@@ -90,6 +90,17 @@ pub struct Module {
     pub name: String,
     /// Where its mirrors listen for the data stream, on either node.
     pub data_port: u16,
+    /// After how much silence of the other node one that was in sync serves without it at a cold
+    /// start; `None`: never by itself.
+    pub start_alone_after: Option<Duration>,
+    /// The node that serves whenever both can.
+    pub preferred_node: Option<NodeId>,
+    /// How many restarts in place within the window before the application is given up.
+    pub restart_budget: u8,
+    /// The window of the budget.
+    pub restart_window: Duration,
+    /// Where an acknowledged write is.
+    pub durability: Durability,
     /// Mirrored directories.
     pub volumes: Vec<Volume>,
     /// Virtual addresses.
@@ -107,6 +118,28 @@ pub struct Volume {
     pub name: String,
     /// Where it is, absolute and without `.` and `..`.
     pub path: PathBuf,
+    /// Which of its operations wait for the other node.
+    pub wait_for_peer: WaitForPeer,
+}
+
+/// Where an acknowledged write is, as long as both copies are in sync.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// On both disks.
+    #[default]
+    Disk,
+    /// On this node's disk and in the other node's memory.
+    Memory,
+}
+
+/// Which operations wait for the other node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum WaitForPeer {
+    /// What waits for a disk: `fsync` and the like.
+    #[default]
+    Fsync,
+    /// Every write.
+    Write,
 }
 
 /// A virtual address.
@@ -201,6 +234,8 @@ pub enum Action {
     StopStart,
     /// The roles are exchanged.
     Swap,
+    /// The node waits until it is up.
+    Wait,
     /// The module is stopped here.
     Stop,
     /// It is only shown.

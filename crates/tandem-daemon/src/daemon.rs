@@ -19,7 +19,7 @@ use crate::networks::{Network, NetworkError};
 use crate::reactor::{
     self, Entrance, Input, Inputs, ModuleOutput, ModuleParts, Output, Reactor, Wires, Work,
 };
-use crate::services::{self, CHECKER_COMMAND, Runner, services_config};
+use crate::services::{self, Runner, services_config};
 use crate::snapshot::Decision;
 use crate::state_writer;
 use std::io;
@@ -136,6 +136,10 @@ pub fn core_config(configuration: &Configuration, module: &Module, identity: &Id
     config.networks = configuration.node(identity.node).heartbeat.len() as u8;
     config.digest = config::digest(&config::fields_of(configuration, module));
     config.service_limit = limit.unwrap_or(config.service_limit);
+    config.start_alone_after = module.start_alone_after;
+    config.preferred = module.preferred_node;
+    config.restart_budget = module.restart_budget;
+    config.restart_window = module.restart_window;
     config
 }
 
@@ -563,12 +567,6 @@ impl Desk {
     }
 
     fn answer(&self, id: tandem_core::CommandId, answer: Answer) {
-        if id == CHECKER_COMMAND {
-            if let Answer::Refused(reason) | Answer::Failed(reason) = answer {
-                tracing::error!("what the checker asked for was not done: {reason}");
-            }
-            return;
-        }
         let told = self.jobs.answered(id, answer);
         self.commands.tell_peer(told);
     }

@@ -9,14 +9,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tandem_core::{
-    InSync, Instant, MirrorFault, MirrorRole, MirrorStatus, NodeId, PeerCopy, PeerView, Record,
-    Tone,
+    DivergenceView, InSync, Instant, MirrorFault, MirrorRole, MirrorStatus, NodeId, PeerCopy,
+    PeerView, Record, SideView, Tone,
 };
 use tandem_host::clock;
 use tandem_wire::api::{
-    AddressStatus, ApiEvent, ChannelStatus, ClusterStatus, EVENTS_KEPT_MAX, HISTORY_SHOWN_MAX,
-    HistoryEntry, MirrorSummary, ModuleStatus, NodeStatus, RecordStatus, ResourceStatus,
-    colour_word, data_words, tone_word,
+    AddressStatus, ApiEvent, ChannelStatus, ClusterStatus, DivergenceStatus, EVENTS_KEPT_MAX,
+    HISTORY_SHOWN_MAX, HistoryEntry, MirrorSummary, ModuleStatus, NodeStatus, RecordStatus,
+    ResourceStatus, SideStatus, SwitchesStatus, colour_word, data_words, tone_word,
 };
 use tokio::sync::watch;
 
@@ -63,6 +63,42 @@ struct ModuleInner {
     services: Vec<ResourceStatus>,
     checkers: Vec<ResourceStatus>,
     address_held: bool,
+    pace: Pace,
+}
+
+/// How fast comparisons are.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    /// When the present one began, and what was done by then.
+    began: Option<(Instant, u64)>,
+    bytes_per_second: Option<u64>,
+}
+
+impl Pace {
+    /// Too short to say anything.
+    const MEASURED_MIN: Duration = Duration::from_millis(500);
+
+    fn take(&mut self, mirror: Option<&MirrorStatus>) {
+        let done = match mirror.map(|mirror| mirror.peer) {
+            Some(PeerCopy::Comparing { done_bytes, .. }) => done_bytes,
+            Some(PeerCopy::Absent | PeerCopy::Level) | None => {
+                self.began = None;
+                return;
+            }
+        };
+        let now = clock::now();
+        match self.began {
+            Some((began, first)) if done >= first => {
+                let took = now.since(began);
+                if took >= Self::MEASURED_MIN && done > first {
+                    let milliseconds = took.as_millis().max(1) as u64;
+                    self.bytes_per_second =
+                        Some((done - first).saturating_mul(1000) / milliseconds);
+                }
+            }
+            Some(_) | None => self.began = Some((now, done)),
+        }
+    }
 }
 
 impl ModuleInner {
@@ -79,6 +115,7 @@ impl ModuleInner {
             services: services.map(|s| resource(&s.name, "stopped")).collect(),
             checkers: checkers.map(|c| resource(&c.name, "paused")).collect(),
             address_held: false,
+            pace: Pace::default(),
         }
     }
 }
@@ -280,7 +317,10 @@ impl ModuleHub {
 
     /// Takes a new picture of the module.
     pub(crate) fn picture(&self, snapshot: Snapshot) {
-        self.change(|module| module.snapshot = Some(snapshot));
+        self.change(|module| {
+            module.pace.take(snapshot.mirror.as_ref());
+            module.snapshot = Some(snapshot);
+        });
     }
 
     /// Remembers a decision.
@@ -325,11 +365,11 @@ impl ModuleHub {
         });
     }
 
-    /// A checker changed, or (without a name) all of them.
-    pub(crate) fn checker(&self, name: Option<&str>, state: &str, reason: Option<&str>) {
+    /// A checker changed.
+    pub(crate) fn checker(&self, name: &str, state: &str, reason: Option<&str>) {
         self.change(|module| {
             for checker in &mut module.checkers {
-                if name.is_none_or(|name| name == checker.name) {
+                if name == checker.name {
                     checker.state = state.to_owned();
                     checker.reason = reason.map(short);
                 }
@@ -407,7 +447,17 @@ impl Inner {
             record: snapshot.record.as_ref().map(record_status),
             permit: permit.to_owned(),
             permit_left_ms,
-            mirror: mirror_summary(snapshot.mirror.as_ref()),
+            switches: Some(SwitchesStatus {
+                failover: snapshot.switches.failover,
+                checkers: snapshot.switches.checkers,
+                boot_start: snapshot.switches.boot_start,
+            }),
+            restarts_used: snapshot.restarts_used,
+            divergence: snapshot.divergence.as_ref().map(divergence_status),
+            mirror: MirrorSummary {
+                resync_bytes_per_second: module.pace.bytes_per_second,
+                ..mirror_summary(snapshot.mirror.as_ref())
+            },
             channels: (snapshot.channels.iter())
                 .map(|channel| ChannelStatus {
                     name: channel.id.to_string(),
@@ -503,6 +553,21 @@ fn unknown(module: ModuleStatus, reason: &str) -> ModuleStatus {
     }
 }
 
+fn divergence_status(divergence: &DivergenceView) -> DivergenceStatus {
+    let side = |side: &SideView| SideStatus {
+        generation: format!("{:016x}", side.generation.0),
+        epoch: side.epoch.0,
+        data_bytes: side.data_bytes,
+        serves: side.serves,
+    };
+    DivergenceStatus {
+        mine: side(&divergence.mine),
+        theirs: side(&divergence.theirs),
+        common: divergence.common.map(|common| format!("{:016x}", common.0)),
+        goes_on: divergence.goes_on.number(),
+    }
+}
+
 fn record_status(record: &Record) -> RecordStatus {
     RecordStatus {
         version: record.version.0,
@@ -570,12 +635,14 @@ fn mirror_summary(mirror: Option<&MirrorStatus>) -> MirrorSummary {
                 short(text)
             }
         }),
+        inconsistent: mirror.inconsistent.as_deref().map(short),
         position: mirror.position.0,
         acknowledged: mirror.acknowledged.0,
         exposure_bytes: mirror.exposure_bytes,
         exposure_ms: milliseconds(mirror.exposure_age),
         resync_done_bytes: done,
         resync_total_bytes: total,
+        resync_bytes_per_second: None,
         data_bytes: mirror.data_bytes,
     }
 }

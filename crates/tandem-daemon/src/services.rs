@@ -7,15 +7,13 @@ use crate::reactor::ModuleInputs;
 use std::future::poll_fn;
 use std::path::Path;
 use std::task::Poll;
-use tandem_core::{Command, CommandId, EffectId, Event, ServiceFailure, ServiceStop};
+use tandem_core::{EffectId, Event, ServiceFailure, ServiceStop};
 use tandem_host::checker::{CheckerAction, CheckerChange, CheckerConfig, Checkers, Probe, Verdict};
 use tandem_host::service::{Ready, ServiceConfig, ServiceKind, Services, ServicesConfig};
 use tokio::sync::{mpsc, watch};
 
 /// Orders that may wait; the core gives one or two at a time.
 pub(crate) const ORDERS_MAX: usize = 64;
-/// The number of commands that checkers give: nobody waits for their answers.
-pub(crate) const CHECKER_COMMAND: CommandId = CommandId(u64::MAX);
 
 /// What the core asked for.
 #[derive(Clone, Copy, Debug)]
@@ -73,18 +71,25 @@ fn checker_config(checker: &config::Checker) -> CheckerConfig {
             config::Action::Restart => CheckerAction::Restart,
             config::Action::StopStart => CheckerAction::StopStart,
             config::Action::Swap => CheckerAction::Swap,
+            config::Action::Wait => CheckerAction::Wait,
             config::Action::Stop => CheckerAction::Stop,
             config::Action::None => CheckerAction::None,
         },
     }
 }
 
+/// Running checkers, and what they say.
+type Running = (Checkers, mpsc::Receiver<CheckerChange>);
+
 /// Carries out orders for one module.
 pub(crate) struct Runner {
     services: Services,
     failures: mpsc::Receiver<ServiceFailure>,
+    /// What probes the services while they run.
     checkers: Vec<CheckerConfig>,
-    running: Option<(Checkers, mpsc::Receiver<CheckerChange>)>,
+    running: Option<Running>,
+    /// What the node waits for: probes in every state, else the wait would never end.
+    conditions: Option<Running>,
     /// The mirror stalls.
     stalled: bool,
     /// Somebody else stopped a service on purpose.
@@ -104,13 +109,17 @@ impl Runner {
         hub: ModuleHub,
     ) -> Self {
         let (services, failures) = Services::new(services_config(module, runtime_dir));
+        let (conditions, checkers): (Vec<_>, Vec<_>) = (module.checkers.iter())
+            .map(checker_config)
+            .partition(|checker| checker.action == CheckerAction::Wait);
         Self {
             stalled: false,
             paused: services.pauses(),
             services,
             failures,
-            checkers: module.checkers.iter().map(checker_config).collect(),
+            checkers,
             running: None,
+            conditions: (!conditions.is_empty()).then(|| Checkers::start(conditions)),
             wanted: false,
             inputs,
             hub,
@@ -137,6 +146,7 @@ impl Runner {
                 }
                 Ok(()) = self.paused.changed() => self.freeze_checkers(),
                 change = next_change(&mut self.running) => self.changed(change),
+                change = next_change(&mut self.conditions) => self.changed(change),
             }
         }
     }
@@ -151,12 +161,12 @@ impl Runner {
     }
 
     fn freeze_checkers(&self) {
-        let Some((checkers, _)) = &self.running else {
-            return;
-        };
-        match self.stalled || *self.paused.borrow() {
-            true => checkers.freeze(),
-            false => checkers.thaw(),
+        let frozen = self.stalled || *self.paused.borrow();
+        for (checkers, _) in self.running.iter().chain(&self.conditions) {
+            match frozen {
+                true => checkers.freeze(),
+                false => checkers.thaw(),
+            }
         }
     }
 
@@ -225,7 +235,9 @@ impl Runner {
         if let Some((checkers, _)) = self.running.take() {
             checkers.shutdown().await;
         }
-        self.hub.checker(None, "paused", None);
+        for checker in &self.checkers {
+            self.hub.checker(&checker.name, "paused", None);
+        }
     }
 
     fn changed(&self, change: CheckerChange) {
@@ -238,38 +250,36 @@ impl Runner {
         match verdict {
             Verdict::Up => {
                 tracing::info!("checker {name} is up");
-                self.hub.checker(Some(&name), "up", None);
+                self.hub.checker(&name, "up", None);
+                self.inputs.send(Event::CheckerUp { name });
                 return;
             }
             Verdict::Down => {
                 tracing::error!("checker {name} is down: {reason}");
-                self.hub.checker(Some(&name), "down", Some(&reason));
+                self.hub.checker(&name, "down", Some(&reason));
             }
         }
-        let command = |command| Event::Commanded {
-            id: CHECKER_COMMAND,
-            command,
+        let failure = ServiceFailure {
+            name,
+            reason,
+            hopeless: false,
+            requested: false,
         };
-        let event = match action {
-            CheckerAction::Restart => Event::ServiceDown(ServiceFailure {
-                name,
-                reason,
-                hopeless: false,
-                requested: false,
-            }),
-            CheckerAction::StopStart => command(Command::StopStart),
-            CheckerAction::Swap => command(Command::Swap),
-            CheckerAction::Stop => command(Command::Stop),
-            CheckerAction::Wait | CheckerAction::None => return,
+        let action = match action {
+            CheckerAction::Restart => return self.inputs.send(Event::ServiceDown(failure)),
+            CheckerAction::StopStart => tandem_core::CheckerAction::StopStart,
+            CheckerAction::Swap => tandem_core::CheckerAction::Swap,
+            CheckerAction::Wait => tandem_core::CheckerAction::Wait,
+            CheckerAction::Stop => tandem_core::CheckerAction::Stop,
+            CheckerAction::None => return,
         };
+        let event = Event::CheckerDown { failure, action };
         self.inputs.send(event);
     }
 }
 
 /// The next change of the running checkers; never, if none run.
-async fn next_change(
-    running: &mut Option<(Checkers, mpsc::Receiver<CheckerChange>)>,
-) -> CheckerChange {
+async fn next_change(running: &mut Option<Running>) -> CheckerChange {
     if let Some((_, changes)) = running
         && let Some(change) = changes.recv().await
     {

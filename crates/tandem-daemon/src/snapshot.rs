@@ -2,7 +2,8 @@
 //! beside it. It is a picture, never asked for a decision.
 
 use tandem_core::{
-    ChannelId, DataState, Instant, MirrorStatus, PeerView, Record, Row, State, Tone, View,
+    ChannelId, DataState, DivergenceView, Instant, MirrorStatus, PeerView, Record, Row, State,
+    Switches, Tone, View,
 };
 
 /// The module on this node at one moment.
@@ -15,6 +16,9 @@ pub(crate) struct Snapshot {
     pub advice: Option<String>,
     pub warning: Option<String>,
     pub since: Instant,
+    pub switches: Switches,
+    pub restarts_used: u8,
+    pub divergence: Option<DivergenceView>,
     pub record: Option<Record>,
     pub permit_until: Option<Instant>,
     pub peer: Option<PeerView>,
@@ -56,6 +60,9 @@ impl Snapshot {
             advice: view.advice.map(str::to_owned),
             warning: view.warning.clone(),
             since: view.since,
+            switches: view.switches,
+            restarts_used: view.restarts_used,
+            divergence: view.divergence,
             record: view.record.cloned(),
             permit_until: view.permit_until,
             peer: view.peer,
@@ -82,6 +89,8 @@ impl Snapshot {
             || self.reason != earlier.reason
             || self.advice != earlier.advice
             || self.record != earlier.record
+            || self.switches != earlier.switches
+            || self.divergence != earlier.divergence
             || self.warning.is_some() != earlier.warning.is_some()
     }
 }

@@ -6,7 +6,7 @@
 //! that two neighbouring releases understand each other during an upgrade.
 
 use serde::{Deserialize, Serialize};
-use tandem_core::{Command, DataState, State, Tone};
+use tandem_core::{Command, DataState, State, Switch, Tone};
 
 /// How many events a client may have missed and still get by their number.
 pub const EVENTS_KEPT_MAX: usize = 1024;
@@ -77,6 +77,12 @@ pub struct ModuleStatus {
     pub warning: Option<String>,
     /// How long it has been in this state.
     pub state_age_ms: u64,
+    /// What the operator switched on and off on this node.
+    pub switches: Option<SwitchesStatus>,
+    /// How many restarts in place of the budget are used up.
+    pub restarts_used: u8,
+    /// Both nodes served without each other: what each has.
+    pub divergence: Option<DivergenceStatus>,
     /// The in-sync record on this node's disk.
     pub record: Option<RecordStatus>,
     /// `none`, `until` (see `permit_left_ms`) or `without end`.
@@ -95,6 +101,45 @@ pub struct ModuleStatus {
     pub channels: Vec<ChannelStatus>,
     /// What was decided last, newest last.
     pub history: Vec<HistoryEntry>,
+}
+
+/// What an operator switches, for a module on one node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SwitchesStatus {
+    /// The service may move between the nodes by itself.
+    pub failover: bool,
+    /// What checkers and services report has consequences.
+    pub checkers: bool,
+    /// The module starts by itself after a boot.
+    pub boot_start: bool,
+}
+
+/// Both nodes served without each other, until an operator has chosen.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DivergenceStatus {
+    /// This node's side.
+    pub mine: SideStatus,
+    /// The other node's side.
+    pub theirs: SideStatus,
+    /// The newest generation that both have; none: the copies are unrelated.
+    pub common: Option<String>,
+    /// 1 or 2: whose side goes on meanwhile.
+    pub goes_on: u8,
+}
+
+/// One side of a divergence.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SideStatus {
+    /// The generation that only this side has.
+    pub generation: String,
+    /// Its term of service.
+    pub epoch: u64,
+    /// The size of its copy.
+    pub data_bytes: u64,
+    /// Whether it serves.
+    pub serves: bool,
 }
 
 /// The in-sync record.
@@ -137,6 +182,8 @@ pub struct MirrorSummary {
     pub parked: bool,
     /// What is broken.
     pub fault: Option<String>,
+    /// Why this copy may only be served by force.
+    pub inconsistent: Option<String>,
     /// The last number of the stream: given (serving) or applied (following).
     pub position: u64,
     /// The last number that the peer applied (serving), or that was received (following).
@@ -149,6 +196,8 @@ pub struct MirrorSummary {
     pub resync_done_bytes: Option<u64>,
     /// Resynchronisation: bytes to compare.
     pub resync_total_bytes: Option<u64>,
+    /// How fast the present comparison is, or the last one was.
+    pub resync_bytes_per_second: Option<u64>,
     /// The size of the volumes.
     pub data_bytes: u64,
 }
@@ -252,6 +301,9 @@ pub struct CommandRequest {
     /// For `stop`: the node that serves brings both copies level, and nobody takes over.
     #[serde(default)]
     pub whole: bool,
+    /// For `failover`, `checkers` and `boot`: the position of the switch.
+    #[serde(default)]
+    pub on: Option<bool>,
     /// Whether the answer waits for the end (bounded), or only names the job.
     #[serde(default)]
     pub wait: bool,
@@ -275,6 +327,12 @@ pub enum CommandName {
     Prim,
     /// Be the standby.
     Second,
+    /// The service may move by itself.
+    Failover,
+    /// What checkers and services report has consequences.
+    Checkers,
+    /// The module starts by itself after a boot.
+    Boot,
 }
 
 /// What a command is told besides its name.
@@ -286,17 +344,21 @@ pub enum Manner {
     Force,
     /// `stop` of the whole module.
     Whole,
+    /// A switch is switched.
+    Switch(Switch),
 }
 
 impl CommandRequest {
-    /// What the core is told, or `None` where `force` or `whole` make no sense.
+    /// What the core is told, or `None` where `force`, `whole` or `on` make no sense.
     #[must_use]
     pub const fn command(&self) -> Option<Command> {
-        let manner = match (self.force, self.whole) {
-            (false, false) => Manner::Plain,
-            (true, false) => Manner::Force,
-            (false, true) => Manner::Whole,
-            (true, true) => return None,
+        let manner = match (self.force, self.whole, self.on) {
+            (false, false, None) => Manner::Plain,
+            (true, false, None) => Manner::Force,
+            (false, true, None) => Manner::Whole,
+            (false, false, Some(true)) => Manner::Switch(Switch::On),
+            (false, false, Some(false)) => Manner::Switch(Switch::Off),
+            (true, true, _) | (true, _, Some(_)) | (_, true, Some(_)) => return None,
         };
         self.command.command(manner)
     }
@@ -306,7 +368,7 @@ impl CommandName {
     /// What the core is told, or `None` where the manner makes no sense.
     #[must_use]
     pub const fn command(self, manner: Manner) -> Option<Command> {
-        use Manner::{Force, Plain, Whole};
+        use Manner::{Force, Plain, Switch, Whole};
         match (self, manner) {
             (Self::Start, Plain) => Some(Command::Start),
             (Self::Stop, Plain) => Some(Command::Stop),
@@ -317,12 +379,16 @@ impl CommandName {
             (Self::Prim, Plain) => Some(Command::Prim),
             (Self::Prim, Force) => Some(Command::PrimForce),
             (Self::Second, Plain) => Some(Command::Second),
+            (Self::Failover, Switch(switch)) => Some(Command::Failover(switch)),
+            (Self::Checkers, Switch(switch)) => Some(Command::Checkers(switch)),
+            (Self::Boot, Switch(switch)) => Some(Command::BootStart(switch)),
             (
                 Self::Start | Self::Restart | Self::StopStart | Self::Swap | Self::Second,
-                Force | Whole,
+                Force | Whole | Switch(_),
             )
-            | (Self::Stop, Force)
-            | (Self::Prim, Whole) => None,
+            | (Self::Stop, Force | Switch(_))
+            | (Self::Prim, Whole | Switch(_))
+            | (Self::Failover | Self::Checkers | Self::Boot, Plain | Force | Whole) => None,
         }
     }
 }

@@ -192,6 +192,7 @@ mod tests {
                     command: CommandName::Swap,
                     force: false,
                     whole: false,
+                    on: None,
                     wait: false,
                 },
             },

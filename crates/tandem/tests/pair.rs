@@ -324,6 +324,19 @@ fn a_command_that_cannot_be_done_says_why_with_its_exit_code() {
     assert_eq!(code(&one, &["dance"]).0, 2);
     let (status, text) = code(&one, &["cluster", "init"]);
     assert_eq!(status, 3, "{text}");
+    assert_eq!(code(&one, &["boot", "maybe"]).0, 2);
+    let (status, text) = code(&one, &["boot", "on"]);
+    assert_eq!(status, 0, "{text}");
+    let (status, text) = code(&one, &["failover", "off"]);
+    assert_eq!(status, 0, "{text}");
+    until("both nodes know that the service does not move", || {
+        let nodes = one.status()?.nodes.into_iter();
+        let switches = nodes.filter_map(|node| node.modules.into_iter().next()?.switches);
+        let switches: Vec<_> = switches.map(|s| (s.failover, s.boot_start)).collect();
+        (switches == [(false, true), (false, false)]).then_some(())
+    });
+    let (status, text) = code(&one, &["estimate"]);
+    assert_eq!(status, 3, "{text}");
     // Alone, a start cannot end: the operator has to say who has the data.
     let (status, text) = code(&one, &["start", "--timeout", "500ms"]);
     assert_eq!(status, 4, "{text}");

@@ -2,7 +2,10 @@
 //! what both nodes must have equal, and where they differ.
 
 use super::duration::words;
-use super::{Action, Configuration, Module, Node, Probe, Ready, Service, ServiceKind};
+use super::{
+    Action, Configuration, Durability, Module, Node, Probe, Ready, Service, ServiceKind,
+    WaitForPeer,
+};
 use tandem_core::ConfigurationDigest;
 
 /// All fields, with the path that an operator finds in the file.
@@ -98,9 +101,27 @@ impl Fields {
 
     fn module(&mut self, at: &str, module: &Module) {
         self.add(format!("{at}.data-port"), module.data_port);
+        let alone = module.start_alone_after.map(words);
+        let alone = alone.unwrap_or_else(|| "never".to_owned());
+        self.add(format!("{at}.start-alone-after"), alone);
+        let preferred = module.preferred_node.map(|node| node.to_string());
+        let preferred = preferred.unwrap_or_else(|| "none".to_owned());
+        self.add(format!("{at}.preferred-node"), preferred);
+        self.add(format!("{at}.restart-budget"), module.restart_budget);
+        self.add(format!("{at}.restart-window"), words(module.restart_window));
+        let durability = match module.durability {
+            Durability::Disk => "disk",
+            Durability::Memory => "memory",
+        };
+        self.add(format!("{at}.durability"), durability);
         for volume in &module.volumes {
             let field = format!("{at}.volume.{}.path", volume.name);
             self.add(field, volume.path.display());
+            let wait = match volume.wait_for_peer {
+                WaitForPeer::Fsync => "fsync",
+                WaitForPeer::Write => "write",
+            };
+            self.add(format!("{at}.volume.{}.wait-for-peer", volume.name), wait);
         }
         for address in &module.addresses {
             let field = format!("{at}.address.{}", address.address);
@@ -128,6 +149,7 @@ impl Fields {
                 Action::Restart => "restart",
                 Action::StopStart => "stopstart",
                 Action::Swap => "swap",
+                Action::Wait => "wait",
                 Action::Stop => "stop",
                 Action::None => "none",
             };

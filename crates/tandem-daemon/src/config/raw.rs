@@ -35,6 +35,11 @@ pub(super) struct Node {
 pub(super) struct Module {
     pub name: Text,
     pub data_port: Option<Spanned<u16>>,
+    pub start_alone_after: Option<Text>,
+    pub preferred_node: Option<Text>,
+    pub restart_budget: Option<Spanned<u8>>,
+    pub restart_window: Option<Text>,
+    pub durability: Option<Text>,
     #[serde(default)]
     pub volume: Vec<Volume>,
     #[serde(default)]
@@ -50,6 +55,7 @@ pub(super) struct Module {
 pub(super) struct Volume {
     pub name: Text,
     pub path: Text,
+    pub wait_for_peer: Option<Text>,
 }
 
 #[derive(Deserialize)]

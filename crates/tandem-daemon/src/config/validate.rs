@@ -6,17 +6,22 @@ use super::problem::{Problem, nearest};
 use super::raw::{self, Raw, Text};
 use super::{
     Action, Address, CONTROL_PORT, Checker, Configuration, DATA_PORT, DATA_PORT_FURTHER,
-    HEARTBEAT_PORT, HTTP_PORT, Module, Node, Probe, Ready, Service, ServiceKind, Volume, limits,
+    Durability, HEARTBEAT_PORT, HTTP_PORT, Module, Node, Probe, Ready, Service, ServiceKind,
+    Volume, WaitForPeer, limits,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
+use tandem_core::NodeId;
 use tandem_wire::peer::ModuleTag;
 use toml::Spanned;
 
 const TAKEOVER_AFTER: Duration = Duration::from_secs(5);
 const SERVICE_LIMIT: Duration = Duration::from_secs(300);
+const RESTART_BUDGET: u8 = 3;
+/// Less would forget a failure before the next one can come.
+const RESTART_WINDOW_MIN: Duration = Duration::from_secs(60);
 const CHECKER_PERIOD: Duration = Duration::from_secs(1);
 const CHECKER_RISE: u32 = 2;
 const CHECKER_FALL: u32 = 3;
@@ -264,6 +269,48 @@ impl Review<'_> {
         }
     }
 
+    fn start_alone_after(&mut self, typed: Option<&Text>) -> Option<Duration> {
+        let typed = typed.filter(|typed| typed.get_ref() != "never")?;
+        Some(self.duration(typed, limits::TAKEOVER_AFTER_MIN, limits::LIMIT_MAX))
+    }
+
+    fn preferred_node(&mut self, typed: Option<&Text>) -> Option<NodeId> {
+        let typed = typed?;
+        match typed.get_ref().as_str() {
+            "none" => None,
+            "node1" => Some(NodeId::One),
+            "node2" => Some(NodeId::Two),
+            _ => {
+                self.problem(typed.span(), "this is no node", "node1, node2 or none");
+                None
+            }
+        }
+    }
+
+    fn durability(&mut self, typed: Option<&Text>) -> Durability {
+        match typed.map(|typed| (typed, typed.get_ref().as_str())) {
+            None | Some((_, "disk")) => Durability::Disk,
+            Some((_, "memory")) => Durability::Memory,
+            Some((typed, _)) => {
+                let hint = "disk: on both disks; memory: on one disk and in the other's memory";
+                self.problem(typed.span(), "this is no durability", hint);
+                Durability::Disk
+            }
+        }
+    }
+
+    fn wait_for_peer(&mut self, typed: Option<&Text>) -> WaitForPeer {
+        match typed.map(|typed| (typed, typed.get_ref().as_str())) {
+            None | Some((_, "fsync")) => WaitForPeer::Fsync,
+            Some((_, "write")) => WaitForPeer::Write,
+            Some((typed, _)) => {
+                let hint = "fsync: what waits for a disk; write: every write";
+                self.problem(typed.span(), "this is nothing to wait for", hint);
+                WaitForPeer::Fsync
+            }
+        }
+    }
+
     fn data_port(&mut self, place: usize, typed: Option<&Spanned<u16>>) -> u16 {
         let Some(typed) = typed else {
             return match place {
@@ -310,6 +357,7 @@ impl Review<'_> {
             .map(|volume| Volume {
                 name: self.name(&volume.name, "volume"),
                 path: self.path(&volume.path),
+                wait_for_peer: self.wait_for_peer(volume.wait_for_peer.as_ref()),
             })
             .collect();
         self.nested(&module.volume, &volumes);
@@ -328,6 +376,17 @@ impl Review<'_> {
         Module {
             name,
             data_port: self.data_port(place, module.data_port.as_ref()),
+            start_alone_after: self.start_alone_after(module.start_alone_after.as_ref()),
+            preferred_node: self.preferred_node(module.preferred_node.as_ref()),
+            restart_budget: module
+                .restart_budget
+                .as_ref()
+                .map_or(RESTART_BUDGET, |b| *b.get_ref()),
+            restart_window: match &module.restart_window {
+                Some(typed) => self.duration(typed, RESTART_WINDOW_MIN, limits::LIMIT_MAX),
+                None => limits::LIMIT_MAX,
+            },
+            durability: self.durability(module.durability.as_ref()),
             volumes,
             addresses,
             services: (module.service.iter()).map(|s| self.service(s)).collect(),
@@ -568,10 +627,11 @@ impl Review<'_> {
             "restart" => Action::Restart,
             "stopstart" => Action::StopStart,
             "swap" => Action::Swap,
+            "wait" => Action::Wait,
             "stop" => Action::Stop,
             "none" => Action::None,
             _ => {
-                let hint = "one of restart, stopstart, swap, stop, none";
+                let hint = "one of restart, stopstart, swap, wait, stop, none";
                 self.problem(typed.span(), "this is no action", hint);
                 Action::None
             }
@@ -800,6 +860,21 @@ action = "restart"
                 "this is no action",
             ),
             ("rise = 1", "rise = 0", "a number from 1 to 1000"),
+            (
+                "name = \"videeos\"",
+                "name = \"videeos\"\npreferred-node = \"h1\"",
+                "this is no node",
+            ),
+            (
+                "name = \"videeos\"",
+                "name = \"videeos\"\nstart-alone-after = \"soon\"",
+                "a duration",
+            ),
+            (
+                "name = \"videeos\"",
+                "name = \"videeos\"\ndurability = \"paper\"",
+                "this is no durability",
+            ),
             (
                 "tcp = \"127.0.0.1:5432\"\nperiod",
                 "period",

@@ -100,6 +100,18 @@ pub enum Verb {
     },
     /// Starts a node as standby; gives up its side of a divergence
     Second(CommandOptions),
+    /// Lets the service move between the nodes by itself, or not; on both nodes, unless one is named
+    Failover(SwitchOptions),
+    /// Lets what checkers and services report have consequences on a node, or not
+    Checkers(SwitchOptions),
+    /// Lets a node start the module by itself after a boot, or not
+    Boot(SwitchOptions),
+    /// Says how much a synchronisation has to compare, and how long that took last time
+    Estimate {
+        /// The module; default: all
+        #[arg(long)]
+        module: Option<String>,
+    },
     /// Writes reference, manual pages and completions below the root of the repository
     #[command(hide = true)]
     Generate {
@@ -183,9 +195,27 @@ pub struct CommandOptions {
     /// How long to wait for the end; default: no limit
     #[arg(long, value_name = "DURATION", value_parser = limit)]
     pub timeout: Option<Duration>,
-    /// Both nodes (start, stop): a stop brings both copies level first
+    /// Both nodes (start, stop, switches): a stop brings both copies level first
     #[arg(long, conflicts_with = "node")]
     pub all: bool,
+}
+
+/// For switches.
+#[derive(Args, Clone)]
+pub struct SwitchOptions {
+    /// The position
+    #[arg(value_name = "on|off", action = clap::ArgAction::Set, value_parser = position)]
+    pub on: bool,
+    #[command(flatten)]
+    pub options: CommandOptions,
+}
+
+fn position(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("on or off".to_owned()),
+    }
 }
 
 fn node_number(text: &str) -> Result<u8, String> {

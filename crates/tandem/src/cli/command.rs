@@ -1,6 +1,6 @@
 //! Operators' commands: given to the daemon, waited for, told about. Nothing is asked.
 
-use super::arguments::{CommandOptions, Places};
+use super::arguments::{CommandOptions, Places, SwitchOptions};
 use super::{Exit, complain};
 use std::time::Duration;
 use tandem_daemon::client::{Client, ClientError};
@@ -105,9 +105,33 @@ pub async fn second(places: &Places, options: &CommandOptions) -> Exit {
     one(places, CommandName::Second, options).await
 }
 
+/// `failover`, `checkers`, `boot`
+pub async fn switch(places: &Places, command: CommandName, switch: &SwitchOptions) -> Exit {
+    let options = &switch.options;
+    let client = Client::new(&places.runtime_dir);
+    // Whether the service may move is a matter of both.
+    let both = options.all || (command == CommandName::Failover && options.node.is_none());
+    let nodes = match both {
+        true => vec![Some(1), Some(2)],
+        false => vec![options.node],
+    };
+    for node in nodes {
+        let request = CommandRequest {
+            node,
+            on: Some(switch.on),
+            ..plain(command, options)
+        };
+        match give(&client, &request, options).await {
+            Exit::Done => {}
+            other => return other,
+        }
+    }
+    Exit::Done
+}
+
 async fn one(places: &Places, command: CommandName, options: &CommandOptions) -> Exit {
     if options.all {
-        eprintln!("tandem: --all is for start and stop");
+        eprintln!("tandem: --all is for start, stop and switches");
         return Exit::Refused;
     }
     let client = Client::new(&places.runtime_dir);
@@ -121,6 +145,7 @@ fn plain(command: CommandName, options: &CommandOptions) -> CommandRequest {
         command,
         force: false,
         whole: false,
+        on: None,
         wait: false,
     }
 }

@@ -3,15 +3,17 @@
 use super::Exit;
 use super::arguments::Places;
 use std::net::SocketAddr;
-use tandem_daemon::config::Configuration;
+use tandem_daemon::config::{self, Configuration};
 use tandem_daemon::daemon::{core_config, mirror_socket, module_state_dir};
 use tandem_daemon::identity::Identity;
 use tandem_daemon::report;
-use tandem_mirror::{Durability, MirrorConfig, QUEUE_BYTES_MAX, VolumeConfig, transport};
+use tandem_mirror::{
+    Durability, MirrorConfig, QUEUE_BYTES_MAX, VolumeConfig, WaitForPeer, transport,
+};
 
 /// Runs until it is told to quit.
 pub fn run(places: &Places, module: &str) -> Exit {
-    let config = match config(places, module) {
+    let config = match mirror_config(places, module) {
         Ok(config) => config,
         Err(reason) => {
             tracing::error!("the mirror of module {module} does not run: {reason}");
@@ -30,7 +32,7 @@ pub fn run(places: &Places, module: &str) -> Exit {
     }
 }
 
-fn config(places: &Places, name: &str) -> Result<MirrorConfig, String> {
+fn mirror_config(places: &Places, name: &str) -> Result<MirrorConfig, String> {
     let settings = places.settings();
     let configuration = Configuration::read(&settings.config).map_err(|e| report(&e))?;
     let identity = Identity::read(&settings.state_dir).map_err(|e| report(&e))?;
@@ -46,7 +48,13 @@ fn config(places: &Places, name: &str) -> Result<MirrorConfig, String> {
         module: module.name.clone(),
         node,
         volumes: (module.volumes.iter())
-            .map(|volume| VolumeConfig::new(volume.name.clone(), volume.path.clone()))
+            .map(|volume| VolumeConfig {
+                wait_for_peer: match volume.wait_for_peer {
+                    config::WaitForPeer::Fsync => WaitForPeer::Fsync,
+                    config::WaitForPeer::Write => WaitForPeer::Write,
+                },
+                ..VolumeConfig::new(volume.name.clone(), volume.path.clone())
+            })
             .collect(),
         listen: address(node),
         peer: address(node.peer()),
@@ -61,6 +69,9 @@ fn config(places: &Places, name: &str) -> Result<MirrorConfig, String> {
         takeover_after: core.takeover_after,
         stall_limit: core.stall_limit(),
         queue_bytes_max: QUEUE_BYTES_MAX,
-        durability: Durability::default(),
+        durability: match module.durability {
+            config::Durability::Disk => Durability::Disk,
+            config::Durability::Memory => Durability::Memory,
+        },
     })
 }

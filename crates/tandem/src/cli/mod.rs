@@ -7,6 +7,7 @@ mod arguments;
 mod check;
 mod cluster;
 mod command;
+mod estimate;
 mod leave;
 mod mirror;
 mod reference;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tandem_daemon::client::ClientError;
 use tandem_daemon::report;
+use tandem_wire::api::CommandName;
 
 /// How long after its start a process that cannot run ends.
 const RESTART_PAUSE: Duration = Duration::from_secs(2);
@@ -65,6 +67,14 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
         Verb::Swap(options) => asynchronously(command::swap(places, &options)),
         Verb::Prim { force, options } => asynchronously(command::prim(places, force, &options)),
         Verb::Second(options) => asynchronously(command::second(places, &options)),
+        Verb::Failover(switch) => {
+            asynchronously(command::switch(places, CommandName::Failover, &switch))
+        }
+        Verb::Checkers(switch) => {
+            asynchronously(command::switch(places, CommandName::Checkers, &switch))
+        }
+        Verb::Boot(switch) => asynchronously(command::switch(places, CommandName::Boot, &switch)),
+        Verb::Estimate { module } => asynchronously(estimate::run(places, module.as_deref())),
         Verb::Generate { root } => reference::write(&root),
         Verb::Config {
             verb: ConfigVerb::Check,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::time::Duration;
 use tandem_daemon::client::Client;
-use tandem_wire::api::{ClusterStatus, ModuleStatus, NodeStatus};
+use tandem_wire::api::{ClusterStatus, ModuleStatus, NodeStatus, SideStatus};
 
 /// How often `--watch` looks.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -123,6 +123,33 @@ fn details(text: &mut String, node: &NodeStatus, module: &ModuleStatus) {
             text,
             &format!("{name} {} is {}: {reason}", resource.name, resource.state),
         );
+    }
+    if let Some(switches) = module.switches {
+        for (off, what) in [
+            (!switches.failover, "failover is off"),
+            (!switches.checkers, "error detection is off"),
+            (switches.boot_start, "starts at boot"),
+        ] {
+            if off {
+                line(text, &format!("{name} {what}"));
+            }
+        }
+    }
+    if let Some(divergence) = &module.divergence {
+        let side = |side: &SideStatus| {
+            format!(
+                "generation {}, epoch {}, {} bytes",
+                side.generation, side.epoch, side.data_bytes
+            )
+        };
+        let (mine, theirs) = (side(&divergence.mine), side(&divergence.theirs));
+        line(
+            text,
+            &format!("{name} has {mine}; the other node has {theirs}"),
+        );
+    }
+    if let Some(inconsistent) = &module.mirror.inconsistent {
+        line(text, &format!("{name} inconsistent: {inconsistent}"));
     }
     if let Some(fault) = &module.mirror.fault {
         line(text, &format!("{name} fault: {fault}"));

@@ -17,7 +17,7 @@ pub fn check(configuration: &Configuration) -> Vec<Finding> {
 }
 
 fn check_volume(volume: &Volume) -> Vec<Finding> {
-    let Volume { name, path } = volume;
+    let Volume { name, path, .. } = volume;
     let opened = match open(name, path) {
         Ok(opened) => opened,
         // A mirror has it: it has looked at all this itself.
@@ -75,7 +75,7 @@ pub fn guard(places: &Places) -> Exit {
     };
     let volumes = configuration.modules.iter().flat_map(|m| &m.volumes);
     let mut exit = Exit::Done;
-    for Volume { name, path } in volumes {
+    for Volume { name, path, .. } in volumes {
         let guarded = match open(name, path) {
             Ok(volume) => mount::protect(&volume).map_err(|error| report(&error)),
             Err(VolumeError::Locked(_)) => Ok(()),

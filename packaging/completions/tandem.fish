@@ -1,0 +1,207 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_tandem_global_optspecs
+    string join \n config= state-dir= runtime-dir= h/help V/version
+end
+
+function __fish_tandem_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_tandem_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_tandem_using_subcommand
+    set -l cmd (__fish_tandem_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c tandem -n "__fish_tandem_needs_command" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_needs_command" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_needs_command" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_needs_command" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_needs_command" -s V -l version -d 'Print version'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "daemon" -d 'Runs the daemon of this node'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "mirror" -d 'Runs the mirror of one module on this node (started by the daemon)'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "guard" -d 'Makes the directories of all volumes read-only until a node serves (at boot)'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "status" -d 'Shows both nodes'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "start" -d 'Starts a node; it picks its role by itself'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "stop" -d 'Stops a node; the other one takes over if it can'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "restart" -d 'Restarts the services in place, without a failover'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "stopstart" -d 'Stops a node and starts it again; on the primary this is a failover'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "swap" -d 'Exchanges the roles of the nodes'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "prim" -d 'Lets a node serve: the answer to the first start, or to a WAIT'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "second" -d 'Starts a node as standby; gives up its side of a divergence'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "failover" -d 'Lets the service move between the nodes by itself, or not; on both nodes, unless one is named'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "checkers" -d 'Lets what checkers and services report have consequences on a node, or not'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "boot" -d 'Lets a node start the module by itself after a boot, or not'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "estimate" -d 'Says how much a synchronisation has to compare, and how long that took last time'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "config" -d 'The configuration file'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "cluster" -d 'The keys of the two nodes'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "demo" -d 'Shows on one machine what happens when a server loses power (as root)'
+complete -c tandem -n "__fish_tandem_using_subcommand daemon" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand daemon" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand daemon" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand daemon" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand mirror" -l module -d 'The module' -r
+complete -c tandem -n "__fish_tandem_using_subcommand mirror" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand mirror" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand mirror" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand mirror" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand guard" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand guard" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand guard" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand guard" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand status" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand status" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand status" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand status" -l json -d 'In JSON, for scripts'
+complete -c tandem -n "__fish_tandem_using_subcommand status" -l watch -d 'Shows it again whenever it changes'
+complete -c tandem -n "__fish_tandem_using_subcommand status" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand start" -l node -d 'The node, 1 or 2; default: this one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand start" -l module -d 'The module; default: the only one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand start" -l timeout -d 'How long to wait for the end; default: no limit' -r
+complete -c tandem -n "__fish_tandem_using_subcommand start" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand start" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand start" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand start" -l no-wait -d 'Only begins, and says the job\'s name'
+complete -c tandem -n "__fish_tandem_using_subcommand start" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand start" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand stop" -l node -d 'The node, 1 or 2; default: this one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand stop" -l module -d 'The module; default: the only one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand stop" -l timeout -d 'How long to wait for the end; default: no limit' -r
+complete -c tandem -n "__fish_tandem_using_subcommand stop" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand stop" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand stop" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand stop" -l no-wait -d 'Only begins, and says the job\'s name'
+complete -c tandem -n "__fish_tandem_using_subcommand stop" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand stop" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand restart" -l node -d 'The node, 1 or 2; default: this one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand restart" -l module -d 'The module; default: the only one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand restart" -l timeout -d 'How long to wait for the end; default: no limit' -r
+complete -c tandem -n "__fish_tandem_using_subcommand restart" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand restart" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand restart" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand restart" -l no-wait -d 'Only begins, and says the job\'s name'
+complete -c tandem -n "__fish_tandem_using_subcommand restart" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand restart" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l node -d 'The node, 1 or 2; default: this one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l module -d 'The module; default: the only one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l timeout -d 'How long to wait for the end; default: no limit' -r
+complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l no-wait -d 'Only begins, and says the job\'s name'
+complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand swap" -l node -d 'The node, 1 or 2; default: this one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand swap" -l module -d 'The module; default: the only one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand swap" -l timeout -d 'How long to wait for the end; default: no limit' -r
+complete -c tandem -n "__fish_tandem_using_subcommand swap" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand swap" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand swap" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand swap" -l no-wait -d 'Only begins, and says the job\'s name'
+complete -c tandem -n "__fish_tandem_using_subcommand swap" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand swap" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand prim" -l node -d 'The node, 1 or 2; default: this one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand prim" -l module -d 'The module; default: the only one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand prim" -l timeout -d 'How long to wait for the end; default: no limit' -r
+complete -c tandem -n "__fish_tandem_using_subcommand prim" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand prim" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand prim" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand prim" -l force -d 'Serve whatever is there, even where the other node may have newer data. The other node must be off'
+complete -c tandem -n "__fish_tandem_using_subcommand prim" -l no-wait -d 'Only begins, and says the job\'s name'
+complete -c tandem -n "__fish_tandem_using_subcommand prim" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand prim" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand second" -l node -d 'The node, 1 or 2; default: this one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand second" -l module -d 'The module; default: the only one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand second" -l timeout -d 'How long to wait for the end; default: no limit' -r
+complete -c tandem -n "__fish_tandem_using_subcommand second" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand second" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand second" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand second" -l no-wait -d 'Only begins, and says the job\'s name'
+complete -c tandem -n "__fish_tandem_using_subcommand second" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand second" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand failover" -l node -d 'The node, 1 or 2; default: this one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand failover" -l module -d 'The module; default: the only one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand failover" -l timeout -d 'How long to wait for the end; default: no limit' -r
+complete -c tandem -n "__fish_tandem_using_subcommand failover" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand failover" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand failover" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand failover" -l no-wait -d 'Only begins, and says the job\'s name'
+complete -c tandem -n "__fish_tandem_using_subcommand failover" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand failover" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l node -d 'The node, 1 or 2; default: this one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l module -d 'The module; default: the only one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l timeout -d 'How long to wait for the end; default: no limit' -r
+complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l no-wait -d 'Only begins, and says the job\'s name'
+complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand checkers" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand boot" -l node -d 'The node, 1 or 2; default: this one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand boot" -l module -d 'The module; default: the only one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand boot" -l timeout -d 'How long to wait for the end; default: no limit' -r
+complete -c tandem -n "__fish_tandem_using_subcommand boot" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand boot" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand boot" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand boot" -l no-wait -d 'Only begins, and says the job\'s name'
+complete -c tandem -n "__fish_tandem_using_subcommand boot" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand boot" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l module -d 'The module; default: all' -r
+complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand estimate" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -f -a "check" -d 'Checks the file, and whether this machine is as the file says; changes nothing'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -f -a "init" -d 'On node1: makes the keys of a new cluster and says how node2 joins'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -f -a "invite" -d 'On node1: says again how node2 joins (the first word lasts for 15 minutes)'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -f -a "join" -d 'On node2: joins the cluster, as `cluster init` on node1 says'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -f -a "leave" -d 'Takes this node out of its cluster: keys and state are removed, the units start at boot as before, the data stays'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from init" -l offline -d 'For tests and images: writes the keys of both nodes into two state directories at once' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from init" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from init" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from init" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from init" -l wait -d 'Waits here until node2 has joined, instead of in the background'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from invite" -l wait -d 'Waits here until node2 has joined, instead of in the background'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from invite" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from join" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from join" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from join" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from join" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand demo" -l takeover-after -d 'Silence of the primary after which the standby takes over. With less than the default a slow disk is soon taken for a standby that does not answer' -r
+complete -c tandem -n "__fish_tandem_using_subcommand demo" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand demo" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand demo" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand demo" -l clean -d 'Removes what a demonstration left running (`KEEP=1`), and the logs of one that failed'
+complete -c tandem -n "__fish_tandem_using_subcommand demo" -l fast -d 'Shortens the quiet parts of the show'
+complete -c tandem -n "__fish_tandem_using_subcommand demo" -s h -l help -d 'Print help'

@@ -1,0 +1,487 @@
+#compdef tandem
+
+autoload -U is-at-least
+
+_tandem() {
+    typeset -A opt_args
+    typeset -a _arguments_options
+    local ret=1
+
+    if is-at-least 5.2; then
+        _arguments_options=(-s -S -C)
+    else
+        _arguments_options=(-s -C)
+    fi
+
+    local context curcontext="$curcontext" state line
+    _arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_tandem_commands" \
+"*::: :->tandem" \
+&& ret=0
+    case $state in
+    (tandem)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:tandem-command-$line[1]:"
+        case $line[1] in
+            (daemon)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(mirror)
+_arguments "${_arguments_options[@]}" : \
+'--module=[The module]:MODULE:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(guard)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(status)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--json[In JSON, for scripts]' \
+'--watch[Shows it again whenever it changes]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(start)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node, 1 or 2; default\: this one]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--no-wait[Only begins, and says the job'\''s name]' \
+'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(stop)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node, 1 or 2; default\: this one]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--no-wait[Only begins, and says the job'\''s name]' \
+'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(restart)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node, 1 or 2; default\: this one]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--no-wait[Only begins, and says the job'\''s name]' \
+'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(stopstart)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node, 1 or 2; default\: this one]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--no-wait[Only begins, and says the job'\''s name]' \
+'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(swap)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node, 1 or 2; default\: this one]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--no-wait[Only begins, and says the job'\''s name]' \
+'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(prim)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node, 1 or 2; default\: this one]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--force[Serve whatever is there, even where the other node may have newer data. The other node must be off]' \
+'--no-wait[Only begins, and says the job'\''s name]' \
+'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(second)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node, 1 or 2; default\: this one]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--no-wait[Only begins, and says the job'\''s name]' \
+'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(failover)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node, 1 or 2; default\: this one]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--no-wait[Only begins, and says the job'\''s name]' \
+'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':on -- The position:_default' \
+&& ret=0
+;;
+(checkers)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node, 1 or 2; default\: this one]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--no-wait[Only begins, and says the job'\''s name]' \
+'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':on -- The position:_default' \
+&& ret=0
+;;
+(boot)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node, 1 or 2; default\: this one]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--no-wait[Only begins, and says the job'\''s name]' \
+'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':on -- The position:_default' \
+&& ret=0
+;;
+(estimate)
+_arguments "${_arguments_options[@]}" : \
+'--module=[The module; default\: all]:MODULE:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(config)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_tandem__subcmd__config_commands" \
+"*::: :->config" \
+&& ret=0
+
+    case $state in
+    (config)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:tandem-config-command-$line[1]:"
+        case $line[1] in
+            (check)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(cluster)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_tandem__subcmd__cluster_commands" \
+"*::: :->cluster" \
+&& ret=0
+
+    case $state in
+    (cluster)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:tandem-cluster-command-$line[1]:"
+        case $line[1] in
+            (init)
+_arguments "${_arguments_options[@]}" : \
+'*--offline=[For tests and images\: writes the keys of both nodes into two state directories at once]:STATE_DIR1:_files:STATE_DIR1:_files' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--wait[Waits here until node2 has joined, instead of in the background]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(invite)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--wait[Waits here until node2 has joined, instead of in the background]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(join)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+':address -- node1'\''s address and port:_default' \
+':token -- What `cluster init` printed:_default' \
+&& ret=0
+;;
+(leave)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(demo)
+_arguments "${_arguments_options[@]}" : \
+'--takeover-after=[Silence of the primary after which the standby takes over. With less than the default a slow disk is soon taken for a standby that does not answer]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--clean[Removes what a demonstration left running (\`KEEP=1\`), and the logs of one that failed]' \
+'--fast[Shortens the quiet parts of the show]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+}
+
+(( $+functions[_tandem_commands] )) ||
+_tandem_commands() {
+    local commands; commands=(
+'daemon:Runs the daemon of this node' \
+'mirror:Runs the mirror of one module on this node (started by the daemon)' \
+'guard:Makes the directories of all volumes read-only until a node serves (at boot)' \
+'status:Shows both nodes' \
+'start:Starts a node; it picks its role by itself' \
+'stop:Stops a node; the other one takes over if it can' \
+'restart:Restarts the services in place, without a failover' \
+'stopstart:Stops a node and starts it again; on the primary this is a failover' \
+'swap:Exchanges the roles of the nodes' \
+'prim:Lets a node serve\: the answer to the first start, or to a WAIT' \
+'second:Starts a node as standby; gives up its side of a divergence' \
+'failover:Lets the service move between the nodes by itself, or not; on both nodes, unless one is named' \
+'checkers:Lets what checkers and services report have consequences on a node, or not' \
+'boot:Lets a node start the module by itself after a boot, or not' \
+'estimate:Says how much a synchronisation has to compare, and how long that took last time' \
+'config:The configuration file' \
+'cluster:The keys of the two nodes' \
+'demo:Shows on one machine what happens when a server loses power (as root)' \
+    )
+    _describe -t commands 'tandem commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__boot_commands] )) ||
+_tandem__subcmd__boot_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem boot commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__checkers_commands] )) ||
+_tandem__subcmd__checkers_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem checkers commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__cluster_commands] )) ||
+_tandem__subcmd__cluster_commands() {
+    local commands; commands=(
+'init:On node1\: makes the keys of a new cluster and says how node2 joins' \
+'invite:On node1\: says again how node2 joins (the first word lasts for 15 minutes)' \
+'join:On node2\: joins the cluster, as \`cluster init\` on node1 says' \
+'leave:Takes this node out of its cluster\: keys and state are removed, the units start at boot as before, the data stays' \
+    )
+    _describe -t commands 'tandem cluster commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__cluster__subcmd__init_commands] )) ||
+_tandem__subcmd__cluster__subcmd__init_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem cluster init commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__cluster__subcmd__invite_commands] )) ||
+_tandem__subcmd__cluster__subcmd__invite_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem cluster invite commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__cluster__subcmd__join_commands] )) ||
+_tandem__subcmd__cluster__subcmd__join_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem cluster join commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__cluster__subcmd__leave_commands] )) ||
+_tandem__subcmd__cluster__subcmd__leave_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem cluster leave commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__config_commands] )) ||
+_tandem__subcmd__config_commands() {
+    local commands; commands=(
+'check:Checks the file, and whether this machine is as the file says; changes nothing' \
+    )
+    _describe -t commands 'tandem config commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__config__subcmd__check_commands] )) ||
+_tandem__subcmd__config__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem config check commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__daemon_commands] )) ||
+_tandem__subcmd__daemon_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem daemon commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__demo_commands] )) ||
+_tandem__subcmd__demo_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem demo commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__estimate_commands] )) ||
+_tandem__subcmd__estimate_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem estimate commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__failover_commands] )) ||
+_tandem__subcmd__failover_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem failover commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__guard_commands] )) ||
+_tandem__subcmd__guard_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem guard commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__mirror_commands] )) ||
+_tandem__subcmd__mirror_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem mirror commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__prim_commands] )) ||
+_tandem__subcmd__prim_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem prim commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__restart_commands] )) ||
+_tandem__subcmd__restart_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem restart commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__second_commands] )) ||
+_tandem__subcmd__second_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem second commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__start_commands] )) ||
+_tandem__subcmd__start_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem start commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__status_commands] )) ||
+_tandem__subcmd__status_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem status commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__stop_commands] )) ||
+_tandem__subcmd__stop_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem stop commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__stopstart_commands] )) ||
+_tandem__subcmd__stopstart_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem stopstart commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__swap_commands] )) ||
+_tandem__subcmd__swap_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem swap commands' commands "$@"
+}
+
+if [ "$funcstack[1]" = "_tandem" ]; then
+    _tandem "$@"
+else
+    compdef _tandem tandem
+fi
