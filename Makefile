@@ -21,11 +21,12 @@ demo: build-tools
 	target/debug/tandem demo
 
 test: build-tools lab-tools
-	@scripts/need sqlite3 python3 util-linux
+	@scripts/need sqlite3 python3 util-linux postgresql-15 postgresql-client-15
 	scripts/test
 
 # All end-to-end cases again and again, with longer trials: SOAK rounds, in each trial SOAK_SECONDS
-# of writing before anything happens, and SOAK_POINTS instants at which a copy is looked at.
+# of writing before anything happens, and SOAK_POINTS instants at which a copy is looked at, and
+# points at which a database's stream is cut, by a seed that is printed.
 SOAK := 3
 SOAK_SECONDS := 20
 SOAK_POINTS := 200
@@ -33,6 +34,9 @@ soak: build-tools lab-tools
 	scripts/sabotage-build
 	cargo build -q -p tandem -p tandem-lab
 	scripts/posix-tests
+	@scripts/need postgresql-15 postgresql-client-15
+	TANDEM_SEED=$$$$ TANDEM_CRASH_POINTS=$(SOAK_POINTS) \
+	  cargo test -p tandem-mirror --test crash_points -- --nocapture
 	$(LAB) e2e --rounds $(SOAK) --before $(SOAK_SECONDS) --points $(SOAK_POINTS)
 
 # The simulator far beyond what `make test` plays; a failing seed is replayed with --seed N --trace.

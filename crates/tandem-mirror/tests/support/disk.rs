@@ -90,7 +90,7 @@ impl Image {
 // `EXT4_IOC_SHUTDOWN`: declared as one that writes to us, though it reads.
 nix::ioctl_write_ptr_bad!(shutdown, nix::request_code_read!(b'X', 125, 4), u32);
 
-fn run(command: &mut Command) {
+pub fn run(command: &mut Command) {
     let output = command.output().expect("run a command");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {text}");

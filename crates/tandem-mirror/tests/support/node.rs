@@ -60,7 +60,6 @@ pub fn be_a_mirror_if_asked() {
         panic!("setting of a mirror");
     };
     let base = Path::new(base);
-    let read = |name: &str| std::fs::read(base.join(name)).expect("read an identity");
     let config = MirrorConfig {
         cluster: CLUSTER.to_owned(),
         module: MODULE.to_owned(),
@@ -80,11 +79,7 @@ pub fn be_a_mirror_if_asked() {
             .collect(),
         listen: listen.parse().expect("an address"),
         peer: peer.parse().expect("an address"),
-        identity: Identity {
-            certificate_der: read("certificate.der"),
-            key_der: read("key.der"),
-            peer_certificate_der: read("peer.der"),
-        },
+        identity: identity(base),
         socket: base.join("mirror.sock"),
         state_dir: base.to_owned(),
         configuration: 42,
@@ -102,6 +97,15 @@ pub fn be_a_mirror_if_asked() {
             eprintln!("{error}");
             std::process::exit(1);
         }
+    }
+}
+
+fn identity(base: &Path) -> Identity {
+    let read = |name: &str| std::fs::read(base.join(name)).expect("read an identity");
+    Identity {
+        certificate_der: read("certificate.der"),
+        key_der: read("key.der"),
+        peer_certificate_der: read("peer.der"),
     }
 }
 
@@ -254,6 +258,11 @@ impl Node {
     /// Sets a variable of the mirrors that are started from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Its key, and the certificate that it trusts.
+    pub fn identity(&self) -> Identity {
+        identity(&self.base)
     }
 
     /// Where this node's follower listens.
