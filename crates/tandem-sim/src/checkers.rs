@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `one-acknowledger` | never two nodes that acknowledge in overlapping terms, unexcused |
 //! | `nothing-lost` | whatever serves a line holds all that it acknowledged; no line is lost, unexcused |
-//! | `whole-copy` | nothing serves a copy that a comparison left half done |
+//! | `whole-copy` | nothing serves a copy that was compared by half or set back, unforced |
 //! | `record-before-lone-answer` | R2: an answer without the peer has the record on disk |
 //! | `lone-only-when-silent` | R1: no unconfirmed record while a channel joins two healthy nodes |
 //! | `durable-before-sent` | messages show only what is on disk |
@@ -63,11 +63,11 @@ impl World {
 
     /// A mirror's session is open.
     pub(crate) fn session_opens(&mut self, node: NodeId, epoch: Epoch, generation: GenerationId) {
-        let mixed = self.hosts[place(node)].volume.label.mixed;
-        if mixed && !self.truth.forced(generation) {
+        let unfit = self.hosts[place(node)].volume.unfit();
+        if unfit && !self.truth.forced(generation) {
             return self.violate(
                 "whole-copy",
-                format!("{node} serves a copy that a comparison left half done"),
+                format!("{node} serves a copy that was compared by half or set back"),
             );
         }
         self.check_permits_disjoint(node, epoch);
@@ -75,6 +75,8 @@ impl World {
         self.generation_begins(node, generation);
         let finding = self.truth.session_opened(node, epoch, generation);
         self.finding(finding);
+        // What an operator forced is a copy like any other from now on.
+        self.hosts[place(node)].volume.rolled_back = false;
         self.hosts[place(node)].volume.label.mixed = false;
         self.hosts[place(node)].volume.disk_label.mixed = false;
     }

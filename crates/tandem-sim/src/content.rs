@@ -208,6 +208,12 @@ impl Volume {
         self.disk_label.generation = Some(generation);
     }
 
+    /// The mirror sees that this is nothing to be served: compared by half, or set back alone.
+    #[must_use]
+    pub fn unfit(&self) -> bool {
+        self.label.mixed || self.rolled_back
+    }
+
     /// The machine lost power.
     pub fn lose_power(&mut self, random: &mut Random) {
         for (page, disk) in self.page.pieces.iter_mut().zip(&self.disk.pieces) {
@@ -216,6 +222,11 @@ impl Volume {
         self.disk = self.page.clone();
         self.label = self.disk_label;
         self.base = None;
+    }
+
+    /// Somebody makes an image of the disk.
+    pub fn keep(&mut self) {
+        self.snapshot = Some(Box::new((self.disk.clone(), self.disk_label)));
     }
 
     /// Somebody put an older state of the disk back.

@@ -224,7 +224,22 @@ impl World {
         self.note(NodeId::One, || {
             format!("======== {fault:?} for {seconds:.3} s")
         });
-        let mut duration = duration;
+        let shutdown = matches!(fault, Fault::Shutdown(_));
+        let shortest = if shutdown {
+            self.settings.unit() * 3
+        } else {
+            0
+        };
+        self.fault_takes_hold(fault);
+        self.after(
+            duration.max(shortest),
+            Scope::World,
+            Happening::FaultEnds(fault),
+        );
+    }
+
+    /// A fault begins, and somebody else ends it.
+    pub(crate) fn fault_takes_hold(&mut self, fault: Fault) {
         match fault {
             Fault::Cut(network, from) => self.cut(usize::from(network), from),
             Fault::CutAll(from) => {
@@ -264,7 +279,6 @@ impl World {
                 if self.runs(node) {
                     self.feed(node, Event::ShuttingDown);
                 }
-                duration = duration.max(self.settings.unit() * 3);
             }
             Fault::PauseMachine(node) => self.pause_machine(node),
             Fault::PauseProcesses {
@@ -315,7 +329,6 @@ impl World {
             }
         }
         self.updated_joined();
-        self.after(duration, Scope::World, Happening::FaultEnds(fault));
     }
 
     fn cut(&mut self, network: usize, from: [bool; 2]) {

@@ -52,7 +52,7 @@ impl World {
         let Some(mirror) = host.mirror.as_mut() else {
             return false;
         };
-        if mirror.fault.is_some() && !host.volume.rolled_back {
+        if mirror.fault.is_some() {
             return false;
         }
         if core::mem::take(&mut host.apply_fault) && !mirror.follower.queue.is_empty() {
@@ -149,9 +149,6 @@ impl World {
         if level {
             mirror.follower.level = true;
             host.volume.rolled_back = false;
-            if matches!(mirror.fault, Some(MirrorFault::Volume(_))) {
-                mirror.fault = None;
-            }
         }
         let applied = mirror.follower.applied;
         self.stream_send(
@@ -166,13 +163,11 @@ impl World {
 }
 
 impl Mirror {
-    /// Whether it accepts a stream. A rolled-back volume is healed by a comparison.
+    /// Whether it accepts a stream. A volume that was set back is healed by a comparison.
     #[must_use]
     pub fn listens(&self) -> bool {
-        let able = match self.fault {
-            None | Some(MirrorFault::Volume(_)) => true,
-            Some(MirrorFault::LocalDisk(_) | MirrorFault::Apply(_)) => false,
-        };
-        able && self.busy.is_none() && matches!(self.role, MirrorRole::Following { .. })
+        self.fault.is_none()
+            && self.busy.is_none()
+            && matches!(self.role, MirrorRole::Following { .. })
     }
 }

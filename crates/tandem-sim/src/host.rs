@@ -63,6 +63,8 @@ pub struct Services {
     pub asked: Option<(u64, EffectId)>,
     /// What is wrong with them.
     pub fault: ServicesFault,
+    /// Its processes so far.
+    pub process: u64,
     /// The number of the application's own course.
     pub course: u64,
     /// The stop in hand cannot end before the mirror's session does: a process hangs in a sync.
@@ -94,6 +96,8 @@ pub struct Host {
     pub state_disk: StateDisk,
     /// The protected data.
     pub volume: Volume,
+    /// An image of all disks of the machine.
+    pub image: Option<Box<(Durable, Volume)>>,
     /// The daemon's process.
     pub daemon: Option<Daemon>,
     /// Daemons since the boot.
@@ -135,6 +139,7 @@ impl Host {
             durable: Durable::default(),
             state_disk: StateDisk::Sound,
             volume: Volume::default(),
+            image: None,
             daemon: None,
             daemon_starts: 0,
             mirror: None,
@@ -195,10 +200,25 @@ impl World {
             fault: host.services.fault,
             job: host.services.job + 1,
             course: host.services.course + 1,
+            process: host.services.process,
             ..Services::default()
         };
         host.address_until = None;
         self.updated_joined();
+    }
+
+    /// Somebody makes an image of all disks of a machine, which is off.
+    pub(crate) fn keep_machine(&mut self, node: NodeId) {
+        let host = &mut self.hosts[place(node)];
+        host.image = Some(Box::new((host.durable.clone(), host.volume.clone())));
+    }
+
+    /// The machine, which is off, is as it was when its image was made, and does not know it.
+    pub(crate) fn put_back_machine(&mut self, node: NodeId) {
+        let host = &mut self.hosts[place(node)];
+        if let Some(image) = host.image.as_deref() {
+            (host.durable, host.volume) = image.clone();
+        }
     }
 
     fn random_tear(&mut self, node: NodeId) {
@@ -274,6 +294,7 @@ impl World {
                     duration = MILLISECOND;
                 } else {
                     host.services.state = ServicesState::Starting;
+                    host.services.process += 1;
                 }
                 if host.services.fault == ServicesFault::Hanging {
                     duration = nanoseconds(self.settings.service_limit);

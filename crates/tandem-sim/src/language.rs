@@ -9,6 +9,7 @@ mod parser;
 mod phrases;
 
 pub use parser::parse;
+pub use phrases::phrases;
 
 use core::fmt;
 use std::path::{Path, PathBuf};
@@ -64,8 +65,8 @@ pub enum Act {
     Do(Action),
     /// Nothing for so long.
     Wait(Span),
-    /// This comes, within this time or the player's own limit.
-    Expect(Condition, Option<Span>),
+    /// This comes, within this limit or the player's own.
+    Expect(Condition, Option<Limit>),
     /// This is so, now and for so long.
     Throughout(Condition, Span),
     /// This may come within this time. The scenario goes on in any case.
@@ -108,6 +109,17 @@ pub struct Span {
     pub thousandths: u64,
 }
 
+/// How long something may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// A time.
+    Span(Span),
+    /// The longest time that users are promised for writes that wait for a standby that died.
+    Stall,
+    /// The longest time that a killed mirror takes to be replaced with all that stood on it.
+    Restart,
+}
+
 /// Which part of the traffic is blocked while the rest goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Traffic {
@@ -147,6 +159,8 @@ pub enum Action {
     Thaw(Who),
     /// The daemon is killed; its machine restarts it at once.
     KillDaemon(Who),
+    /// The daemon is killed, and its machine restarts it after this time.
+    KillDaemonFor(Who, Span),
     /// The daemon is stopped by a signal.
     SuspendDaemon(Who),
     /// It goes on.
@@ -212,7 +226,8 @@ impl Action {
     #[must_use]
     pub const fn only(&self) -> Option<Player> {
         match self {
-            Self::PauseMachine(_)
+            Self::KillDaemonFor(..)
+            | Self::PauseMachine(_)
             | Self::ContinueMachine(_)
             | Self::CheckerDown(..)
             | Self::CheckerUp(_)
@@ -276,8 +291,21 @@ pub enum Clause {
     RestartsUsed(Who, u8),
     /// Writes have been acknowledged since the step began.
     WritesGoOn,
-    /// No two acknowledgements since the beginning of the scenario were further apart.
-    WritesPausedAtMost(Span),
+    /// The node serves and does not wait for its peer.
+    GoesOnAlone(Who),
+    /// The node's mirror has brought its peer's copy level with its own.
+    MirrorLevel(Who),
+}
+
+impl Clause {
+    /// The player that can see it, if not both can.
+    #[must_use]
+    pub const fn only(&self) -> Option<Player> {
+        match self {
+            Self::MirrorLevel(_) | Self::Level => Some(Player::Simulator),
+            _ => None,
+        }
+    }
 }
 
 /// Whether something is there.
@@ -296,7 +324,7 @@ pub struct Face {
     pub state: Option<String>,
     /// `green`, `magenta`, `red`
     pub colour: Option<String>,
-    /// `uptodate`, `not uptodate`, `inconsistent`, `diverged`
+    /// `uptodate`, `not uptodate`, `resyncing` (with any percentage), `inconsistent`, `diverged`
     pub data: Option<String>,
 }
 

@@ -5,8 +5,9 @@
 //! chance ([`random`]). The world ([`world`]) has two machines ([`host`]) with clocks of their own
 //! ([`clock`]), wires between them ([`network`]), the interpreter of a core's effects ([`daemon`],
 //! [`effects`]), a model of the mirror ([`mirror`], [`process`], [`orders`], [`serving`],
-//! [`stream`], [`following`]), operators ([`operator`]) and faults ([`faults`]). What really happened ([`truth`]) is kept apart from what the cores believe, and
-//! the named checkers ([`checkers`]) compare the two.
+//! [`stream`], [`following`]), operators ([`operator`]), faults ([`faults`]) and a player
+//! ([`scenario`]) of the files in `scenarios/` ([`language`]). What really happened ([`truth`]) is
+//! kept apart from what the cores believe, and the named checkers ([`checkers`]) compare the two.
 //!
 //! It is never shipped, and deliberately does not simulate bytes, files or names: a write is a
 //! number in a set ([`content`]).

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 use std::time::Instant;
+use tandem_sim::language::Scenario;
 use tandem_sim::mutation::planned;
 use tandem_sim::run::{Job, run};
-use tandem_sim::scenario::{SCENARIOS, by_name};
+use tandem_sim::scenario::{all, not_played};
 use tandem_sim::settings::Profile;
 use tandem_sim::statistics::{ROWS, Statistics};
 
@@ -83,12 +84,12 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
 fn jobs(arguments: &Arguments) -> Result<Vec<Job>, String> {
     let everything = arguments.seeds.is_none() && arguments.scenario.is_none();
     let mut jobs = Vec::new();
-    let named = match &arguments.scenario {
-        Some(name) => Some(by_name(name).ok_or(format!("no scenario {name}"))?),
-        None => None,
-    };
-    for scenario in SCENARIOS {
-        if everything || named.is_some_and(|s| core::ptr::eq(s, scenario)) {
+    let named = arguments.scenario.as_deref();
+    let chosen = |scenario: &Scenario| everything || named == Some(&scenario.name);
+    for scenario in all()?.iter().filter(|scenario| chosen(scenario)) {
+        if let Some(reason) = not_played(scenario) {
+            println!("scenario {} only on hosts: {reason}", scenario.name);
+        } else {
             let (from, to) = arguments.seeds.unwrap_or((0, SCENARIO_SEEDS));
             jobs.extend((from..to).map(|seed| Job {
                 scenario: Some(scenario),
@@ -97,7 +98,11 @@ fn jobs(arguments: &Arguments) -> Result<Vec<Job>, String> {
             }));
         }
     }
-    if named.is_none() {
+    if let Some(name) = named {
+        if jobs.is_empty() {
+            return Err(format!("no scenario {name}"));
+        }
+    } else {
         let (from, to) = arguments.seeds.unwrap_or((0, 2000));
         jobs.extend((from..to).map(|seed| Job {
             profile: arguments.profile.unwrap_or(Profile::of_seed(seed)),
@@ -212,17 +217,17 @@ fn rows(total: &Statistics) {
 }
 
 /// The scenarios and seeds in which a wrong change has to be seen.
-fn mutation_jobs() -> Vec<Job> {
-    let scenarios = SCENARIOS.iter().flat_map(|scenario| {
+fn mutation_jobs() -> Result<Vec<Job>, String> {
+    let played = all()?.iter().filter(|s| not_played(s).is_none());
+    let scenarios = played.flat_map(|scenario| {
         (0..SCENARIO_SEEDS).map(move |seed| Job {
             scenario: Some(scenario),
             profile: Profile::Calm,
             ..Job::seed(seed)
         })
     });
-    scenarios
-        .chain((0..MUTATION_SEEDS).map(Job::seed))
-        .collect()
+    let random = (0..MUTATION_SEEDS).map(Job::seed);
+    Ok(scenarios.chain(random).collect())
 }
 
 /// Shows that each wrong change is seen by a checker that is meant to see it, and that none of
@@ -233,7 +238,14 @@ fn mutations() -> ExitCode {
         return ExitCode::from(2);
     }
     let begun = Instant::now();
-    let (planned, jobs) = (planned(), mutation_jobs());
+    let planned = planned();
+    let jobs = match mutation_jobs() {
+        Ok(jobs) => jobs,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(2);
+        }
+    };
     for rule in RULES {
         if !planned.iter().any(|plan| plan.sentence.starts_with(rule)) {
             println!("no wrong change breaks {rule}");

@@ -275,7 +275,7 @@ pub struct Mirror {
 impl Mirror {
     /// A process that starts.
     #[must_use]
-    pub fn new(incarnation: u64, fault: Option<MirrorFault>) -> Self {
+    pub fn new(incarnation: u64) -> Self {
         Self {
             incarnation,
             paused: false,
@@ -287,7 +287,7 @@ impl Mirror {
             command_number: 0,
             permit: None,
             lapsed: false,
-            fault,
+            fault: None,
             connection: None,
             source: Source::default(),
             follower: Follower::default(),
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_permit_that_ended_is_never_valid_again_in_its_session() {
-        let mut mirror = Mirror::new(1, None);
+        let mut mirror = Mirror::new(1);
         mirror.role = MirrorRole::Serving {
             epoch: Epoch(3),
             gated: true,

@@ -69,6 +69,8 @@ pub struct Connection<T> {
 pub struct Wires {
     /// The physical networks. Control link, data stream and virtual address are on the first.
     pub networks: Vec<Network>,
+    /// No datagram arrives on any network.
+    pub heartbeats_cut: bool,
     /// The control link only is cut, by sender.
     pub control_cut: [bool; 2],
     /// The data stream only is cut, by sender.
@@ -82,6 +84,7 @@ impl Wires {
     pub fn new(networks: u8) -> Self {
         Self {
             networks: (0..networks).map(|_| Network::new()).collect(),
+            heartbeats_cut: false,
             control_cut: [false; 2],
             stream_cut: [false; 2],
             next_connection: 1,
@@ -93,10 +96,10 @@ impl Wires {
     pub fn open(&self, channel: ChannelId, from: NodeId) -> bool {
         let from = place(from);
         match channel {
-            ChannelId::Network(number) => self
-                .networks
-                .get(usize::from(number))
-                .is_some_and(|network| !network.cut[from]),
+            ChannelId::Network(number) => {
+                let network = self.networks.get(usize::from(number));
+                !self.heartbeats_cut && network.is_some_and(|network| !network.cut[from])
+            }
             ChannelId::Control => !self.networks[0].cut[from] && !self.control_cut[from],
             ChannelId::Stream => !self.networks[0].cut[from] && !self.stream_cut[from],
         }
@@ -168,6 +171,7 @@ impl Wires {
         for network in &mut self.networks {
             *network = Network::new();
         }
+        self.heartbeats_cut = false;
         self.control_cut = [false; 2];
         self.stream_cut = [false; 2];
     }

@@ -53,7 +53,7 @@ impl World {
     }
 
     /// The node that serves, as the states show it, if the pair is as it should be.
-    fn paired(&self) -> Option<NodeId> {
+    pub(crate) fn paired(&self) -> Option<NodeId> {
         NODES.into_iter().find(|node| {
             let (Some(one), Some(other)) = (self.seen(*node), self.seen(node.peer())) else {
                 return false;

@@ -77,7 +77,7 @@ impl World {
         let unit = self.settings.unit();
         let host = &mut self.hosts[place(node)];
         let highest = host.volume.epoch;
-        let mixed = host.volume.label.mixed;
+        let unfit = host.volume.unfit();
         let local = host.clock.local(self.now);
         let Some(mirror) = host.mirror.as_mut() else {
             return;
@@ -92,7 +92,7 @@ impl World {
             (
                 MirrorCommand::Serve { forced: false, .. },
                 MirrorRole::Idle | MirrorRole::Sealed { .. },
-            ) if mixed => Some("the copy was compared by half"),
+            ) if unfit => Some("the copy was compared by half or set back"),
             (MirrorCommand::Serve { epoch, .. }, MirrorRole::Idle | MirrorRole::Sealed { .. }) => {
                 (epoch.0 < highest).then_some("the epoch is older than the highest one known")
             }

@@ -14,10 +14,7 @@ impl World {
         let incarnation = self.mirrors;
         let host = &mut self.hosts[place(node)];
         if host.mirror.is_none() {
-            let fault = host.volume.rolled_back.then(|| {
-                MirrorFault::Volume("the volume is older than this node's own position".into())
-            });
-            host.mirror = Some(Mirror::new(incarnation, fault));
+            host.mirror = Some(Mirror::new(incarnation));
             self.note(node, || format!("mirror {incarnation} starts"));
             self.after(
                 MILLISECOND,
@@ -147,8 +144,8 @@ impl World {
                 _ => tandem_core::Instant(0),
             },
             fault: mirror.fault.clone(),
-            inconsistent: (host.volume.label.mixed && mirror.serving().is_none())
-                .then(|| "compared by half".into()),
+            inconsistent: (host.volume.unfit() && mirror.serving().is_none())
+                .then(|| "compared by half or set back".into()),
             position: Sequence(position),
             acknowledged: Sequence(acknowledged),
             exposure_bytes: 0,

@@ -1,9 +1,10 @@
 //! One seed or scenario, from its beginning to its verdict.
 
 use crate::clock::MILLISECOND;
+use crate::language::Scenario;
 use crate::mutation::Chosen;
 use crate::queue::{Happening, Scope};
-use crate::scenario::{Scenario, Script};
+use crate::scenario::Script;
 use crate::settings::{Profile, Settings};
 use crate::statistics::Statistics;
 use crate::truth::Violation;
@@ -52,7 +53,10 @@ pub fn run(job: Job, tracing: bool) -> Verdict {
     let mut settings = Settings::draw(job.seed, job.profile);
     settings.mutation = job.mutation;
     if job.scenario.is_some() {
+        // What users have who change nothing, and two networks as on the test hosts.
         settings.failover = true;
+        settings.boot_start = false;
+        settings.networks = 2;
         settings.start_alone_after = None;
         settings.preferred = None;
     }

@@ -1,46 +1,34 @@
-//! Directed scenarios: what random runs seldom hit, in a few steps each. They start from a pair
-//! that serves; A is its primary, B its standby. Afterwards the settling operator takes over, as
-//! after every run.
+//! Plays the scenario files in the simulated world: what random runs seldom hit, in a few steps
+//! each. Afterwards everything is repaired and the settling operator takes over, as after every
+//! run.
 
 use crate::clock::{MILLISECOND, Time, nanoseconds};
 use crate::faults::Fault;
 use crate::host::{ServicesFault, ServicesState, StateDisk};
+use crate::language::{
+    self, Act, Action, Clause, Condition, Face, Limit, Player, Presence, Scenario, Span, Traffic,
+    Who,
+};
 use crate::network::place;
 use crate::queue::{Happening, Scope};
-use crate::settings::Settings;
 use crate::world::{NODES, World};
-use tandem_core::{CheckerAction, Command, DataState, NodeId, PeerCopy, State, Switch, Tone};
+use std::sync::OnceLock;
+use tandem_core::{CheckerAction, Command, DataState, NodeId, PeerCopy, Switch, Tone, View};
 
-/// One step.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    /// Do this.
-    Do(fn(&mut World, NodeId)),
-    /// Nothing for so many tenths of `takeover-after`.
-    Pause(u64),
-    /// Until this is so, at most so many `takeover-after`; it must come.
-    Expect(fn(&World, NodeId) -> bool, u64),
-    /// Until this is so, at most so many `takeover-after`; it may not come.
-    Await(fn(&World, NodeId) -> bool, u64),
-    /// Until this is so; it must come within this time, which is promised to users.
-    Promised(fn(&World, NodeId) -> bool, fn(&Settings) -> Time),
-}
-
-/// A scenario.
-#[derive(Debug)]
-pub struct Scenario {
-    /// Its name on the command line.
-    pub name: &'static str,
-    steps: &'static [Step],
-}
+/// The longest time for what an `expect` line waits for, in `takeover-after`: a service's start
+/// that fails takes six of them.
+const LIMIT: u64 = 60;
 
 /// A scenario under way.
 #[derive(Debug)]
 pub struct Script {
     scenario: &'static Scenario,
     at: usize,
-    since: u64,
-    primary: Option<NodeId>,
+    since: Option<Time>,
+    /// Acknowledgements when the step began.
+    acknowledged: u64,
+    /// The node that served at the beginning, and the process of its application then.
+    primary: Option<(NodeId, u64)>,
 }
 
 impl Script {
@@ -50,861 +38,427 @@ impl Script {
         Self {
             scenario,
             at: 0,
-            since: 0,
+            since: None,
+            acknowledged: 0,
             primary: None,
         }
     }
 }
 
-/// The scenario of that name.
+/// All scenarios that the simulator can play, and those that it cannot.
+///
+/// # Errors
+/// A file cannot be read or is not of the language, as a sentence.
+pub fn all() -> Result<&'static [Scenario], String> {
+    static ALL: OnceLock<Result<Vec<Scenario>, String>> = OnceLock::new();
+    let loaded = ALL
+        .get_or_init(|| language::load(&language::directory()).map_err(|error| error.to_string()));
+    match loaded {
+        Ok(scenarios) => Ok(scenarios),
+        Err(error) => Err(error.clone()),
+    }
+}
+
+/// Why the simulator does not play it.
 #[must_use]
-pub fn by_name(name: &str) -> Option<&'static Scenario> {
-    SCENARIOS.iter().find(|s| s.name == name)
+pub fn not_played(scenario: &Scenario) -> Option<&str> {
+    let only = scenario.only.as_ref()?;
+    (only.player != Player::Simulator).then_some(only.reason.as_str())
 }
 
-fn state(world: &World, node: NodeId) -> Option<State> {
-    world.hosts[place(node)]
-        .daemon
-        .as_ref()
-        .map(|d| d.core.view().state)
+/// How a step goes.
+enum Progress {
+    /// It is over.
+    Done,
+    /// It is looked at again after this time.
+    Open(Time),
+    /// It did not come.
+    Late(&'static str, String),
 }
-
-fn ready(world: &World, node: NodeId) -> bool {
-    world.hosts[place(node)]
-        .daemon
-        .as_ref()
-        .is_some_and(|d| d.core.view().tone == Tone::Ready)
-}
-
-fn uptodate(world: &World, node: NodeId) -> bool {
-    world.hosts[place(node)]
-        .daemon
-        .as_ref()
-        .is_some_and(|d| d.core.view().data == DataState::Uptodate)
-}
-
-/// Whether the node says what an operator may do.
-fn advised(world: &World, node: NodeId) -> bool {
-    world.hosts[place(node)]
-        .daemon
-        .as_ref()
-        .is_some_and(|d| d.core.view().advice.is_some())
-}
-
-fn stopped_services(world: &World, node: NodeId) -> bool {
-    world.hosts[place(node)].services.state == ServicesState::Stopped
-}
-
-/// Whether the record on the node's disk says that both copies were brought level.
-fn clean(world: &World, node: NodeId) -> bool {
-    let record = world.hosts[place(node)].durable.record.as_ref();
-    record.is_some_and(|r| r.clean)
-}
-
-/// The restarts in place of the budget that are used up.
-fn restarts(world: &World, node: NodeId) -> u8 {
-    world.hosts[place(node)]
-        .daemon
-        .as_ref()
-        .map_or(0, |d| d.core.view().restarts_used)
-}
-
-/// An upgrade of the application's package stops its unit and forgets to start it again.
-fn stopped_on_purpose(world: &mut World, node: NodeId) {
-    world.hosts[place(node)].services.requested = true;
-    world.services_die(node);
-}
-
-/// Whether the node shows a divergence, with what each side has.
-fn diverged(world: &World, node: NodeId) -> bool {
-    world.hosts[place(node)]
-        .daemon
-        .as_ref()
-        .is_some_and(|d| d.core.view().divergence.is_some())
-}
-
-fn is(world: &World, node: NodeId, wanted: State) -> bool {
-    state(world, node) == Some(wanted) && ready(world, node)
-}
-
-fn pair(world: &World, primary: NodeId) -> bool {
-    is(world, primary, State::Prim)
-        && is(world, primary.peer(), State::Second)
-        && uptodate(world, primary.peer())
-}
-
-fn fault(world: &mut World, fault: Fault, tenths: u64) {
-    let unit = world.settings.unit();
-    world.fault_begins(fault, unit * tenths / 10);
-}
-
-const LONG: u64 = 60;
-
-/// The longest time that writes wait for a standby that died: the stall limit, the look at which
-/// the model's mirror notices it, one write of the state, and what passes between processes.
-fn stall_and_record(settings: &Settings) -> Time {
-    let stall = nanoseconds(settings.stall_limit());
-    stall + stall / 5 + settings.unit() / 60 + 20 * MILLISECOND
-}
-
-/// The longest break while a killed mirror is replaced: the new process, three writes of the state
-/// (one by the peer), the mount, the start of the services, and what passes between processes.
-fn mirror_replaced(settings: &Settings) -> Time {
-    let unit = settings.unit();
-    let process = 500 * MILLISECOND;
-    process + 3 * unit / 60 + unit / 8 + settings.service_time + 100 * MILLISECOND
-}
-
-/// Whether the mirror answers without the peer.
-fn answers_alone(world: &World, node: NodeId) -> bool {
-    world
-        .mirror(node)
-        .is_some_and(|m| m.serving().is_some() && !m.gated())
-}
-
-/// All scenarios.
-pub static SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "swap-and-swap-back",
-        steps: &[
-            Step::Do(|w, a| w.command(a, Command::Swap)),
-            Step::Expect(|w, a| pair(w, a.peer()), LONG),
-            Step::Do(|w, a| w.command(a, Command::Swap)),
-            Step::Expect(pair, LONG),
-        ],
-    },
-    Scenario {
-        name: "stop-and-start-the-standby",
-        steps: &[
-            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Pause(20),
-            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
-            Step::Expect(pair, LONG),
-        ],
-    },
-    Scenario {
-        name: "stop-and-start-the-primary",
-        steps: &[
-            Step::Do(|w, a| w.command(a, Command::Stop)),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
-            Step::Do(|w, a| w.command(a, Command::Start)),
-            Step::Expect(|w, a| pair(w, a.peer()), LONG),
-        ],
-    },
-    Scenario {
-        name: "stop-the-module-and-start-it",
-        steps: &[
-            Step::Do(|w, a| w.command(a, Command::StopModule)),
-            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
-            Step::Await(|w, a| state(w, a.peer()) == Some(State::Stop), LONG),
-            Step::Do(|w, a| w.command(a, Command::Start)),
-            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
-            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
-        ],
-    },
-    Scenario {
-        name: "stop-the-module-under-a-cut-stream",
-        steps: &[
-            Step::Do(|w, _| fault(w, Fault::CutStream([true; 2]), 20)),
-            Step::Pause(1),
-            Step::Do(|w, a| w.command(a, Command::StopModule)),
-            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG * 10),
-            Step::Pause(30),
-            Step::Do(|w, a| w.command(a, Command::Start)),
-            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
-            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
-        ],
-    },
-    Scenario {
-        name: "stop-the-module-and-start-the-other-node-first",
-        steps: &[
-            Step::Do(|w, a| w.command(a, Command::StopModule)),
-            Step::Expect(
-                |w, a| [a, a.peer()].map(|n| state(w, n)) == [Some(State::Stop); 2],
-                LONG,
-            ),
-            // The stopped node's daemon votes.
-            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Do(|w, a| w.command(a, Command::Start)),
-            Step::Expect(|w, a| pair(w, a.peer()), LONG),
-        ],
-    },
-    Scenario {
-        name: "what-served-alone-serves-again-after-a-cold-start",
-        steps: &[
-            Step::Do(|w, a| {
-                w.command(a, Command::BootStart(Switch::On));
-                fault(w, Fault::PowerCut(a.peer()), 600);
-            }),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 20)),
-            Step::Expect(|w, a| !ready(w, a), 5),
-            Step::Expect(|w, a| is(w, a, State::Alone), 20),
-        ],
-    },
-    Scenario {
-        name: "give-the-service-to-a-node-that-stops",
-        steps: &[
-            Step::Do(|w, a| w.command(a, Command::Stop)),
-            Step::Pause(1),
-            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
-            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG * 10),
-            Step::Do(|w, a| w.command(a, Command::Start)),
-            Step::Expect(|w, a| is(w, a, State::Alone) || advised(w, a), LONG),
-            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
-            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
-        ],
-    },
-    Scenario {
-        name: "failover-is-off",
-        steps: &[
-            Step::Do(|w, a| w.command(a.peer(), Command::Failover(Switch::Off))),
-            Step::Pause(3),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 150)),
-            Step::Expect(|w, a| state(w, a.peer()) == Some(State::Wait), LONG),
-            Step::Pause(60),
-            Step::Expect(|w, a| state(w, a.peer()) == Some(State::Wait), 0),
-            Step::Expect(|w, a| w.hosts[place(a)].daemon.is_some(), LONG),
-            Step::Do(|w, a| w.command(a, Command::Start)),
-            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
-        ],
-    },
-    Scenario {
-        name: "checkers-are-off",
-        steps: &[
-            Step::Do(|w, a| w.command(a, Command::Checkers(Switch::Off))),
-            Step::Pause(3),
-            Step::Do(|w, a| w.services_die(a)),
-            Step::Pause(40),
-            Step::Expect(
-                |w, a| stopped_services(w, a) && state(w, a) == Some(State::Prim),
-                0,
-            ),
-            Step::Do(|w, a| w.command(a, Command::Checkers(Switch::On))),
-            Step::Expect(|w, a| !stopped_services(w, a) && pair(w, a), LONG),
-        ],
-    },
-    Scenario {
-        name: "boot-start-is-on",
-        steps: &[
-            Step::Do(|w, a| {
-                for node in [a, a.peer()] {
-                    w.command(node, Command::BootStart(Switch::On));
-                }
-            }),
-            Step::Pause(3),
-            Step::Do(|w, _| fault(w, Fault::PowerCutBoth, 20)),
-            Step::Expect(|w, a| !ready(w, a), 5),
-            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
-        ],
-    },
-    Scenario {
-        name: "boot-start-is-off",
-        steps: &[
-            Step::Do(|w, a| {
-                for node in [a, a.peer()] {
-                    w.command(node, Command::BootStart(Switch::Off));
-                }
-            }),
-            Step::Pause(3),
-            Step::Do(|w, _| fault(w, Fault::PowerCutBoth, 20)),
-            Step::Pause(60),
-            Step::Expect(
-                |w, a| [a, a.peer()].map(|n| state(w, n)) == [Some(State::Stop); 2],
-                LONG,
-            ),
-        ],
-    },
-    Scenario {
-        name: "one-node-starts-alone-after-a-while",
-        steps: &[
-            Step::Do(|w, a| {
-                w.settings.start_alone_after = Some(w.settings.takeover_after * 4);
-                for node in [a, a.peer()] {
-                    w.command(node, Command::BootStart(Switch::On));
-                }
-            }),
-            Step::Pause(3),
-            Step::Do(|w, a| {
-                fault(w, Fault::PowerCut(a.peer()), 20);
-                fault(w, Fault::PowerCut(a), 400);
-            }),
-            Step::Pause(50),
-            Step::Expect(|w, a| state(w, a.peer()) == Some(State::Wait), 0),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-        ],
-    },
-    Scenario {
-        name: "the-preferred-node-gets-the-service-back",
-        steps: &[
-            Step::Do(|w, a| {
-                w.settings.preferred = Some(a);
-                w.command(a, Command::BootStart(Switch::On));
-            }),
-            Step::Pause(3),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 100)),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Expect(|w, a| pair(w, a.peer()), LONG),
-            Step::Pause(50),
-            Step::Expect(|w, a| pair(w, a.peer()), 0),
-            Step::Expect(pair, LONG),
-            // Who takes the service from it by hand may keep it.
-            Step::Do(|w, a| w.command(a, Command::Swap)),
-            Step::Expect(|w, a| pair(w, a.peer()), LONG),
-            Step::Pause(200),
-            Step::Expect(|w, a| pair(w, a.peer()), 0),
-        ],
-    },
-    Scenario {
-        name: "the-primary-loses-the-carrier-of-all-its-links",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::Carrier(a), 200)),
-            Step::Expect(|w, a| state(w, a) == Some(State::Wait), 1),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Expect(|w, a| pair(w, a.peer()), LONG),
-        ],
-    },
-    Scenario {
-        name: "the-standby-loses-the-carrier-of-all-its-links",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::Carrier(a.peer()), 200)),
-            Step::Expect(|w, a| state(w, a.peer()) == Some(State::Wait), 1),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Expect(pair, LONG),
-        ],
-    },
-    Scenario {
-        name: "a-standby-without-its-gateway-does-not-take-over",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::Gateway(a.peer()), 60)),
-            Step::Do(|w, _| fault(w, Fault::CutAll([true; 2]), 150)),
-            Step::Do(|w, _| fault(w, Fault::CutStream([true; 2]), 150)),
-            Step::Do(|w, _| fault(w, Fault::CutControl, 150)),
-            Step::Pause(50),
-            Step::Expect(|w, a| state(w, a.peer()) == Some(State::Second), 0),
-            Step::Pause(150),
-            Step::Await(pair, LONG),
-        ],
-    },
-    Scenario {
-        name: "a-checker-lets-the-primary-wait",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::Checker(a, CheckerAction::Wait), 200)),
-            Step::Expect(|w, a| state(w, a) == Some(State::Wait), 1),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Expect(|w, a| pair(w, a.peer()), LONG),
-        ],
-    },
-    Scenario {
-        name: "a-checker-moves-the-service-once",
-        steps: &[
-            Step::Do(|w, a| w.checker_goes_down(a, CheckerAction::Swap)),
-            Step::Expect(|w, a| pair(w, a.peer()), LONG),
-            Step::Do(|w, a| w.checker_goes_down(a.peer(), CheckerAction::Swap)),
-            Step::Expect(
-                |w, a| [a, a.peer()].map(|n| state(w, n)) == [Some(State::Stop); 2],
-                LONG,
-            ),
-            Step::Expect(|w, a| clean(w, a) && clean(w, a.peer()), 0),
-        ],
-    },
-    Scenario {
-        name: "a-checker-moves-the-service-to-a-node-that-cannot-serve",
-        steps: &[
-            Step::Do(|w, a| {
-                fault(w, Fault::Services(a.peer(), ServicesFault::Failing), 400);
-                w.checker_goes_down(a, CheckerAction::Swap);
-            }),
-            Step::Expect(|w, a| !pair(w, a), LONG),
-            Step::Expect(
-                |w, a| state(w, a) == Some(State::Second) || pair(w, a),
-                LONG,
-            ),
-            Step::Expect(pair, LONG * 3),
-            Step::Do(|w, a| w.checker_goes_down(a, CheckerAction::Swap)),
-            Step::Pause(20),
-            Step::Expect(pair, 0),
-        ],
-    },
-    Scenario {
-        name: "the-budget-is-spent-with-a-standby",
-        steps: &[
-            Step::Do(|w, a| w.services_die(a)),
-            Step::Expect(|w, a| restarts(w, a) == 1 && pair(w, a), LONG),
-            Step::Do(|w, a| w.services_die(a)),
-            Step::Expect(|w, a| restarts(w, a) == 2 && pair(w, a), LONG),
-            Step::Do(|w, a| w.services_die(a)),
-            Step::Expect(|w, a| restarts(w, a) == 3 && pair(w, a), LONG),
-            Step::Do(|w, a| w.services_die(a)),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
-        ],
-    },
-    Scenario {
-        name: "the-application-does-not-start-again",
-        steps: &[
-            Step::Do(|w, a| {
-                fault(w, Fault::Services(a, ServicesFault::Failing), 4000);
-                w.services_die(a);
-            }),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
-        ],
-    },
-    Scenario {
-        name: "the-application-does-not-start-and-a-standby-comes",
-        steps: &[
-            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Do(|w, a| {
-                fault(w, Fault::Services(a, ServicesFault::Failing), 4000);
-                w.services_die(a);
-            }),
-            Step::Pause(100),
-            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
-        ],
-    },
-    Scenario {
-        name: "stopped-on-purpose-spends-no-budget",
-        steps: &[
-            Step::Do(stopped_on_purpose),
-            Step::Pause(30),
-            Step::Expect(pair, LONG),
-            Step::Do(stopped_on_purpose),
-            Step::Pause(30),
-            Step::Expect(|w, a| pair(w, a) && restarts(w, a) == 0, LONG),
-        ],
-    },
-    Scenario {
-        name: "the-budget-is-spent-without-a-standby",
-        steps: &[
-            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Do(|w, a| fault(w, Fault::Services(a, ServicesFault::Failing), 200)),
-            Step::Do(|w, a| w.services_die(a)),
-            Step::Expect(|w, a| !ready(w, a), LONG),
-            Step::Pause(190),
-            Step::Expect(|w, a| state(w, a) == Some(State::Alone), 0),
-            Step::Expect(|w, a| is(w, a, State::Alone), 400),
-        ],
-    },
-    Scenario {
-        name: "a-divergence-whose-other-side-is-kept",
-        steps: &[
-            Step::Do(|w, _| {
-                fault(w, Fault::CutAll([true; 2]), 100);
-                fault(w, Fault::CutStream([true; 2]), 100);
-                fault(w, Fault::CutControl, 100);
-            }),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Expect(|w, a| diverged(w, a) && diverged(w, a.peer()), LONG),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Expect(|w, a| advised(w, a.peer()), LONG),
-            Step::Do(|w, a| w.command(a, Command::Stop)),
-            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
-            Step::Do(|w, a| w.command(a.peer(), Command::PrimForce)),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Do(|w, a| w.command(a, Command::Start)),
-            Step::Expect(|w, a| diverged(w, a) && advised(w, a), LONG),
-            Step::Do(|w, a| w.command(a, Command::Second)),
-            Step::Expect(|w, a| pair(w, a.peer()), LONG),
-        ],
-    },
-    Scenario {
-        name: "power-off-the-primary",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 300)),
-            Step::Await(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Pause(100),
-        ],
-    },
-    Scenario {
-        name: "power-off-the-standby",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a.peer()), 200)),
-            Step::Promised(answers_alone, stall_and_record),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Pause(100),
-        ],
-    },
-    Scenario {
-        name: "power-off-both-and-only-the-standby-returns",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a.peer()), 30)),
-            Step::Pause(1),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 300)),
-            Step::Pause(50),
-            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
-            Step::Pause(100),
-        ],
-    },
-    Scenario {
-        name: "power-off-both-after-the-standby-was-out",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a.peer()), 150)),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Pause(20),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 400)),
-            Step::Pause(160),
-            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
-            Step::Pause(50),
-            Step::Do(|w, a| w.command(a.peer(), Command::Prim)),
-            Step::Pause(50),
-        ],
-    },
-    Scenario {
-        name: "kill-the-daemons",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::KillDaemon(a), 2)),
-            Step::Pause(30),
-            Step::Do(|w, a| fault(w, Fault::KillDaemon(a.peer()), 2)),
-            Step::Pause(30),
-            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
-            Step::Await(|w, a| is(w, a, State::Alone), LONG),
-            Step::Do(|w, a| fault(w, Fault::KillDaemon(a), 1)),
-            Step::Pause(30),
-        ],
-    },
-    Scenario {
-        name: "a-daemon-returns-after-its-address-was-taken",
-        steps: &[
-            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            // The kernel counts the address's lifetime in whole seconds.
-            Step::Do(|w, a| fault(w, Fault::KillDaemon(a), 100)),
-            Step::Expect(|w, a| !w.has_address(a), LONG),
-            Step::Do(|w, _| fault(w, Fault::Stranger, 300)),
-            Step::Expect(|w, a| state(w, a) == Some(State::Alone), LONG),
-            Step::Pause(30),
-            Step::Expect(|w, a| !w.has_address(a), 1),
-            Step::Expect(|w, a| is(w, a, State::Alone) && w.has_address(a), LONG),
-        ],
-    },
-    Scenario {
-        name: "stop-the-daemon-of-the-primary-with-a-signal",
-        steps: &[
-            Step::Do(|w, node| {
-                let fault_kind = Fault::PauseProcesses {
-                    node,
-                    daemon: true,
-                    mirror: false,
-                };
-                fault(w, fault_kind, 80);
-            }),
-            Step::Pause(120),
-        ],
-    },
-    Scenario {
-        name: "a-thawed-daemon-reads-its-backlog",
-        steps: &[
-            Step::Do(|w, node| {
-                let fault_kind = Fault::PauseProcesses {
-                    node,
-                    daemon: true,
-                    mirror: false,
-                };
-                fault(w, fault_kind, 6);
-            }),
-            Step::Pause(12),
-            Step::Do(|w, node| {
-                let fault_kind = Fault::PauseProcesses {
-                    node,
-                    daemon: true,
-                    mirror: false,
-                };
-                fault(w, fault_kind, 8);
-            }),
-            Step::Pause(30),
-        ],
-    },
-    Scenario {
-        name: "pause-the-machine-of-the-primary",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::PauseMachine(a), 60)),
-            Step::Pause(120),
-        ],
-    },
-    Scenario {
-        name: "cut-every-network",
-        steps: &[
-            Step::Do(|w, _| fault(w, Fault::CutAll([true; 2]), 100)),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Await(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Pause(130),
-            Step::Do(|w, a| w.command(a.peer(), Command::Second)),
-            Step::Pause(30),
-        ],
-    },
-    Scenario {
-        name: "cut-only-the-stream",
-        steps: &[
-            Step::Do(|w, _| fault(w, Fault::CutStream([true; 2]), 60)),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Expect(pair, 200),
-        ],
-    },
-    Scenario {
-        name: "cut-one-way",
-        steps: &[
-            Step::Do(|w, _| fault(w, Fault::CutAll([true, false]), 40)),
-            Step::Pause(100),
-            Step::Do(|w, _| fault(w, Fault::CutAll([false, true]), 40)),
-            Step::Pause(100),
-        ],
-    },
-    Scenario {
-        name: "the-application-cannot-start-any-more",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::Services(a, ServicesFault::Masked), 400)),
-            Step::Do(|w, a| w.services_die(a)),
-            Step::Expect(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Expect(|w, a| state(w, a) == Some(State::Stop), LONG),
-        ],
-    },
-    Scenario {
-        name: "stopstart",
-        steps: &[
-            Step::Do(|w, a| w.command(a.peer(), Command::StopStart)),
-            Step::Pause(20),
-            Step::Await(pair, LONG),
-            Step::Do(|w, a| w.command(a, Command::StopStart)),
-            Step::Expect(|w, a| pair(w, a) || pair(w, a.peer()), 200),
-        ],
-    },
-    Scenario {
-        name: "restart",
-        steps: &[
-            Step::Do(|w, a| w.command(a, Command::Restart)),
-            Step::Pause(10),
-            Step::Expect(pair, LONG),
-        ],
-    },
-    Scenario {
-        name: "the-primary-is-lost-while-the-standby-is-resynchronised",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::KillMirror(a.peer()), 1)),
-            Step::Await(
-                |w, a| {
-                    w.mirror(a)
-                        .is_some_and(|m| matches!(m.peer_copy(), PeerCopy::Comparing { .. }))
-                },
-                LONG,
-            ),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 200)),
-            Step::Pause(100),
-        ],
-    },
-    Scenario {
-        name: "the-mirror-of-the-primary-is-killed",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::KillMirror(a), 1)),
-            Step::Expect(|w, a| !ready(w, a), 1),
-            Step::Promised(|w, a| is(w, a, State::Alone) || pair(w, a), mirror_replaced),
-            Step::Expect(pair, LONG),
-        ],
-    },
-    Scenario {
-        name: "the-mirror-of-the-primary-is-killed-and-then-its-host",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::KillMirror(a), 1)),
-            Step::Await(|w, a| is(w, a, State::Alone) || pair(w, a), LONG),
-            Step::Pause(3),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 200)),
-            Step::Pause(100),
-        ],
-    },
-    Scenario {
-        name: "the-peer-returns-and-the-primary-dies-at-once",
-        steps: &[
-            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Pause(20),
-            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
-            Step::Await(
-                |w, a| {
-                    w.mirror(a)
-                        .is_some_and(|m| m.peer_copy() == PeerCopy::Level)
-                },
-                LONG,
-            ),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 200)),
-            Step::Pause(60),
-            Step::Do(|w, a| w.command(a.peer(), Command::Prim)),
-            Step::Pause(60),
-        ],
-    },
-    Scenario {
-        name: "swap-under-a-cut-stream",
-        steps: &[
-            Step::Do(|w, _| fault(w, Fault::CutStream([true; 2]), 8)),
-            Step::Do(|w, a| w.command(a, Command::Swap)),
-            Step::Pause(100),
-        ],
-    },
-    Scenario {
-        name: "the-peer-dies-in-a-swap",
-        steps: &[
-            Step::Do(|w, a| w.command(a, Command::Swap)),
-            Step::Await(|w, a| state(w, a) == Some(State::Wait), LONG),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a.peer()), 100)),
-            Step::Pause(200),
-        ],
-    },
-    Scenario {
-        name: "swap-to-a-node-whose-application-does-not-start",
-        steps: &[
-            Step::Do(|w, a| {
-                fault(w, Fault::Services(a.peer(), ServicesFault::Failing), 400);
-                w.command(a, Command::Swap);
-            }),
-            Step::Await(pair, 100),
-            Step::Pause(50),
-        ],
-    },
-    Scenario {
-        name: "the-configurations-differ",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::Configuration(a.peer()), 60)),
-            Step::Pause(100),
-        ],
-    },
-    Scenario {
-        name: "the-local-disk-of-the-primary-fails",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::LocalDisk(a), 200)),
-            Step::Pause(200),
-        ],
-    },
-    Scenario {
-        name: "the-standby-cannot-apply",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::Apply(a.peer()), 60)),
-            Step::Pause(150),
-        ],
-    },
-    Scenario {
-        name: "the-state-of-the-standby-cannot-be-written",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::State(a.peer(), StateDisk::Hanging), 60)),
-            Step::Do(|w, a| fault(w, Fault::KillMirror(a.peer()), 1)),
-            Step::Pause(150),
-        ],
-    },
-    Scenario {
-        name: "the-state-of-the-primary-cannot-be-written-and-the-peer-dies",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::State(a, StateDisk::Hanging), 40)),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a.peer()), 100)),
-            Step::Pause(200),
-        ],
-    },
-    Scenario {
-        name: "the-volume-of-the-standby-went-back-in-time",
-        steps: &[
-            Step::Do(|w, a| fault(w, Fault::RollBack(a.peer()), 30)),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 60)),
-            Step::Pause(45),
-            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
-            Step::Pause(150),
-        ],
-    },
-    Scenario {
-        name: "both-start-at-once",
-        steps: &[
-            Step::Do(|w, _| fault(w, Fault::PowerCutBoth, 20)),
-            Step::Pause(30),
-            Step::Do(|w, a| w.command(a, Command::Start)),
-            Step::Do(|w, a| w.command(a.peer(), Command::Start)),
-            Step::Await(|w, a| pair(w, a) || pair(w, a.peer()), LONG),
-        ],
-    },
-    Scenario {
-        name: "force-beside-a-silent-peer",
-        steps: &[
-            Step::Do(|w, a| w.command(a.peer(), Command::Stop)),
-            Step::Expect(|w, a| is(w, a, State::Alone), LONG),
-            Step::Pause(10),
-            Step::Do(|w, a| fault(w, Fault::PowerCut(a), 300)),
-            Step::Pause(30),
-            Step::Do(|w, a| w.command(a.peer(), Command::PrimForce)),
-            Step::Await(|w, a| is(w, a.peer(), State::Alone), LONG),
-            Step::Pause(300),
-            Step::Do(|w, a| w.command(a, Command::Start)),
-            Step::Pause(30),
-        ],
-    },
-];
 
 impl World {
     /// Goes on with the script.
     pub(crate) fn script_step(&mut self) {
-        let unit = self.settings.unit();
-        let Some(script) = self.script.as_mut() else {
-            return;
-        };
+        let acknowledgements = self.truth.acknowledgements;
         let serving = NODES.into_iter().find(|n| {
-            self.hosts[place(*n)]
-                .daemon
-                .as_ref()
-                .is_some_and(|d| d.state.serves())
+            let daemon = self.hosts[place(*n)].daemon.as_ref();
+            daemon.is_some_and(|d| d.state.serves())
         });
-        let Some(primary) = script.primary.or(serving) else {
-            return;
-        };
+        let processes = [0, 1].map(|n: usize| self.hosts[n].services.process);
+        let (now, unit) = (self.now, self.settings.unit());
         let Some(script) = self.script.as_mut() else {
             return;
         };
-        script.primary = Some(primary);
-        let Some(step) = script.scenario.steps.get(script.at).copied() else {
+        let start = serving.map(|node| (node, processes[place(node)]));
+        let Some((primary, _)) = script.primary.or(start) else {
+            return;
+        };
+        script.primary = script.primary.or(start);
+        let Some(step) = script.scenario.steps.get(script.at) else {
             return self.after(unit, Scope::World, Happening::Heal);
         };
-        if script.since == 0 {
-            script.since = self.now;
+        if script.since.is_none() {
+            script.acknowledged = acknowledgements;
         }
-        let waited = self.now - script.since;
-        let mut done = true;
-        match step {
-            Step::Do(act) => act(self, primary),
-            Step::Pause(tenths) => done = waited >= unit * tenths / 10,
-            Step::Expect(holds, bound) => {
-                done = holds(self, primary);
-                if !done && waited > unit * bound {
-                    let at = self.script.as_ref().map_or(0, |s| s.at);
-                    let states: Vec<_> = NODES.into_iter().map(|n| state(self, n)).collect();
-                    return self.violate(
-                        "liveness",
-                        format!("step {at} of the scenario does not come: {states:?}"),
-                    );
-                }
+        let since = *script.since.get_or_insert(now);
+        if since == now {
+            self.note(primary, || format!("-------- {}", step.text));
+        }
+        match self.step_goes(&step.act, primary, now - since) {
+            Progress::Late(checker, text) => {
+                let states = NODES.map(|n| self.view(n).map(|v| (v.state, v.tone, v.data)));
+                let (line, text) = (step.line, format!("`{}` {text}: {states:?}", step.text));
+                self.violate(checker, format!("line {line}: {text}"));
             }
-            Step::Await(holds, bound) => done = holds(self, primary) || waited > unit * bound,
-            Step::Promised(holds, bound) => {
-                done = holds(self, primary);
-                let bound = bound(&self.settings);
-                if !done && waited > bound {
-                    let text = format!("longer than {:.3} s", bound as f64 / 1e9);
-                    return self.violate("short-outage", text);
+            Progress::Open(pause) => self.after(pause, Scope::World, Happening::Script),
+            Progress::Done => {
+                if let Some(script) = self.script.as_mut() {
+                    script.at += 1;
+                    script.since = None;
                 }
-                if !done {
-                    return self.after(MILLISECOND, Scope::World, Happening::Script);
-                }
+                self.after(0, Scope::World, Happening::Script);
             }
         }
-        let Some(script) = self.script.as_mut() else {
-            return;
+    }
+
+    fn step_goes(&mut self, act: &Act, primary: NodeId, waited: Time) -> Progress {
+        let unit = self.settings.unit();
+        let often = (unit / 100).max(MILLISECOND);
+        match act {
+            Act::Do(Action::Command(who, words)) => {
+                let node = of(*who, primary);
+                if self.runs(node) {
+                    self.command(node, command(words));
+                    return Progress::Done;
+                }
+                self.open(waited, LIMIT * unit, "cannot be asked")
+            }
+            Act::Do(Action::Reboot(who)) => {
+                let node = of(*who, primary);
+                if waited == 0 {
+                    self.fault_begins(Fault::Shutdown(node), 0);
+                }
+                let host = &self.hosts[place(node)];
+                if host.up && !host.shutting_down {
+                    return Progress::Done;
+                }
+                self.open(waited, LIMIT * unit, "does not come back")
+            }
+            Act::Do(action) => {
+                self.act(action, primary);
+                Progress::Done
+            }
+            Act::Wait(span) => {
+                let left = self.time(*span).saturating_sub(waited);
+                if left == 0 {
+                    Progress::Done
+                } else {
+                    Progress::Open(left)
+                }
+            }
+            Act::Expect(condition, limit) => {
+                if self.holds(condition, primary) {
+                    return Progress::Done;
+                }
+                let late = "does not come";
+                match limit {
+                    None => self.open(waited, LIMIT * unit, late),
+                    Some(Limit::Span(span)) => self.open(waited, self.time(*span), late),
+                    Some(Limit::Stall) => promised(waited, self.stall_and_record()),
+                    Some(Limit::Restart) => promised(waited, self.mirror_replaced()),
+                }
+            }
+            Act::Throughout(condition, span) => {
+                if !self.holds(condition, primary) {
+                    return Progress::Late("liveness", "does not last".into());
+                }
+                if waited >= self.time(*span) {
+                    Progress::Done
+                } else {
+                    Progress::Open(often)
+                }
+            }
+            Act::Allow(condition, span) => {
+                if self.holds(condition, primary) || waited >= self.time(*span) {
+                    return Progress::Done;
+                }
+                Progress::Open(often)
+            }
+        }
+    }
+
+    fn open(&self, waited: Time, limit: Time, late: &str) -> Progress {
+        if waited > limit {
+            return Progress::Late("liveness", late.into());
+        }
+        Progress::Open((self.settings.unit() / 100).max(MILLISECOND))
+    }
+
+    fn time(&self, span: Span) -> Time {
+        self.settings.unit() * span.thousandths / 1000
+    }
+
+    /// The longest time that writes wait for a standby that died: the stall limit, the look at
+    /// which the model's mirror notices it, one write of the state, and what passes between
+    /// processes.
+    fn stall_and_record(&self) -> Time {
+        let stall = nanoseconds(self.settings.stall_limit());
+        stall + stall / 5 + self.settings.unit() / 60 + 20 * MILLISECOND
+    }
+
+    /// The longest break while a killed mirror is replaced: the new process, three writes of the
+    /// state (one by the peer), the mount, the start of the services, and what passes between
+    /// processes.
+    fn mirror_replaced(&self) -> Time {
+        let unit = self.settings.unit();
+        let process = 500 * MILLISECOND;
+        process + 3 * unit / 60 + unit / 8 + self.settings.service_time + 100 * MILLISECOND
+    }
+
+    // What is done
+
+    fn act(&mut self, action: &Action, primary: NodeId) {
+        let node = |who: &Who| of(*who, primary);
+        // The faults of files have an end of their own, by another line.
+        let begins = |world: &mut Self, fault: Fault| world.fault_takes_hold(fault);
+        let ends = |world: &mut Self, fault: Fault| world.fault_ends(fault);
+        let processes = |who: &Who, mirror: bool| Fault::PauseProcesses {
+            node: node(who),
+            daemon: true,
+            mirror,
         };
-        if done {
-            script.at += 1;
-            script.since = 0;
-            self.after(0, Scope::World, Happening::Script);
-        } else {
-            self.after(unit / 20, Scope::World, Happening::Script);
+        match action {
+            // These take time.
+            Action::Command(..) | Action::Reboot(_) => {}
+            Action::PowerOff(whom) => {
+                for who in whom {
+                    begins(self, Fault::PowerCut(node(who)));
+                }
+            }
+            Action::PowerOn(whom) => {
+                for who in whom {
+                    ends(self, Fault::PowerCut(node(who)));
+                }
+            }
+            Action::Cut(number, from) => {
+                let senders = match from {
+                    Some(who) => NODES.map(|n| n == node(who)),
+                    None => [true; 2],
+                };
+                begins(
+                    self,
+                    match number {
+                        Some(number) => Fault::Cut(number - 1, senders),
+                        None => Fault::CutAll(senders),
+                    },
+                );
+            }
+            Action::Block(Traffic::Heartbeats) => {
+                self.wires.heartbeats_cut = true;
+                self.updated_joined();
+            }
+            Action::Block(Traffic::Stream) => begins(self, Fault::CutStream([true; 2])),
+            Action::Block(Traffic::Control) => begins(self, Fault::CutControl),
+            Action::Heal => {
+                self.wires.heal();
+                self.updated_joined();
+            }
+            Action::Pull(who) => begins(self, Fault::Carrier(node(who))),
+            Action::Plug(who) => ends(self, Fault::Carrier(node(who))),
+            Action::Freeze(who) => begins(self, processes(who, true)),
+            Action::SuspendDaemon(who) => begins(self, processes(who, false)),
+            Action::Thaw(who) | Action::ResumeDaemon(who) => ends(self, processes(who, true)),
+            Action::KillDaemon(who) => {
+                let soon = self.settings.unit() / 10;
+                self.fault_begins(Fault::KillDaemon(node(who)), soon);
+            }
+            Action::KillDaemonFor(who, span) => {
+                let duration = self.time(*span);
+                self.fault_begins(Fault::KillDaemon(node(who)), duration);
+            }
+            Action::KillMirror(who) => begins(self, Fault::KillMirror(node(who))),
+            Action::KillApplication(who) => self.services_die(node(who)),
+            Action::StopApplication(who) => {
+                self.hosts[place(node(who))].services.requested = true;
+                self.services_die(node(who));
+            }
+            Action::BreakApplication(who) => {
+                self.application_fails(node(who), ServicesFault::Failing)
+            }
+            Action::MaskApplication(who) => {
+                self.application_fails(node(who), ServicesFault::Masked)
+            }
+            Action::RepairApplication(who) => {
+                self.hosts[place(node(who))].services.fault = ServicesFault::None;
+            }
+            Action::KeepVolume(who) => self.hosts[place(node(who))].volume.keep(),
+            Action::PutBackVolume(who) => self.hosts[place(node(who))].volume.roll_back(),
+            Action::KeepMachine(who) => self.keep_machine(node(who)),
+            Action::PutBackMachine(who) => self.put_back_machine(node(who)),
+            Action::PauseMachine(who) => begins(self, Fault::PauseMachine(node(who))),
+            Action::ContinueMachine(who) => ends(self, Fault::PauseMachine(node(who))),
+            Action::CheckerDown(who, word) => {
+                begins(self, Fault::Checker(node(who), checker(word)));
+            }
+            Action::CheckerUp(who) => ends(self, Fault::Checker(node(who), CheckerAction::Wait)),
+            Action::LoseGateway(who) => begins(self, Fault::Gateway(node(who))),
+            Action::FindGateway(who) => ends(self, Fault::Gateway(node(who))),
+            Action::StrangerComes => begins(self, Fault::Stranger),
+            Action::StrangerGoes => ends(self, Fault::Stranger),
+            Action::Misconfigure(who) => begins(self, Fault::Configuration(node(who))),
+            Action::Reconfigure(who) => ends(self, Fault::Configuration(node(who))),
+            Action::HangState(who) => begins(self, Fault::State(node(who), StateDisk::Hanging)),
+            Action::RepairState(who) => ends(self, Fault::State(node(who), StateDisk::Hanging)),
+            Action::BreakVolume(who) => begins(self, Fault::LocalDisk(node(who))),
+            Action::BreakApply(who) => begins(self, Fault::Apply(node(who))),
+            Action::RepairVolume(who) => ends(self, Fault::LocalDisk(node(who))),
+            Action::StartAloneAfter(span) => {
+                let time = self.settings.takeover_after
+                    * u32::try_from(span.thousandths).unwrap_or(u32::MAX);
+                self.settings.start_alone_after = Some(time / 1000);
+            }
+            Action::Prefer(who) => self.settings.preferred = Some(node(who)),
         }
+    }
+
+    fn application_fails(&mut self, node: NodeId, fault: ServicesFault) {
+        self.hosts[place(node)].services.fault = fault;
+        self.services_die(node);
+    }
+
+    // What is looked at
+
+    fn view(&self, node: NodeId) -> Option<View<'_>> {
+        let daemon = self.hosts[place(node)].daemon.as_ref()?;
+        self.runs(node).then(|| daemon.core.view())
+    }
+
+    fn holds(&self, condition: &Condition, primary: NodeId) -> bool {
+        let all = |clauses: &Vec<Clause>| clauses.iter().all(|c| self.is_so(c, primary));
+        condition.any.iter().any(all)
+    }
+
+    fn is_so(&self, clause: &Clause, primary: NodeId) -> bool {
+        let host = |who: &Who| &self.hosts[place(of(*who, primary))];
+        let shows = |who: &Who, what: &dyn Fn(View<'_>) -> bool| {
+            self.view(of(*who, primary)).is_some_and(what)
+        };
+        match clause {
+            Clause::Shows(who, face) => shows(who, &|view| fits(face, &view)),
+            Clause::ShowsNot(who, face) => !shows(who, &|view| fits(face, &view)),
+            Clause::Serves(who) => shows(who, &|v| v.state.serves() && v.tone == Tone::Ready),
+            Clause::ServesNot(who) => !shows(who, &|view| view.state.serves()),
+            Clause::Pair(who) => {
+                let paired = self.paired();
+                paired.is_some() && (who.is_none() || who.map(|w| of(w, primary)) == paired)
+            }
+            Clause::Answers(who) => shows(who, &|_| true),
+            Clause::Says(who, text) => shows(who, &|view| {
+                let warning = view.warning.as_deref();
+                let said = [Some(view.reason), warning, view.advice];
+                said.into_iter()
+                    .flatten()
+                    .any(|said| said.contains(text.as_str()))
+            }),
+            Clause::Advises(who) => shows(who, &|view| view.advice.is_some()),
+            Clause::Diverged(who) => shows(who, &|view| view.divergence.is_some()),
+            Clause::Unconfirmed(who) => shows(who, &|v| v.record.is_some_and(|r| !r.confirmed)),
+            Clause::Level => self
+                .hosts
+                .iter()
+                .all(|host| host.durable.record.as_ref().is_some_and(|r| r.clean)),
+            Clause::Address(who, presence) => {
+                self.has_address(of(*who, primary)) == (*presence == Presence::Here)
+            }
+            Clause::Application(who, presence) => {
+                let stopped = host(who).services.state == ServicesState::Stopped;
+                stopped == (*presence == Presence::Gone)
+            }
+            Clause::Untouched => {
+                let start = self.script.as_ref().and_then(|s| s.primary);
+                start.is_some_and(|(node, process)| {
+                    let services = &self.hosts[place(node)].services;
+                    services.process == process && services.state == ServicesState::Running
+                })
+            }
+            Clause::RestartsUsed(who, number) => shows(who, &|v| v.restarts_used == *number),
+            Clause::WritesGoOn => self
+                .script
+                .as_ref()
+                .is_some_and(|script| self.truth.acknowledgements > script.acknowledged),
+            Clause::GoesOnAlone(who) => self
+                .mirror(of(*who, primary))
+                .is_some_and(|m| m.serving().is_some() && !m.gated()),
+            Clause::MirrorLevel(who) => self
+                .mirror(of(*who, primary))
+                .is_some_and(|m| m.peer_copy() == PeerCopy::Level),
+        }
+    }
+}
+
+fn promised(waited: Time, limit: Time) -> Progress {
+    if waited > limit {
+        let text = format!("takes longer than {:.3} s", limit as f64 / 1e9);
+        return Progress::Late("short-outage", text);
+    }
+    Progress::Open(MILLISECOND)
+}
+
+const fn of(who: Who, primary: NodeId) -> NodeId {
+    match who {
+        Who::A => primary,
+        Who::B => primary.peer(),
+    }
+}
+
+/// Whether this is what the node shows, in the words that users see.
+fn fits(face: &Face, view: &View<'_>) -> bool {
+    let tone = match view.tone {
+        Tone::Ready => "green",
+        Tone::Transient => "magenta",
+        Tone::NotReady => "red",
+    };
+    let data = match view.data {
+        DataState::Uptodate => "uptodate",
+        DataState::NotUptodate => "not uptodate",
+        DataState::Resyncing(_) => "resyncing",
+        DataState::Inconsistent => "inconsistent",
+        DataState::Diverged => "diverged",
+    };
+    let wanted =
+        |wanted: &Option<String>, shown: &str| wanted.as_ref().is_none_or(|wanted| wanted == shown);
+    wanted(&face.state, &view.state.to_string())
+        && wanted(&face.colour, tone)
+        && wanted(&face.data, data)
+}
+
+/// The parser lets only [`language::COMMANDS`] through.
+fn command(words: &str) -> Command {
+    match words {
+        "start" | "start --all" => Command::Start,
+        "stop" => Command::Stop,
+        "stop --all" => Command::StopModule,
+        "restart" => Command::Restart,
+        "stopstart" => Command::StopStart,
+        "swap" => Command::Swap,
+        "prim" => Command::Prim,
+        "prim --force" => Command::PrimForce,
+        "second" | "second --full-sync" => Command::Second,
+        "failover on" => Command::Failover(Switch::On),
+        "failover off" => Command::Failover(Switch::Off),
+        "checkers on" => Command::Checkers(Switch::On),
+        "checkers off" => Command::Checkers(Switch::Off),
+        "boot on" => Command::BootStart(Switch::On),
+        "boot off" => Command::BootStart(Switch::Off),
+        words => unreachable!("the parser knows the command `{words}`"),
+    }
+}
+
+fn checker(word: &str) -> CheckerAction {
+    match word {
+        "stopstart" => CheckerAction::StopStart,
+        "swap" => CheckerAction::Swap,
+        "stop" => CheckerAction::Stop,
+        _ => CheckerAction::Wait,
     }
 }

@@ -1,7 +1,7 @@
 //! From the text of a file to its steps.
 
 use super::phrases::{ACTIONS, CLAUSES, phrase};
-use super::{Act, Condition, Error, Only, Player, Scenario, Span, Step};
+use super::{Act, Clause, Condition, Error, Limit, Only, Player, Scenario, Span, Step};
 use std::path::Path;
 
 /// Reads one scenario.
@@ -41,12 +41,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Scenario, Error> {
             continue;
         }
         let act = step(&words(text)).map_err(refuse)?;
-        let unfit = match (&act, &scenario.only) {
-            (Act::Do(action), None) => action.only(),
-            (Act::Do(action), Some(only)) => action.only().filter(|p| *p != only.player),
-            _ => None,
-        };
-        if unfit.is_some() {
+        let allowed = scenario.only.as_ref().map(|only| only.player);
+        if act.only().is_some_and(|player| Some(player) != allowed) {
             let wrong = Wrong::at(
                 text,
                 "`only simulator: ` and a reason, before this line, was",
@@ -68,6 +64,19 @@ pub fn parse(path: &Path, text: &str) -> Result<Scenario, Error> {
         });
     }
     Ok(scenario)
+}
+
+impl Act {
+    /// The player that can play it, if not both can.
+    fn only(&self) -> Option<Player> {
+        match self {
+            Self::Do(action) => action.only(),
+            Self::Wait(_) => None,
+            Self::Expect(condition, _)
+            | Self::Throughout(condition, _)
+            | Self::Allow(condition, _) => condition.any.iter().flatten().find_map(Clause::only),
+        }
+    }
 }
 
 fn restriction(text: &str) -> Result<Only, Wrong> {
@@ -133,21 +142,21 @@ fn step(words: &[String]) -> Result<Act, Wrong> {
         }
         Some("expect") => {
             let (condition, rest) = condition(&words[1..])?;
-            let Some(word) = rest.first() else {
-                return Ok(Act::Expect(condition, None));
-            };
-            let (span, left) = match word.as_str() {
-                "within" | "throughout" => span(&rest[1..])?,
+            match first(rest) {
+                "" => Ok(Act::Expect(condition, None)),
+                "within" => {
+                    let (limit, rest) = limit(&rest[1..])?;
+                    end(rest).map(|()| Act::Expect(condition, Some(limit)))
+                }
+                "throughout" => {
+                    let (span, rest) = span(&rest[1..])?;
+                    end(rest).map(|()| Act::Throughout(condition, span))
+                }
                 found => {
                     let expected = "`and`, `or`, `within`, `throughout` or the end of the line was";
-                    return Err(Wrong::at(found, expected));
+                    Err(Wrong::at(found, expected))
                 }
-            };
-            end(left)?;
-            Ok(match word.as_str() {
-                "within" => Act::Expect(condition, Some(span)),
-                _ => Act::Throughout(condition, span),
-            })
+            }
         }
         _ => {
             let (action, rest) = phrase(ACTIONS, words)?;
@@ -189,6 +198,20 @@ fn condition(words: &[String]) -> Result<(Condition, &[String]), Wrong> {
     }
 }
 
+fn limit(words: &[String]) -> Result<(Limit, &[String]), Wrong> {
+    let named = [
+        ("the stall limit", Limit::Stall),
+        ("the time of a restart", Limit::Restart),
+    ];
+    for (name, limit) in named {
+        let length = name.split(' ').count();
+        if words.len() >= length && words[..length].join(" ") == name {
+            return Ok((limit, &words[length..]));
+        }
+    }
+    span(words).map(|(span, rest)| (Limit::Span(span), rest))
+}
+
 /// `1.5 takeover-after`
 pub(super) fn span(words: &[String]) -> Result<(Span, &[String]), Wrong> {
     let wrong = || Wrong::at(first(words), "a time as in `1.5 takeover-after` was");
@@ -208,7 +231,7 @@ pub(super) fn span(words: &[String]) -> Result<(Span, &[String]), Wrong> {
 #[cfg(test)]
 mod tests {
     use super::parse;
-    use crate::language::{Act, Action, Clause, Face, Player, Scenario, Span, Who};
+    use crate::language::{Act, Action, Clause, Face, Limit, Player, Scenario, Span, Who};
     use std::path::Path;
 
     fn read(text: &str) -> Result<Scenario, String> {
@@ -246,11 +269,15 @@ mod tests {
         let Act::Expect(condition, within) = one(line) else {
             panic!("it expects")
         };
+        let limit = |line| match one(line) {
+            Act::Expect(_, limit) => limit,
+            act => panic!("it does not expect: {act:?}"),
+        };
+        let thousandths = 12_000;
+        assert_eq!(within, Some(Limit::Span(Span { thousandths })));
         assert_eq!(
-            within,
-            Some(Span {
-                thousandths: 12_000
-            })
+            limit("expect writes go on within the stall limit"),
+            Some(Limit::Stall)
         );
         let face = Face {
             state: Some("ALONE".into()),

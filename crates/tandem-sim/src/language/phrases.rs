@@ -5,7 +5,13 @@ use super::{Action, COMMANDS, Clause, Face, Presence, Span, Traffic, Who};
 
 const STATES: [&str; 5] = ["STOP", "WAIT", "ALONE", "PRIM", "SECOND"];
 const COLOURS: [&str; 3] = ["green", "magenta", "red"];
-const DATA: [&str; 4] = ["uptodate", "not uptodate", "inconsistent", "diverged"];
+const DATA: [&str; 5] = [
+    "uptodate",
+    "not uptodate",
+    "resyncing",
+    "inconsistent",
+    "diverged",
+];
 
 /// What a phrase was filled in with.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +64,9 @@ pub(super) const ACTIONS: &[Phrase<Action>] = &[
     ("freeze NODE", |f| Action::Freeze(f.node())),
     ("thaw NODE", |f| Action::Thaw(f.node())),
     ("kill the daemon of NODE", |f| Action::KillDaemon(f.node())),
+    ("kill the daemon of NODE for SPAN", |f| {
+        Action::KillDaemonFor(f.node(), f.span())
+    }),
     ("suspend the daemon of NODE", |f| {
         Action::SuspendDaemon(f.node())
     }),
@@ -170,10 +179,17 @@ pub(super) const CLAUSES: &[Phrase<Clause>] = &[
     }),
     ("the copies are recorded as level", |_| Clause::Level),
     ("writes go on", |_| Clause::WritesGoOn),
-    ("writes paused at most SPAN", |f| {
-        Clause::WritesPausedAtMost(f.span())
+    ("NODE goes on alone", |f| Clause::GoesOnAlone(f.node())),
+    ("the mirror of NODE is level with its peer", |f| {
+        Clause::MirrorLevel(f.node())
     }),
 ];
+
+/// Every phrase of the language.
+pub fn phrases() -> impl Iterator<Item = &'static str> {
+    let actions = ACTIONS.iter().map(|(pattern, _)| *pattern);
+    actions.chain(CLAUSES.iter().map(|(pattern, _)| *pattern))
+}
 
 /// The longest phrase that the words begin with, filled in, and the words behind it. Otherwise what
 /// would have gone on furthest.
