@@ -4,7 +4,8 @@
 //! Commands that were not answered are sent again after a reconnection to the same process. When
 //! the process is gone (nobody listens, or another incarnation answers), the core is told that the
 //! mirror was lost, and each command that the process had been sent counts as refused; commands
-//! that were never sent wait for the next process.
+//! that were never sent wait for the next process, unless a `Close` comes after them: what was to
+//! begin is not wanted any more, and the next process must not begin it. They count as refused.
 //!
 //! A process that was started with another configuration is asked to end as soon as it is idle.
 //!
@@ -52,6 +53,8 @@ pub(crate) struct MirrorLink {
     retry_at: Instant,
     /// Without an answer, oldest first.
     commands: VecDeque<Pending>,
+    /// Commands that a `Close` made void before they were sent; the core is told in the next turn.
+    void: Vec<EffectId>,
     next_id: u64,
     permit: Option<(u64, u64)>,
     /// The process that was talked to last; `None` after it was found to be gone.
@@ -86,6 +89,7 @@ impl MirrorLink {
             stream: None,
             retry_at: Instant(0),
             commands: VecDeque::new(),
+            void: Vec::new(),
             next_id: seed,
             permit: None,
             incarnation: None,
@@ -130,6 +134,7 @@ impl MirrorLink {
     /// When the link wants a turn.
     pub(crate) fn deadline(&self) -> Instant {
         match self.stream {
+            _ if !self.void.is_empty() => Instant(0),
             Some(_) => Instant::FAR,
             None => self.retry_at,
         }
@@ -137,6 +142,11 @@ impl MirrorLink {
 
     /// Sends a command, at once or after the next connection.
     pub(crate) fn command(&mut self, now: Instant, effect: EffectId, command: MirrorCommand) {
+        if command == MirrorCommand::Close {
+            let unsent = self.commands.iter().filter(|pending| !pending.sent);
+            self.void.extend(unsent.map(|pending| pending.effect));
+            self.commands.retain(|pending| pending.sent);
+        }
         if self.commands.len() >= COMMANDS_MAX {
             // An answer to the oldest one makes no difference any more.
             self.commands.pop_front();
@@ -185,6 +195,10 @@ impl MirrorLink {
 
     /// Connects again when it is time, reads and writes what is possible.
     pub(crate) fn turn(&mut self, now: Instant, hear: &mut impl FnMut(Heard)) {
+        for id in self.void.drain(..) {
+            let reason = "the session was closed before the mirror could be told".to_owned();
+            hear(Heard::Event(Event::MirrorRefused { id, reason }));
+        }
         if self.stream.is_none() && now >= self.retry_at {
             self.connect(now);
             if self.stream.is_none() {
@@ -567,6 +581,28 @@ mod tests {
         };
         assert!(lost(&until(&mut link, refused)));
         link.command(Instant(0), EffectId(4), MirrorCommand::Close);
+        until(&mut link, |_| mirror.is_finished());
+        drop(mirror.join().expect("no panic"));
+    }
+
+    #[test]
+    fn what_was_never_sent_is_void_once_the_session_is_to_be_closed() {
+        let (_directory, listener, mut link) = link();
+        link.command(Instant(0), EffectId(3), MirrorCommand::Seal);
+        link.command(Instant(0), EffectId(4), MirrorCommand::Close);
+        assert_eq!(link.deadline(), Instant(0));
+        let mirror = std::thread::spawn(move || {
+            let mut mirror = Mirror::accept(&listener, 7);
+            let first = mirror.hear();
+            let close = Command::Close;
+            assert!(matches!(first, ToMirror::Command { command, .. } if command == close));
+            mirror
+        });
+        let heard = until(&mut link, reported);
+        assert!(
+            matches!(&heard[0], Heard::Event(Event::MirrorRefused { id, .. }) if *id == EffectId(3)),
+            "{heard:?}"
+        );
         until(&mut link, |_| mirror.is_finished());
         drop(mirror.join().expect("no panic"));
     }

@@ -6,6 +6,7 @@ use crate::network::place;
 use crate::queue::{Happening, Scope, ToMirror, channels};
 use crate::trace::effect_text;
 use crate::world::World;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use tandem_core::{
     Answer, ChannelId, Command, CommandId, Durable, Effect, EffectId, Epoch, Event, Instant,
@@ -243,7 +244,24 @@ impl World {
             daemon.sent.push(id);
             self.tell_mirror(node, ToMirror::Command(id, command));
         } else {
+            // What was to begin is not wanted any more, and the next process must not begin it.
+            let closes = command == MirrorCommand::Close;
+            let void = if closes {
+                core::mem::take(&mut daemon.held)
+            } else {
+                VecDeque::new()
+            };
             daemon.held.push_back((id, command));
+            let scope = Scope::Daemon(node, daemon.incarnation);
+            for (id, _) in void {
+                let reason = "the session was closed before the mirror could be told".into();
+                let refused = Event::MirrorRefused { id, reason };
+                self.after(
+                    MILLISECOND / 20,
+                    scope,
+                    Happening::Outcome(Box::new(refused)),
+                );
+            }
         }
     }
 
