@@ -65,8 +65,8 @@ pub enum Outcome {
     Sync(SyncRequest),
     /// Everything is to be synced and the position remembered.
     Checkpoint,
-    /// The source is to be told that a piece differs.
-    Differs(Differs),
+    /// The source is to be told what differs.
+    Differs(Vec<Differs>),
     /// The comparison has reached everything.
     CompareEnd,
     /// Everything is to be synced; this copy is level then.
@@ -94,6 +94,8 @@ pub struct Replica {
     listings: HashMap<Place, HashSet<Name>>,
     /// The key of the hashes, while everything is being compared.
     comparing: Option<[u8; 32]>,
+    /// Files that a listing has just made: they stand empty.
+    made: Vec<ObjectNumber>,
     buffer: Vec<u8>,
 }
 
@@ -109,6 +111,7 @@ impl Replica {
             times: HashMap::new(),
             listings: HashMap::new(),
             comparing: None,
+            made: Vec::new(),
             buffer: Vec::new(),
         }
     }
@@ -289,6 +292,7 @@ impl Replica {
                     last: *last,
                 };
                 self.list_directory(at(object), entries, &part)?;
+                return Ok(self.tell_made(volume));
             }
             Operation::Describe {
                 object,

@@ -30,6 +30,7 @@ pub mod applier;
 pub mod backing;
 pub mod before;
 pub mod control;
+pub mod debt;
 pub mod epochs;
 pub mod filesystem;
 pub mod follower;

@@ -10,14 +10,14 @@ use crate::MirrorConfig;
 use crate::order::Tree;
 use crate::process;
 use crate::sabotage;
-use crate::source::Source;
+use crate::source::{Offer, Source};
 use crate::transport::{self, Frame, FrameReceiver, FrameSender, TransportError};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tandem_wire::stream::{
-    self, ApplyFailed, Differs, FrameHeader, FrameKind, Hello, Progress, Refusal, VERSION,
-    VERSION_MIN, Welcome,
+    self, ApplyFailed, DebtBase, Differs, FrameHeader, FrameKind, Hello, Progress, Refusal,
+    VERSION, VERSION_MIN, Welcome,
 };
 
 /// The pause before the next attempt to connect: a follower that was just started waits no longer.
@@ -117,7 +117,8 @@ impl Link {
 
     fn greet(&self, sender: &FrameSender, receiver: &mut FrameReceiver) -> Result<u64, LinkError> {
         let epoch = self.source.epoch();
-        let hello = stream::encode(&self.hello());
+        let offer = self.source.offer();
+        let hello = stream::encode(&self.hello(&offer));
         sender.send(FrameHeader::control(FrameKind::Hello, epoch), &hello)?;
         let hello: Hello = decode(&expect(receiver, FrameKind::Hello)?)?;
         if hello.version < VERSION_MIN || hello.version_min > VERSION {
@@ -125,7 +126,11 @@ impl Link {
         }
         match decode(&expect(receiver, FrameKind::Welcome)?)? {
             Welcome::Compare { secret } => {
-                let begun = self.source.begin_compare(sender.clone(), secret);
+                let begun = self.source.begin_compare(sender.clone(), secret, None);
+                begun.ok_or(LinkError::StillInSync)
+            }
+            Welcome::CompareOwed { secret } => {
+                let begun = (self.source).begin_compare(sender.clone(), secret, offer.debt);
                 begun.ok_or(LinkError::StillInSync)
             }
             Welcome::Replay { from } => {
@@ -137,8 +142,7 @@ impl Link {
 
     /// `applied` is the number before the first one that can be replayed; the largest number there
     /// is, if nothing can.
-    fn hello(&self) -> Hello {
-        let offer = self.source.offer();
+    fn hello(&self, offer: &Offer) -> Hello {
         let config = &self.config;
         Hello {
             version: VERSION,
@@ -161,8 +165,11 @@ impl Link {
             checkpointed: 0,
             stream_incarnation: self.source.incarnation,
             gate: u64::from(offer.gated),
-            debt_generation: 0,
-            debt_checkpoint: 0,
+            debt: offer.debt.map(|base| DebtBase {
+                epoch: base.epoch,
+                generation: base.generation,
+                number: base.number,
+            }),
             extensions: Vec::new(),
         }
     }

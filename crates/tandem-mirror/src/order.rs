@@ -22,6 +22,7 @@
 //! be told, so this copy is declared lost ([`Refusal::Never`]) instead of being wrong in silence.
 
 use crate::backing::HIDDEN;
+use crate::debt::{Effect, Owed};
 use crate::inodes::{Inode, Place, ROOT_NODE, Table};
 use crate::source::{SessionId, Source, Written};
 use crate::sys;
@@ -158,6 +159,7 @@ impl Tree {
         inode: &Arc<Inode>,
         apply: impl FnOnce(&Teller<'_>) -> Outcome<T>,
     ) -> Outcome<T> {
+        let _effect = self.source.debt.effect();
         let session = self.source.session();
         if session.exists() && !inode.is_known(session) {
             let _names = self.hold_names();
@@ -165,6 +167,18 @@ impl Tree {
         }
         let _order = inode.lock();
         self.judge(apply(&self.teller(inode, session)))
+    }
+
+    /// Marks an effect on contents for the debt, told or not. Inside [`Self::change`] or
+    /// [`Self::change_in`], before the effect: a system call that fails may have done a part.
+    pub fn mark(&self, inode: &Inode, effect: Effect) {
+        self.source.debt.mark(self.index, inode.node, effect);
+    }
+
+    /// What of an object's contents is owed.
+    #[must_use]
+    pub fn owed(&self, inode: &Inode) -> Option<Owed> {
+        self.source.debt.owed(self.index, inode.node)
     }
 
     /// Who tells effects on this object. The caller holds its lock.
@@ -186,6 +200,7 @@ impl Tree {
         directories: &[&Arc<Inode>],
         apply: impl FnOnce(&Teller<'_>) -> Outcome<T>,
     ) -> Outcome<T> {
+        let _effect = self.source.debt.effect();
         let _names = self.change_names();
         let session = self.source.session();
         let mut told = session.exists();
@@ -413,8 +428,13 @@ impl Tree {
         }
         // A name operation may come here before the comparison itself.
         self.begin_walk(session);
+        let moved = self.owed(directory) == Some(Owed::Whole);
         let mut walk = self.walk();
         for (inode, linked) in children {
+            if moved {
+                // What the follower has under these names may be something else.
+                self.mark(&inode, Effect::Named);
+            }
             if inode.is_known(session) {
                 inode.add_name();
             } else {

@@ -16,17 +16,20 @@
 //! It deliberately has no rate control yet: a bound on what is under way, and the queue's room, are
 //! what keeps it from flooding the stream.
 
+use crate::debt::{Owed, Pieces};
 use crate::inodes::Inode;
 use crate::order::{Outcome, Refusal, Tree, open_file};
-use crate::source::{Advance, SessionId, Source, Written};
+use crate::source::{Advance, Scope, SessionId, Source, Written};
 use crate::sys;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, SeekFrom};
 use rustix::io::Errno;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
-use tandem_wire::stream::{BLOCK_BYTES, BlockHash, COMPARE_BYTES, Differs, Operation, WritePlace};
+use tandem_wire::stream::{
+    BLOCK_BYTES, BlockHash, COMPARE_BYTES, Differs, ObjectNumber, Operation, WritePlace,
+};
 
 /// Pieces whose answer is open: 16 MiB, enough to keep both disks and the link busy.
 const PIECES_MAX: usize = 64;
@@ -38,18 +41,25 @@ pub fn run(source: &Arc<Source>, trees: &[Arc<Tree>]) {
     let mut seen = SessionId::NONE;
     while let Some(session) = source.await_comparison(seen) {
         seen = session;
-        let Some(secret) = source.secret(session) else {
+        let Some((secret, scope)) = source.terms(session) else {
             continue;
         };
-        tracing::info!("comparing everything with the peer");
+        match scope {
+            Scope::Everything => tracing::info!("comparing everything with the peer"),
+            Scope::Owed => tracing::info!("comparing what changed since the peer left"),
+        }
         let mut comparison = Comparison {
             source,
             trees,
             session,
             secret,
+            scope,
+            skipped: HashSet::new(),
+            made: HashSet::new(),
             open: VecDeque::new(),
             done_bytes: 0,
             total_bytes: 0,
+            read_bytes: 0,
             sent_bytes: 0,
             buffer: vec![0; COMPARE_BYTES as usize],
         };
@@ -57,9 +67,14 @@ pub fn run(source: &Arc<Source>, trees: &[Arc<Tree>]) {
         match ended {
             Ok(()) => tracing::info!(
                 compared_bytes = comparison.done_bytes,
+                read_bytes = comparison.read_bytes,
                 sent_bytes = comparison.sent_bytes,
-                "everything was compared"
+                "the comparison ended"
             ),
+            Err(Stop::Surprised) => {
+                source.debt.give_up();
+                source.compare_again(session, "the peer lacks what it was to have");
+            }
             Err(Stop::Ended) => tracing::info!("comparison ended with its session"),
             Err(Stop::Refused(Refusal::Never)) => {}
             Err(Stop::Refused(Refusal::Because(errno))) => {
@@ -76,6 +91,8 @@ pub fn run(source: &Arc<Source>, trees: &[Arc<Tree>]) {
 /// Why a comparison stops early.
 enum Stop {
     Ended,
+    /// What the debt says cannot be all.
+    Surprised,
     Refused(Refusal),
 }
 
@@ -104,9 +121,15 @@ struct Comparison<'a> {
     trees: &'a [Arc<Tree>],
     session: SessionId,
     secret: [u8; 32],
+    scope: Scope,
+    /// Files of which not everything was read.
+    skipped: HashSet<ObjectNumber>,
+    /// Files that the follower did not have.
+    made: HashSet<ObjectNumber>,
     open: VecDeque<OpenPiece>,
     done_bytes: u64,
     total_bytes: u64,
+    read_bytes: u64,
     sent_bytes: u64,
     buffer: Vec<u8>,
 }
@@ -177,6 +200,7 @@ impl Comparison<'_> {
     fn compare_content(&mut self, tree: &Arc<Tree>, inode: &Arc<Inode>) -> Result<(), Stop> {
         let file = open_file(inode, OFlags::RDONLY | OFlags::NOATIME)?;
         let mut offset = 0;
+        let mut owed = Reading::All;
         loop {
             self.make_room()?;
             let order = inode.lock();
@@ -184,6 +208,16 @@ impl Comparison<'_> {
                 return Ok(());
             }
             let object = inode.object();
+            let size = sys::stat(file.as_fd())?.st_size as u64;
+            if offset == 0 {
+                owed = self.owed(tree, inode);
+            }
+            let wanted = owed.next_offset(offset, size);
+            if wanted > offset {
+                self.skipped.insert(object);
+                self.done_bytes += wanted - offset;
+                offset = wanted;
+            }
             let Some(piece) = self.read_piece(&file, offset, COMPARE_BYTES)? else {
                 return Ok(());
             };
@@ -211,9 +245,23 @@ impl Comparison<'_> {
             });
             offset += u64::from(bytes);
             self.done_bytes += u64::from(bytes);
+            self.read_bytes += u64::from(bytes);
             if self.open.len().is_multiple_of(16) {
                 self.report();
             }
+        }
+    }
+
+    /// What is to be read of a file. The caller holds its lock, and the follower knows it: what is
+    /// marked from now on is told.
+    fn owed(&self, tree: &Tree, inode: &Inode) -> Reading {
+        if self.scope == Scope::Everything || self.made.contains(&inode.object()) {
+            return Reading::All;
+        }
+        match tree.owed(inode) {
+            Some(Owed::Whole) => Reading::All,
+            Some(Owed::Pieces(pieces)) => Reading::Some(pieces),
+            None => Reading::Some(Pieces::default()),
         }
     }
 
@@ -285,6 +333,14 @@ impl Comparison<'_> {
     /// Sends a piece as it is now.
     fn repair(&mut self, differs: &Differs) -> Result<(), Stop> {
         let (volume, object) = (differs.volume, differs.object);
+        if differs.bytes == 0 {
+            // It stands empty there. By the debt it should have been there, if it was passed over.
+            self.made.insert(object);
+            return match self.skipped.contains(&object) {
+                true => Err(Stop::Surprised),
+                false => Ok(()),
+            };
+        }
         let asked = self
             .open
             .iter()
@@ -392,6 +448,29 @@ fn runs_that_differ(secret: &[u8; 32], piece: &[u8], theirs: &[BlockHash]) -> Ve
     runs
 }
 
+/// What of a file is read.
+enum Reading {
+    All,
+    Some(Pieces),
+}
+
+impl Reading {
+    /// Where to go on from `offset`, at most `size`.
+    fn next_offset(&self, offset: u64, size: u64) -> u64 {
+        let piece = u64::from(COMPARE_BYTES);
+        match self {
+            Self::All => offset,
+            Self::Some(pieces) => {
+                let next = pieces
+                    .next(offset / piece)
+                    .map(|next| next.saturating_mul(piece));
+                // In the middle of a piece only where the file ended there before it grew.
+                next.unwrap_or(u64::MAX).clamp(offset, size.max(offset))
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Piece {
     /// So many bytes are in the buffer.
@@ -460,7 +539,7 @@ mod tests {
         let hashes: Vec<BlockHash> = block_hashes(&secret, &theirs).collect();
         let mut ours = theirs.clone();
         ours.push(1);
-        assert_eq!(runs_that_differ(&secret, &theirs, &hashes), []);
+        assert!(runs_that_differ(&secret, &theirs, &hashes).is_empty());
         ours[2 * block] = 1;
         ours[4 * block - 1] = 1;
         ours[7 * block] = 1;

@@ -36,6 +36,7 @@ mod syncs;
 
 pub use self::checkpoints::Checkpoint;
 pub use self::queue::Batch;
+use crate::debt::{Base, Debt};
 use crate::transport::FrameSender;
 use crate::{Durability, permit::Permit, sys};
 use std::collections::{BTreeMap, VecDeque};
@@ -140,6 +141,8 @@ pub struct SyncTarget {
 pub struct Source {
     /// The permit of this service.
     pub permit: Permit,
+    /// What the follower's copy may lack.
+    pub debt: Debt,
     /// The mirror process.
     pub incarnation: u64,
     epoch: AtomicU64,
@@ -205,6 +208,8 @@ struct Session {
     id: u64,
     phase: Phase,
     secret: [u8; 32],
+    /// What is compared.
+    scope: Scope,
     /// The number before the first frame that is held.
     base: u64,
     frames: VecDeque<QueuedFrame>,
@@ -257,6 +262,15 @@ enum Need {
     Release,
 }
 
+/// What a comparison reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// All contents.
+    Everything,
+    /// The contents that are in the debt.
+    Owed,
+}
+
 /// A piece of a session for the comparison to act on.
 #[derive(Clone, Debug)]
 pub enum Advance {
@@ -277,6 +291,8 @@ pub struct Offer {
     pub last: u64,
     /// The number before the first one that can be replayed; `None`: nothing can.
     pub base: Option<u64>,
+    /// From where on it is known what the follower may lack.
+    pub debt: Option<Base>,
     /// Whether acknowledgements wait.
     pub gated: bool,
 }
@@ -332,8 +348,11 @@ impl Source {
             session
         });
         let id = u64::from(gated);
+        let debt = Debt::default();
+        debt.begin_half(|| beginning.position);
         Self {
             permit: Permit::new(beginning.epoch),
+            debt,
             incarnation,
             epoch: AtomicU64::new(beginning.epoch),
             limits,

@@ -248,6 +248,80 @@ fn whatever_the_application_does_both_copies_end_equal_on_a_wire_that_breaks() {
         assert_eq!(read_log(&two.path().join("log")), more);
         let status = two.status();
         assert!(status.level && status.fault.is_none(), "{status:?}");
+        let log = one.log();
+        println!(
+            "seed {seed}: compared {} times everything, {} times what changed",
+            log.matches("comparing everything").count(),
+            log.matches("comparing what changed").count()
+        );
+    }
+}
+
+#[test]
+fn whatever_is_done_while_the_peer_is_away_is_found_in_what_is_owed() {
+    if !ready("whatever_is_done_while_the_peer_is_away_is_found_in_what_is_owed") {
+        return;
+    }
+    for seed in seeds(1, 1) {
+        let (mut one, mut two) = pair();
+        let mut random = Random::new(seed);
+        for directory in directories(&one) {
+            fs::create_dir(&directory).expect("create");
+            trees::grow(&directory, &mut random, 60);
+        }
+        one.set(node::STALL_SETTING, "30000");
+        let proxy = Proxy::to(two.listens());
+        one.set_peer(proxy.address);
+        one.start();
+        two.start();
+        let record = Record {
+            epoch: 1,
+            generation: AtomicU64::new(1000),
+        };
+        one.serve(1, 1000, false);
+        two.follow(1, 1000);
+        await_level(&one, &record);
+        let time = Duration::from_millis(300);
+        for round in 0..8 {
+            let context = format!("seed {seed} round {round}");
+            work(&one, &record, random.next(), None, time);
+            let in_order = random.below(2) == 0;
+            if in_order {
+                let position = one.daemon().fresh_status().position;
+                two.await_status("everything applied", |status| status.position >= position);
+                two.command(Command::Seal).expect("seal");
+                let ours = look(one.path(), AccessTimes::Ignore);
+                let theirs = look(two.path(), AccessTimes::Ignore);
+                assert_equal(&context, &ours, &theirs);
+                two.kill();
+            } else {
+                // With something on its way.
+                proxy.down();
+            }
+            let generation = record.generation.fetch_add(1, Ordering::SeqCst) + 1;
+            one.command(Command::ReleasePeer {
+                epoch: 1,
+                generation,
+            })
+            .expect("release the peer");
+            work(&one, &record, random.next(), None, time);
+            if in_order {
+                two.start();
+            }
+            proxy.up();
+            two.follow(1, generation);
+            // While it is compared.
+            work(&one, &record, random.next(), None, time);
+            await_level(&one, &record);
+        }
+        drain_and_compare(&format!("seed {seed}"), &one, &two, &record);
+        let log = one.log();
+        let everything = log.matches("comparing everything").count();
+        let owed = log.matches("comparing what changed").count();
+        println!("seed {seed}: compared {everything} times everything, {owed} times what changed");
+        // A name that was one of two of a file, and is the only one of another now, costs a
+        // comparison of everything.
+        assert!(owed >= 6, "{log}");
     }
 }
 

@@ -147,12 +147,21 @@ pub struct Hello {
     pub stream_incarnation: u64,
     /// From which number on acknowledgements wait for the follower; 0: not yet.
     pub gate: u64,
-    /// The peer's generation that the sender's debt is counted from; 0: none.
-    pub debt_generation: u64,
-    /// The peer's checkpoint that the sender's debt is counted from.
-    pub debt_checkpoint: u64,
+    /// From where on the source knows what it owes, if it does.
+    pub debt: Option<DebtBase>,
     /// Fields of later versions: skipped by this one.
     pub extensions: Vec<(u16, Vec<u8>)>,
+}
+
+/// A position of the source's own stream: what changed after it is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DebtBase {
+    /// The epoch of the session.
+    pub epoch: u64,
+    /// The generation that both copies had.
+    pub generation: u64,
+    /// The last number that is not owed.
+    pub number: u64,
 }
 
 /// How the session goes on.
@@ -166,6 +175,12 @@ pub enum Welcome {
     },
     /// The whole content is compared by hash. Numbers go on where the source is.
     Compare {
+        /// The key of the session's hashes, drawn by the follower.
+        secret: [u8; 32],
+    },
+    /// The follower has exactly what the source's debt counts from: names and attributes are
+    /// compared, and of contents what is owed.
+    CompareOwed {
         /// The key of the session's hashes, drawn by the follower.
         secret: [u8; 32],
     },
@@ -192,7 +207,8 @@ pub struct Progress {
 }
 
 /// A compared piece differs: the source ships it again as it is when its turn comes, but for the
-/// blocks that then hash to what the follower has here.
+/// blocks that then hash to what the follower has here. With `bytes` 0: a listed file was not there,
+/// and stands empty now.
 ///
 /// What was written in between changes nothing about that: a byte that was written is the same on
 /// both sides by then, and one that was not is still what was hashed.

@@ -300,8 +300,7 @@ fn later_greeting(cluster: String, node: &Node<'_>) -> Vec<u8> {
         checkpointed: 0,
         stream_incarnation: 0,
         gate: 0,
-        debt_generation: 0,
-        debt_checkpoint: 0,
+        debt: None,
         extensions: Vec::new(),
     });
     let header = FrameHeader::control(FrameKind::Hello, 0).sealed(&hello);

@@ -98,12 +98,12 @@ impl Replica {
         if whole && blake3::keyed_hash(&secret, &self.buffer) == *hash {
             return Ok(Outcome::Applied);
         }
-        Ok(Outcome::Differs(Differs {
+        Ok(Outcome::Differs(vec![Differs {
             volume: place.volume,
             object: place.object,
             offset,
             bytes,
             blocks: block_hashes(&secret, &self.buffer[..filled]).collect(),
-        }))
+        }]))
     }
 }

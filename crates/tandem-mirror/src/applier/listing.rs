@@ -10,12 +10,12 @@ use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, linkat};
-use tandem_wire::stream::{Entry, Name, ObjectKind};
+use tandem_wire::stream::{Differs, Entry, Name, ObjectKind};
 
 use super::error::{ApplyError, on, on_name};
 use super::names::{Found, entry_kind, look, make};
 use super::objects::Kind;
-use super::{Place, Replica, attributes, is_hidden};
+use super::{Outcome, Place, Replica, attributes, is_hidden};
 use crate::sys;
 
 /// Which part of a listing this is.
@@ -54,6 +54,19 @@ impl Replica {
         }
     }
 
+    /// What the source has to know of files that were not there.
+    pub(super) fn tell_made(&mut self, volume: u16) -> Outcome {
+        let made = std::mem::take(&mut self.made);
+        let differs = made.into_iter().map(|object| Differs {
+            volume,
+            object,
+            offset: 0,
+            bytes: 0,
+            blocks: Vec::new(),
+        });
+        Outcome::Differs(differs.collect())
+    }
+
     fn reconcile(
         &mut self,
         parent: Place,
@@ -84,6 +97,9 @@ impl Replica {
         let objects = self.objects_of(parent.volume)?;
         objects.bind(entry.object, made.as_fd(), &stat)?;
         objects.keep(entry.object, made);
+        if entry.kind == ObjectKind::File {
+            self.made.push(entry.object);
+        }
         Ok(())
     }
 

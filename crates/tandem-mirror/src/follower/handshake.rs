@@ -45,6 +45,8 @@ pub(super) enum Continuation {
     Resume { from: u64 },
     /// A new stream of equal copies, from the number after a clean end.
     Equal { from: u64 },
+    /// This copy is where the source's debt begins, or after it: what is owed is compared.
+    Owed,
     /// Everything is compared.
     Compare,
 }
@@ -107,8 +109,36 @@ pub(super) fn continuation(
             let from = end.applied + 1;
             Continuation::Equal { from }
         }
+        Some(_) | None if is_owed_from(hello, known, clean) => Continuation::Owed,
         Some(_) | None => Continuation::Compare,
     }
+}
+
+/// Whether this copy is exactly what the source's stream was at some number, and all that came
+/// after it is in the source's debt (R7). A copy that was just being compared shows nothing.
+fn is_owed_from(hello: &Hello, known: Option<&Known>, clean: Option<CleanEnd>) -> bool {
+    let Some(base) = hello.debt else {
+        return false;
+    };
+    let followed = known.filter(|known| {
+        let line = Origin {
+            epoch: base.epoch,
+            generation: base.generation,
+            ..origin(hello)
+        };
+        known.level && known.origin == line
+    });
+    let ended = clean.filter(|end| {
+        end.stream_incarnation == hello.incarnation
+            && end.epoch == base.epoch
+            && end.generation == base.generation
+    });
+    let number = match (known, followed) {
+        // What is followed now is newer than what was recorded.
+        (Some(_), followed) => followed.map(|known| known.received),
+        (None, _) => ended.map(|end| end.applied),
+    };
+    number.is_some_and(|number| (base.number..=hello.received).contains(&number))
 }
 
 pub(super) fn origin(hello: &Hello) -> Origin {
@@ -123,6 +153,7 @@ pub(super) fn origin(hello: &Hello) -> Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tandem_wire::stream::DebtBase;
 
     fn hello() -> Hello {
         Hello {
@@ -142,8 +173,7 @@ mod tests {
             checkpointed: 0,
             stream_incarnation: 11,
             gate: 1,
-            debt_generation: 0,
-            debt_checkpoint: 0,
+            debt: None,
             extensions: Vec::new(),
         }
     }
@@ -240,6 +270,77 @@ mod tests {
             continuation(&hello(), Some(&torn), None),
             Continuation::Compare
         );
+    }
+
+    #[test]
+    fn a_debt_is_used_only_against_a_copy_that_shows_its_base() {
+        let base = DebtBase {
+            epoch: 3,
+            generation: 5,
+            number: 60,
+        };
+        // The peer was recorded out: another generation, and nothing to replay.
+        let alone = Hello {
+            generation: 6,
+            applied: u64::MAX,
+            debt: Some(base),
+            ..hello()
+        };
+        let go_on = |known: &Known| continuation(&alone, Some(known), None);
+        assert_eq!(go_on(&known(60)), Continuation::Owed);
+        assert_eq!(go_on(&known(100)), Continuation::Owed);
+        assert_eq!(go_on(&known(59)), Continuation::Compare, "older than it");
+        assert_eq!(go_on(&known(101)), Continuation::Compare, "never given");
+        let half = Known {
+            level: false,
+            ..known(80)
+        };
+        assert_eq!(go_on(&half), Continuation::Compare);
+        let owes_nothing = Hello {
+            debt: None,
+            ..alone.clone()
+        };
+        let decided = continuation(&owes_nothing, Some(&known(80)), None);
+        assert_eq!(decided, Continuation::Compare);
+        for other in [
+            Hello {
+                incarnation: 12,
+                ..alone.clone()
+            },
+            Hello {
+                boot_id: "other".into(),
+                ..alone.clone()
+            },
+            Hello {
+                debt: Some(DebtBase { epoch: 2, ..base }),
+                ..alone.clone()
+            },
+            Hello {
+                debt: Some(DebtBase {
+                    generation: 6,
+                    ..base
+                }),
+                ..alone.clone()
+            },
+        ] {
+            let decided = continuation(&other, Some(&known(80)), None);
+            assert_eq!(decided, Continuation::Compare, "{other:?}");
+        }
+        let end = CleanEnd {
+            epoch: 3,
+            applied: 80,
+            ..clean_end()
+        };
+        assert_eq!(continuation(&alone, None, Some(end)), Continuation::Owed);
+        let other_source = CleanEnd {
+            stream_incarnation: 12,
+            ..end
+        };
+        let decided = continuation(&alone, None, Some(other_source));
+        assert_eq!(decided, Continuation::Compare);
+        // Since that end it followed something else.
+        let decided = continuation(&alone, Some(&half), Some(end));
+        assert_eq!(decided, Continuation::Compare);
     }
 
     #[test]

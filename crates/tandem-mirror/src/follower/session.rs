@@ -167,10 +167,12 @@ impl Connection {
                 inconsistent: false,
             },
             // The comparison may never come: that it begins is recorded by who applies it.
-            Continuation::Compare if volumes.iter().all(|v| standing::is_new(config, v)) => {
+            Continuation::Compare | Continuation::Owed
+                if volumes.iter().all(|v| standing::is_new(config, v)) =>
+            {
                 return Ok(());
             }
-            Continuation::Compare => {
+            Continuation::Compare | Continuation::Owed => {
                 let found = standing::found(config, volumes);
                 Standing {
                     clean: false,
@@ -213,14 +215,14 @@ impl Connection {
                 stream.level.store(hello.gate != 0, Ordering::Release);
                 (stream, Beginning::Equal, Welcome::Replay { from })
             }
-            (Continuation::Compare, _) => {
+            (Continuation::Compare | Continuation::Owed, _) => {
                 let secret = draw_secret()?;
                 let stream = Arc::new(Stream::new(origin(hello), 0));
-                (
-                    stream,
-                    Beginning::Compare(secret),
-                    Welcome::Compare { secret },
-                )
+                let welcome = match how {
+                    Continuation::Owed => Welcome::CompareOwed { secret },
+                    _ => Welcome::Compare { secret },
+                };
+                (stream, Beginning::Compare(secret), welcome)
             }
         };
         if let Some(former) = state.stream.replace(Arc::clone(&stream)) {
@@ -274,8 +276,7 @@ impl Connection {
             checkpointed: progress.checkpointed,
             stream_incarnation: stream.origin.incarnation,
             gate: 0,
-            debt_generation: 0,
-            debt_checkpoint: 0,
+            debt: None,
             extensions: Vec::new(),
         }
     }

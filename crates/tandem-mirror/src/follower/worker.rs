@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use tandem_core::MirrorFault;
-use tandem_wire::stream::{Differs, FrameKind, encode};
+use tandem_wire::stream::{Differs, FrameHeader, FrameKind, encode};
 
 use super::FollowerError;
 use super::inbox::{Beginning, Inbox, Work};
@@ -317,9 +317,13 @@ impl Worker {
     }
 }
 
-fn tell(stream: &Stream, differs: &Differs) {
-    let payload = encode(differs);
-    stream.send(&[(stream.header(FrameKind::Differs), &payload)]);
+fn tell(stream: &Stream, differs: &[Differs]) {
+    let payloads: Vec<Vec<u8>> = differs.iter().map(encode).collect();
+    let frames: Vec<(FrameHeader, &[u8])> = payloads
+        .iter()
+        .map(|payload| (stream.header(FrameKind::Differs), payload.as_slice()))
+        .collect();
+    stream.send(&frames);
 }
 
 fn fault_of(error: &ApplyError) -> MirrorFault {

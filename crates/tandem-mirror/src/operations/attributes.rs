@@ -1,6 +1,7 @@
 //! Attributes: mode, owner, times, size, extended attributes.
 
 use super::contents::{OpenFile, drop_privileges, truncate};
+use crate::debt::Effect;
 use crate::inodes::Inode;
 use crate::order::{Outcome, Refusal, Teller, Tree};
 use crate::sys;
@@ -56,6 +57,7 @@ impl Tree {
             let mut attributes = changes.mode.is_some();
             let result = (|| {
                 if let Some(size) = changes.size {
+                    self.mark(inode, Effect::From(size));
                     truncate(inode, file, size)?;
                     done = true;
                     attributes |= changes.unprivileged && drop_privileges(&descriptor)?;

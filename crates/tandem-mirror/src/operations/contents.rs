@@ -1,5 +1,6 @@
 //! Contents of files: opened, read, written, allocated, synced.
 
+use crate::debt::Effect;
 use crate::inodes::Inode;
 use crate::order::{Outcome, Refusal, Teller, Tree, open_file};
 use crate::source::{Answer, SessionId, SyncTarget, Ticket};
@@ -88,6 +89,9 @@ impl Tree {
                     attributes: sys::attributes(&stat),
                 });
             }
+            let bytes = data.len() as u64;
+            let offset = at.offset;
+            self.mark(inode, Effect::Bytes { offset, bytes });
             let written = match write_all(&file.backing, at.offset, data) {
                 Ok(written) => written,
                 Err(errno) => return Err(self.after_failure(teller, file, errno)),
@@ -115,6 +119,7 @@ impl Tree {
         let inode = &file.inode;
         self.change(inode, |teller| {
             let flags = FallocateFlags::from_bits_retain(mode as u32);
+            self.mark(inode, Effect::Bytes { offset, bytes });
             if let Err(errno) = rustix::fs::fallocate(&file.backing, flags, offset, bytes) {
                 return Err(self.after_failure(teller, file, errno));
             }

@@ -4,6 +4,7 @@
 //! object by its number later must be known by it before its name is gone.
 
 use super::contents::OpenFile;
+use crate::debt::Effect;
 use crate::inodes::{Inode, Place};
 use crate::order::{Outcome, Refusal, Teller, Tree};
 use crate::sys::{self, ActingAs};
@@ -118,6 +119,7 @@ impl Tree {
 
     fn tell_created(&self, teller: &Teller<'_>, new: &NewName) -> Outcome<(Arc<Inode>, Stat)> {
         let (inode, stat) = self.must(self.child(&new.parent, &new.name))?;
+        self.mark(&inode, Effect::Named);
         let descriptor = self.must(inode.descriptor())?;
         if teller.session.exists() {
             let kind = self.must(sys::object_kind(descriptor.as_fd(), &stat))?;
@@ -164,6 +166,7 @@ impl Tree {
             let object = inode.descriptor()?;
             let directory = parent.descriptor()?;
             let flags = AtFlags::EMPTY_PATH;
+            self.mark(inode, Effect::Named);
             rustix::fs::linkat(&*object, c"", &*directory, name.as_bytes(), flags)?;
             inode.offer_place(parent, name);
             let stat = self.must(self.stat(inode))?;
@@ -276,6 +279,10 @@ impl Tree {
                 }
                 Some(_) | None => None,
             };
+            self.mark(&moved, Effect::Named);
+            if let (true, Some(other)) = (exchange, &replaced) {
+                self.mark(other, Effect::Named);
+            }
             let renamed = rustix::fs::renameat_with(
                 &*from_directory,
                 from_name.as_bytes(),

@@ -5,7 +5,7 @@
 //! the sync at the end of a service short, and the recorded positions close behind the stream, so
 //! that a disk that was set back shows.
 
-use super::{Gate, Phase, SessionId, Source};
+use super::{Gate, Phase, SessionId, Source, State};
 use crate::sys;
 use std::time::Duration;
 use tandem_core::Instant;
@@ -54,6 +54,14 @@ pub struct Checkpoint {
     pub generation: u64,
 }
 
+impl State {
+    fn is_checkpoint_due(&self) -> bool {
+        let level = (self.session.as_ref()).is_some_and(|s| s.phase == Phase::Level);
+        let mirrored = level && self.gate == Gate::Shut && self.link.is_some();
+        mirrored && self.unsaved.is_due(sys::now())
+    }
+}
+
 impl Source {
     /// Waits until a checkpoint is due, and asks the follower for it. `None`: the source has ended.
     #[must_use]
@@ -62,13 +70,12 @@ impl Source {
             if self.ended_within(LOOK) {
                 return None;
             }
+            if !self.lock().is_checkpoint_due() {
+                continue;
+            }
+            self.debt.begin_half(|| self.lock().last);
             let mut state = self.lock();
-            let level = state
-                .session
-                .as_ref()
-                .is_some_and(|s| s.phase == Phase::Level);
-            let mirrored = level && state.gate == Gate::Shut && state.link.is_some();
-            if !mirrored || !state.unsaved.is_due(sys::now()) {
+            if !state.is_checkpoint_due() {
                 continue;
             }
             let session = SessionId(state.sessions);
@@ -96,6 +103,8 @@ impl Source {
             match &state.session {
                 Some(session) if SessionId(session.id) == checkpoint.session => {
                     if session.checkpointed >= checkpoint.number {
+                        self.debt
+                            .drop_older(checkpoint.epoch, checkpoint.generation);
                         return true;
                     }
                 }

@@ -1,7 +1,7 @@
 //! The comparison's side of the stream: when it has to begin, what the follower answered, and when
 //! the gate is shut at its end.
 
-use super::{Advance, FRAME_OVERHEAD, Gate, Phase, QueuedFrame, SessionId, Source, State};
+use super::{Advance, FRAME_OVERHEAD, Gate, Phase, QueuedFrame, Scope, SessionId, Source, State};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,12 +26,12 @@ impl Source {
         }
     }
 
-    /// The key of a session's hashes.
+    /// The key of a session's hashes, and what is compared.
     #[must_use]
-    pub fn secret(&self, session: SessionId) -> Option<[u8; 32]> {
+    pub fn terms(&self, session: SessionId) -> Option<([u8; 32], Scope)> {
         let state = self.lock();
         let current = state.session.as_ref()?;
-        (current.id == session.0).then_some(current.secret)
+        (current.id == session.0).then_some((current.secret, current.scope))
     }
 
     /// Reports how much was compared.
@@ -75,6 +75,8 @@ impl Source {
 
     /// Everything is equal: shuts the gate and asks the follower to bring all to its disk (R2).
     pub fn begin_level(&self, session: SessionId) {
+        // Before the number of the level operation is given.
+        self.debt.begin_half(|| self.lock().last);
         let mut state = self.lock();
         if state.session.as_ref().is_none_or(|s| s.id != session.0) {
             return;

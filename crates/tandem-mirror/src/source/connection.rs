@@ -1,8 +1,10 @@
 //! What connections of the follower mean for the session: begun, resumed, heard, broken, given up.
 
 use super::{
-    Gate, Link, Need, Offer, Phase, QUEUE_FRAMES_MAX, Session, SessionId, Source, State, Ticket,
+    Gate, Link, Need, Offer, Phase, QUEUE_FRAMES_MAX, Scope, Session, SessionId, Source, State,
+    Ticket,
 };
+use crate::debt::Base;
 use crate::sys;
 use crate::transport::FrameSender;
 use std::sync::atomic::Ordering;
@@ -22,6 +24,7 @@ impl Source {
                 Some(session) if !session.lost => Some(session.base),
                 Some(_) | None => None,
             },
+            debt: self.debt.base(),
             gated: state.gate != Gate::Open,
         }
     }
@@ -32,7 +35,15 @@ impl Source {
     /// promoted at any moment, and a copy that is half compared is one that never existed. The
     /// stall is reported at once instead; the daemon records the peer out and releases it, and the
     /// comparison begins at the next connection.
-    pub fn begin_compare(&self, sender: FrameSender, secret: [u8; 32]) -> Option<u64> {
+    ///
+    /// With `owed`, the follower shows that base of the debt: only what is owed is compared, if
+    /// that base is still the debt's.
+    pub fn begin_compare(
+        &self,
+        sender: FrameSender,
+        secret: [u8; 32],
+        owed: Option<Base>,
+    ) -> Option<u64> {
         let mut state = self.lock();
         if state.gate == Gate::Shut {
             let was = std::mem::replace(&mut state.outdated, true);
@@ -47,7 +58,11 @@ impl Source {
         state.sessions += 1;
         let id = state.sessions;
         let base = state.last;
-        state.session = Some(Session::new(id, Phase::Comparing, secret, base, now));
+        let mut session = Session::new(id, Phase::Comparing, secret, base, now);
+        if owed.is_some() && owed == self.debt.base() {
+            session.scope = Scope::Owed;
+        }
+        state.session = Some(session);
         state.gate = Gate::Open;
         for pending in state.pending.values_mut() {
             pending.need = Need::Nothing;
@@ -78,6 +93,10 @@ impl Source {
             Phase::Expected => Phase::Level,
             other => other,
         };
+        if phase == Phase::Expected {
+            // Both copies are what they were at the beginning.
+            self.debt.drop_older(self.epoch(), state.generation);
+        }
         let link = state.set_link(sender, now);
         self.repeat_syncs(&mut state, from);
         self.work.notify_one();
@@ -142,6 +161,7 @@ impl Source {
         let level_reached = session.phase == Phase::Leveling(progress.synced);
         if level_reached {
             session.phase = Phase::Level;
+            self.debt.drop_older(self.epoch(), state.generation);
         }
         for pending in state.pending.values_mut() {
             let met = match pending.need {

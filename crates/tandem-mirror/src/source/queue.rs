@@ -2,8 +2,8 @@
 //! applied them.
 
 use super::{
-    FRAME_OVERHEAD, Gate, Phase, QUEUE_FRAMES_MAX, QueuedFrame, Session, SessionId, Source, State,
-    Written,
+    FRAME_OVERHEAD, Gate, Phase, QUEUE_FRAMES_MAX, QueuedFrame, Scope, Session, SessionId, Source,
+    State, Written,
 };
 use crate::sys;
 use crate::transport::FrameSender;
@@ -183,6 +183,7 @@ impl Session {
             id,
             phase,
             secret,
+            scope: Scope::Everything,
             base,
             frames: VecDeque::new(),
             bytes: 0,

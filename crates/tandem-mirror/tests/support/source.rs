@@ -179,8 +179,7 @@ impl Standby {
             checkpointed: 0,
             stream_incarnation: 4242,
             gate: 0,
-            debt_generation: 0,
-            debt_checkpoint: 0,
+            debt: None,
             extensions: vec![(900, b"of a later version".to_vec())],
         }
     }
@@ -228,7 +227,9 @@ impl Standby {
     pub fn compare(&self, epoch: u64) -> (Source, [u8; 32]) {
         let greeted = self.greet(&self.hello(epoch)).expect("welcome");
         match greeted.welcome {
-            Welcome::Compare { secret } => (greeted.source, secret),
+            Welcome::Compare { secret } | Welcome::CompareOwed { secret } => {
+                (greeted.source, secret)
+            }
             Welcome::Replay { from } => panic!("replay from {from} where nothing is known"),
         }
     }
@@ -261,6 +262,8 @@ pub struct Heard {
     pub checkpointed: u64,
     pub synced: Vec<u64>,
     pub differs: Vec<Differs>,
+    /// Files that it had to make.
+    pub made: Vec<ObjectNumber>,
     pub failed: Option<ApplyFailed>,
     pub refused: Option<String>,
     pub gossip: Vec<Vec<u8>>,
@@ -405,8 +408,11 @@ impl Source {
                 }
             }
             FrameKind::Differs => {
-                let differs = decode(&frame.payload).expect("differs");
-                self.heard.differs.push(differs);
+                let differs: Differs = decode(&frame.payload).expect("differs");
+                match differs.bytes {
+                    0 => self.heard.made.push(differs.object),
+                    _ => self.heard.differs.push(differs),
+                }
             }
             FrameKind::ApplyFailed => {
                 self.heard.failed = Some(decode(&frame.payload).expect("apply failed"));
