@@ -158,8 +158,10 @@ impl Debt {
     /// What was owed stays owed.
     pub fn begin_half(&self, last: impl FnOnce() -> u64) {
         let quiet = self.effects.write().unwrap_or_else(PoisonError::into_inner);
+        // Before the lock: whoever knows the last number asks for the debt under a lock of its own.
+        let younger_from = last();
         let mut state = self.lock();
-        state.younger_from = last();
+        state.younger_from = younger_from;
         let younger = std::mem::take(&mut state.younger);
         state.older.overflowed |= younger.overflowed;
         for (key, owed) in younger.files {
