@@ -7,6 +7,7 @@ pub mod failures;
 pub mod filesystem;
 pub mod full_disk;
 pub mod hosts;
+pub mod modules;
 pub mod network;
 pub mod operation;
 pub mod sabotage;
@@ -16,6 +17,7 @@ pub mod strangers;
 pub mod trial;
 
 use crate::lab::Lab;
+use crate::product::Setting;
 use anyhow::{Result, bail};
 use stage::Stage;
 use std::time::{Duration, Instant};
@@ -41,6 +43,7 @@ fn cases() -> Vec<Case> {
     cases.extend(crash_points::CASES);
     cases.extend(filesystem::CASES);
     cases.extend(sqlite::CASES);
+    cases.extend(modules::CASES);
     cases.extend(full_disk::CASES);
     cases.extend(sabotage::CASES);
     cases
@@ -113,6 +116,7 @@ pub fn run(lab: Lab, order: &Order) -> Result<bool> {
 /// Plays one case, prints its line, and gives whether it passed.
 fn play(case: &Case, stage: &mut Stage) -> Result<bool> {
     let begin = Instant::now();
+    stage.want(Setting::USUAL);
     let result = (case.run)(stage);
     let seconds = begin.elapsed().as_secs_f64();
     match result {

@@ -118,6 +118,8 @@ impl<'a> Host<'a> {
             fs::create_dir_all(directory.join(name))?;
         }
         let log = self.database_log();
+        // What lies there may belong to the user of another root.
+        let _ = fs::remove_dir_all(&log);
         fs::create_dir_all(&log)?;
         run(&format!("chmod 1777 {}", log.display()))?;
         for (name, mib) in [("system", SYSTEM_MIB), ("data", DATA_MIB)] {

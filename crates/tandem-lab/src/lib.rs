@@ -12,6 +12,7 @@ pub mod e2e;
 pub mod host;
 pub mod lab;
 pub mod linux;
+pub mod mariadb;
 pub mod noise;
 pub mod postgres;
 pub mod probe;

@@ -179,9 +179,9 @@ fn run(verb: Verb) -> Result<ExitCode> {
         }
         Verb::Pair => {
             lab.up()?;
-            product::install(&lab)?;
+            product::install(&lab, &product::Setting::USUAL)?;
             lab.boot_both()?;
-            product::set_up(&lab, &product::Setting::default())?;
+            product::set_up(&lab, &product::Setting::USUAL)?;
         }
         Verb::E2e { list: true, .. } => e2e::list(),
         Verb::E2e {

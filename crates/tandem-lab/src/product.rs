@@ -2,9 +2,9 @@
 
 use crate::host::Host;
 use crate::lab::{Lab, workspace};
-use crate::postgres;
 use crate::shell::Outcome;
 use crate::wait::wait_for;
+use crate::{mariadb, postgres};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,27 +26,29 @@ pub const RESYNCHRONISATION_LIMIT: Duration = Duration::from_secs(90);
 pub const TAKEOVER_LIMIT: Duration = Duration::from_secs(60);
 
 /// How a pair differs from the usual one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Setting {
     /// `takeover-after`
     pub takeover_after: Duration,
     /// A deliberate defect, in a build that has them.
     pub sabotage: Option<&'static str>,
+    /// A second module with MariaDB, whose first primary is node 2.
+    pub mariadb: bool,
 }
 
-impl Default for Setting {
-    fn default() -> Self {
-        Self {
-            takeover_after: TAKEOVER_AFTER,
-            sabotage: None,
-        }
-    }
+impl Setting {
+    /// The usual pair.
+    pub const USUAL: Self = Self {
+        takeover_after: TAKEOVER_AFTER,
+        sabotage: None,
+        mariadb: false,
+    };
 }
 
 /// The configuration of the tests.
 #[must_use]
 pub fn configuration(setting: &Setting) -> String {
-    format!(
+    let mut text = format!(
         r#"[cluster]
 name = "cluster1"
 takeover-after = "{takeover}ms"
@@ -85,15 +87,18 @@ action = "restart"
         takeover = setting.takeover_after.as_millis(),
         data = postgres::DATA,
         unit = postgres::UNIT,
-    )
+    );
+    if setting.mariadb {
+        text += mariadb::CONFIGURATION;
+    }
+    text
 }
 
-/// The binary under test: `TANDEM_BIN`, or the one that was built beside this program.
-///
-/// # Errors
-/// It was not built.
-pub fn binary() -> Result<PathBuf> {
+/// The binary under test: `TANDEM_BIN`, or the one that was built beside this program; for a
+/// deliberate defect, the one of `scripts/sabotage-build`.
+fn binary(setting: &Setting) -> Result<PathBuf> {
     let binary = match std::env::var_os("TANDEM_BIN") {
+        _ if setting.sabotage.is_some() => workspace().join("target/sabotage/tandem"),
         Some(path) => PathBuf::from(path),
         None => Lab::tool()?.with_file_name("tandem"),
     };
@@ -106,6 +111,8 @@ pub fn binary() -> Result<PathBuf> {
 pub struct Node<'a> {
     /// Where it runs.
     pub host: Host<'a>,
+    /// The module that is looked at.
+    pub module: &'static str,
 }
 
 /// What a node says of itself: state, colour, data.
@@ -117,7 +124,15 @@ impl<'a> Node<'a> {
     pub fn new(lab: &'a Lab, number: u8) -> Self {
         Self {
             host: lab.host(number),
+            module: MODULE,
         }
+    }
+
+    /// The same node, with an eye on another module.
+    #[must_use]
+    pub fn of(&self, module: &'static str) -> Self {
+        let host = self.host.clone();
+        Self { host, module }
     }
 
     /// 1 or 2.
@@ -150,6 +165,14 @@ impl<'a> Node<'a> {
             .with_context(|| format!("h{}: tandem {words}", self.host.number))
     }
 
+    /// Gives a command of the product for this module, which has to succeed.
+    ///
+    /// # Errors
+    /// It did not: with all that it said.
+    pub fn order(&self, words: &str) -> Result<String> {
+        self.command(&format!("{words} --module {}", self.module))
+    }
+
     /// Writes the configuration file.
     ///
     /// # Errors
@@ -171,14 +194,15 @@ impl<'a> Node<'a> {
         serde_json::from_str(&text).with_context(|| format!("status of h{}", self.host.number))
     }
 
-    /// What this node says of itself, in the one module of the tests.
+    /// What this node says of itself, in this module.
     ///
     /// # Errors
     /// Its daemon does not answer.
     pub fn module(&self) -> Result<ModuleStatus> {
         let status = self.status()?;
         let own = status.nodes.iter().find(|n| n.node == self.host.number);
-        let module = own.and_then(|n: &NodeStatus| n.modules.iter().find(|m| m.name == MODULE));
+        let module =
+            own.and_then(|n: &NodeStatus| n.modules.iter().find(|m| m.name == self.module));
         module.cloned().context("a status without the own module")
     }
 
@@ -245,8 +269,8 @@ impl<'a> Node<'a> {
 ///
 /// # Errors
 /// It was not built.
-pub fn install(lab: &Lab) -> Result<()> {
-    lab.install(&binary()?)
+pub fn install(lab: &Lab, setting: &Setting) -> Result<()> {
+    lab.install(&binary(setting)?)
 }
 
 /// Installs the units on a running host and starts the daemon, without a configuration of its own.
@@ -285,6 +309,9 @@ pub fn install_units(node: &Node<'_>, sabotage: Option<&str>) -> Result<()> {
 pub fn set_up(lab: &Lab, setting: &Setting) -> Result<()> {
     let nodes = [Node::new(lab, 1), Node::new(lab, 2)];
     for node in &nodes {
+        if setting.mariadb {
+            mariadb::prepare(&node.host)?;
+        }
         install_units(node, setting.sabotage)?;
         node.configure(&configuration(setting))?;
         node.command("config check")?;
@@ -293,7 +320,14 @@ pub fn set_up(lab: &Lab, setting: &Setting) -> Result<()> {
     for node in &nodes {
         node.host.must("systemctl start tandem.service")?;
     }
-    first_start(&nodes)
+    let [one, two] = &nodes;
+    first_start(one, two)?;
+    postgres::query(&one.host, postgres::CREATE_TABLE)?;
+    if setting.mariadb {
+        first_start(&two.of(mariadb::MODULE), &one.of(mariadb::MODULE))?;
+        mariadb::query(&two.host, mariadb::CREATE)?;
+    }
+    Ok(())
 }
 
 /// Exchanges the keys, as an operator does.
@@ -306,11 +340,11 @@ fn pair(nodes: &[Node<'_>; 2]) -> Result<()> {
     nodes[1].command(&format!("cluster join {words}")).map(drop)
 }
 
-fn first_start(nodes: &[Node<'_>; 2]) -> Result<()> {
-    let [one, two] = nodes;
-    one.command("prim")?;
-    two.command("second")?;
-    two.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
-    one.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
-    postgres::query(&one.host, postgres::CREATE_TABLE).map(drop)
+fn first_start(primary: &Node<'_>, standby: &Node<'_>) -> Result<()> {
+    primary.order("prim")?;
+    standby.order("second")?;
+    standby.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
+    primary
+        .wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)
+        .map(drop)
 }

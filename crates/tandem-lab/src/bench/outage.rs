@@ -52,11 +52,11 @@ impl Fault {
 /// The hosts or the product do not work.
 pub fn measure(lab: &Lab, options: Options) -> Result<Vec<Measured>> {
     lab.up()?;
-    product::install(lab)?;
+    product::install(lab, &Setting::USUAL)?;
     lab.boot_both()?;
     let setting = Setting {
         takeover_after: Duration::from_secs(1),
-        ..Setting::default()
+        ..Setting::USUAL
     };
     product::set_up(lab, &setting)?;
     for number in [1, 2] {

@@ -68,7 +68,7 @@ fn as_postgres(host: &Host<'_>, line: &str) -> Result<String> {
 /// The hosts or one of the databases do not work.
 pub fn measure(lab: &Lab, options: Options) -> Result<Vec<Measured>> {
     lab.up()?;
-    product::install(lab)?;
+    product::install(lab, &Setting::USUAL)?;
     let (one, two) = (lab.host(1), lab.host(2));
     for host in [&one, &two] {
         host.boot()?;
@@ -76,7 +76,7 @@ pub fn measure(lab: &Lab, options: Options) -> Result<Vec<Measured>> {
             "printf %s \"{SETTINGS}\" >/etc/postgresql/15/main/conf.d/zz-bench.conf"
         ))?;
     }
-    product::set_up(lab, &Setting::default())?;
+    product::set_up(lab, &Setting::USUAL)?;
     PLAIN.create(&one)?;
     PLAIN.start(&one)?;
     stream(&one, &two)?;

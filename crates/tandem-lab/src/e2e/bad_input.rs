@@ -94,7 +94,7 @@ const BAD_CONFIGURATIONS: [(&str, &str, &[&str]); 13] = [
 fn configurations(stage: &mut Stage) -> Result<Told> {
     let (primary, standby) = stage.pair()?;
     let before = (primary.face()?, standby.face()?, files(&primary)?);
-    let good = configuration(&Setting::default());
+    let good = configuration(&Setting::USUAL);
     for (from, to, phrases) in BAD_CONFIGURATIONS {
         ensure!(good.contains(from), "the good configuration has no {from}");
         let bad = good.replacen(from, to, 1);
@@ -133,7 +133,7 @@ fn other_configuration(stage: &mut Stage) -> Result<Told> {
     // This is what has to be said, on both nodes.
     trial.expect_error("the configurations of the nodes differ");
     let standby = &trial.standby;
-    let good = configuration(&Setting::default());
+    let good = configuration(&Setting::USUAL);
     standby.configure(&good.replace("action =", "fall = 7\naction ="))?;
     restart_daemon(standby)?;
     standby.wait_until("the standby to wait", TAKEOVER_LIMIT, |m| m.state == "WAIT")?;
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn every_bad_configuration_differs_from_the_good_one() {
-        let good = configuration(&Setting::default());
+        let good = configuration(&Setting::USUAL);
         for (from, to, phrases) in BAD_CONFIGURATIONS {
             assert!(good.contains(from), "{from}");
             assert_ne!(good.replacen(from, to, 1), good);

@@ -56,7 +56,7 @@ pub fn bring_back(node: &Node<'_>) -> Result<()> {
     wait_for("the daemon to answer", TAKEOVER_LIMIT, || {
         Ok(node.module().ok())
     })?;
-    node.command("start --no-wait").map(drop)
+    node.order("start --no-wait").map(drop)
 }
 
 fn primary_loses_power(stage: &mut Stage) -> Result<Told> {

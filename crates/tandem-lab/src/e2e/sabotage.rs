@@ -2,7 +2,7 @@
 
 use super::stage::Stage;
 use super::{Case, Told, failures, operation};
-use crate::lab::workspace;
+use crate::product::Setting;
 use anyhow::{Result, bail, ensure};
 
 /// The cases.
@@ -40,15 +40,12 @@ fn is_found_out(
     case: fn(&mut Stage) -> Result<Told>,
     signs: &[&str],
 ) -> Result<Told> {
-    let binary = workspace().join("target/sabotage/tandem");
-    ensure!(
-        binary.exists(),
-        "{} was not built: scripts/sabotage-build makes it",
-        binary.display()
-    );
-    stage.sabotage(binary, defect);
+    stage.want(Setting {
+        sabotage: Some(defect),
+        ..Setting::USUAL
+    });
     let found = case(stage);
-    stage.honest();
+    stage.clear();
     let Err(error) = found else {
         bail!("nobody noticed {defect}");
     };

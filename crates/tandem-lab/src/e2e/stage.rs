@@ -20,11 +20,10 @@ pub struct Stage {
     pub before: Duration,
     /// At how many instants a copy is looked at.
     pub points: usize,
-    /// Whether the pair stands and works.
-    paired: bool,
-    /// The binary and the setting of the pair.
-    binary: Option<PathBuf>,
-    setting: Setting,
+    /// What the running case wants of a pair.
+    wanted: Setting,
+    /// What the pair is that stands and works.
+    pair: Option<Setting>,
 }
 
 impl Stage {
@@ -38,24 +37,14 @@ impl Stage {
             trials: 0,
             before,
             points,
-            paired: false,
-            binary: None,
-            setting: Setting::default(),
+            wanted: Setting::USUAL,
+            pair: None,
         }
     }
 
-    /// From now on the pair has a mirror with a deliberate defect.
-    pub fn sabotage(&mut self, binary: PathBuf, defect: &'static str) {
-        self.paired = false;
-        self.binary = Some(binary);
-        self.setting.sabotage = Some(defect);
-    }
-
-    /// From now on the pair is an honest one again.
-    pub fn honest(&mut self) {
-        self.paired = false;
-        self.binary = None;
-        self.setting.sabotage = None;
+    /// The case that follows wants a pair of this kind.
+    pub fn want(&mut self, setting: Setting) {
+        self.wanted = setting;
     }
 
     /// The product on host `number`.
@@ -68,7 +57,7 @@ impl Stage {
     /// back for a while, and is asked for fewer.
     #[must_use]
     pub const fn rows_that_show_work(&self) -> usize {
-        match self.setting.sabotage {
+        match self.wanted.sabotage {
             Some(_) => 20,
             None => 200,
         }
@@ -77,7 +66,7 @@ impl Stage {
     /// Says that the hosts are used otherwise from now on: the next case that wants a pair gets a
     /// new one.
     pub fn clear(&mut self) {
-        self.paired = false;
+        self.pair = None;
     }
 
     /// Gives the primary and the standby of a pair that works, made anew if there is none.
@@ -86,7 +75,7 @@ impl Stage {
     /// It cannot be made.
     pub fn pair(&mut self) -> Result<(Node<'static>, Node<'static>)> {
         self.lab.switch.unblock();
-        if !self.paired {
+        if self.pair != Some(self.wanted) {
             self.new_pair().context("make the pair")?;
         }
         for number in [1, 2] {
@@ -104,13 +93,11 @@ impl Stage {
         self.acknowledged.clear();
         self.trials = 0;
         self.lab.up()?;
-        match &self.binary {
-            Some(binary) => self.lab.install(binary)?,
-            None => product::install(self.lab)?,
-        }
+        self.pair = None;
+        product::install(self.lab, &self.wanted)?;
         self.lab.boot_both()?;
-        product::set_up(self.lab, &self.setting)?;
-        self.paired = true;
+        product::set_up(self.lab, &self.wanted)?;
+        self.pair = Some(self.wanted);
         Ok(())
     }
 
@@ -119,7 +106,7 @@ impl Stage {
     /// # Errors
     /// Nothing can be written.
     pub fn keep_evidence(&mut self, case: &str) -> Result<PathBuf> {
-        self.paired = false;
+        self.pair = None;
         let name = case.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         let kept = self.lab.directory.join("failed").join(name);
         fs::create_dir_all(&kept)?;

@@ -221,7 +221,7 @@ impl<'s> Trial<'s> {
             mounts.last().is_some_and(|m| m.contains(" - fuse")),
             "the database does not run on the product's mount: {mounts:?}"
         );
-        equal_trees(self.stage, &server)?;
+        equal_trees(self.stage, &server, postgres::UNIT, postgres::DATA)?;
         for mark in &self.marks {
             let errors = mark.errors(&self.expected)?;
             ensure!(
@@ -261,21 +261,20 @@ impl<'s> Trial<'s> {
     }
 }
 
-/// Holds the application of `server` and waits until both plain directories are equal.
-fn equal_trees(stage: &Stage, server: &Node<'_>) -> Result<()> {
-    server
-        .host
-        .must(&format!("systemctl freeze {}", postgres::UNIT))?;
-    let left = server.host.plain(postgres::DATA)?;
-    let right = stage.lab.host(server.other()).plain(postgres::DATA)?;
+/// Holds the application of `server` and waits until both plain directories at `path` are equal.
+///
+/// # Errors
+/// They are not.
+pub fn equal_trees(stage: &Stage, server: &Node<'_>, unit: &str, path: &str) -> Result<()> {
+    server.host.must(&format!("systemctl freeze {unit}"))?;
+    let left = server.host.plain(path)?;
+    let right = stage.lab.host(server.other()).plain(path)?;
     let mut last = Vec::new();
     let waited = wait_for("both trees to be equal", EQUAL_LIMIT, || {
         last = compare::differences(&left, &right)?;
         Ok(last.is_empty().then_some(()))
     });
-    server
-        .host
-        .must(&format!("systemctl thaw {}", postgres::UNIT))?;
+    server.host.must(&format!("systemctl thaw {unit}"))?;
     if waited.is_err() {
         let count = last.len();
         last.truncate(DIFFERENCES_TOLD_MAX);
