@@ -18,6 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tandem_core::NodeId;
+use tandem_wire::exclude::Exclude;
 
 /// Console, API.
 pub const HTTP_PORT: u16 = 9010;
@@ -120,6 +121,8 @@ pub struct Volume {
     pub path: PathBuf,
     /// Which of its operations wait for the other node.
     pub wait_for_peer: WaitForPeer,
+    /// What of it is not mirrored.
+    pub exclude: Exclude,
 }
 
 /// Where an acknowledged write is, as long as both copies are in sync.

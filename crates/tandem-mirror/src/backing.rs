@@ -22,6 +22,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, StatxFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
+use tandem_wire::exclude::Exclude;
 use tandem_wire::position::{Damaged, FILE_BYTES_MAX, Position};
 
 use crate::linux::FileHandle;
@@ -51,6 +52,8 @@ pub struct Volume {
     pub device: u64,
     /// The inode of the top directory.
     pub inode: u64,
+    /// What of it is not mirrored; nothing, as it is opened.
+    pub exclude: Exclude,
     hidden: OwnedFd,
     /// Held for its lock.
     _lock: OwnedFd,
@@ -147,6 +150,7 @@ pub fn open_volume(index: u16, name: &str, path: &Path) -> Result<Volume, Volume
         directory,
         device: stat.st_dev,
         inode: stat.st_ino,
+        exclude: Exclude::default(),
         hidden,
         _lock: lock,
     })

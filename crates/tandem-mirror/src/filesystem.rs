@@ -42,6 +42,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tandem_wire::exclude::Below;
 use tandem_wire::stream::PAYLOAD_MAX;
 
 /// How long the kernel may believe what it was told. Only the kernel itself changes the tree, and
@@ -167,7 +168,7 @@ impl Mounted {
     fn conclude(&self, changed: INodeNo, reply: impl FnOnce() + Send + 'static) {
         let waits = self.shared.wait_for_peer == WaitForPeer::Write;
         match self.inode(changed) {
-            Ok(inode) if waits => {
+            Ok(inode) if waits && !inode.is_excluded() && *inode.below() != Below::Excluded => {
                 let sync = Wanted {
                     inode,
                     file: None,
@@ -447,7 +448,7 @@ impl Filesystem for Mounted {
         };
         // For a cached file the kernel follows up with a sync of its own.
         let durable = file.direct && flags.0 & libc::O_DSYNC != 0
-            || self.shared.wait_for_peer == WaitForPeer::Write;
+            || self.shared.wait_for_peer == WaitForPeer::Write && !file.inode.is_excluded();
         let write = Write { file, at, durable };
         if let Some(_running) = self.shared.admission.begin() {
             self.write_now(write, data, reply);

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tandem_wire::exclude::Below;
 use tandem_wire::stream::{Name, ObjectNumber, ROOT_OBJECT};
 
 /// The node of the top directory.
@@ -44,6 +45,8 @@ pub struct Inode {
     names: AtomicU64,
     listed: AtomicU64,
     unlinked: AtomicBool,
+    excluded: AtomicBool,
+    below: Below,
     place: Mutex<Option<Place>>,
     descriptor: Mutex<Option<Arc<OwnedFd>>>,
     table: Weak<Table>,
@@ -53,6 +56,14 @@ impl std::fmt::Debug for Inode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "node {} object {}", self.node, self.object())
     }
+}
+
+/// On which side of the border of what is mirrored an object is.
+pub struct Side {
+    /// It is not mirrored itself.
+    pub excluded: bool,
+    /// What the names in it are, if it is a directory.
+    pub below: Below,
 }
 
 /// How the follower names an object.
@@ -144,6 +155,23 @@ impl Inode {
     #[must_use]
     pub fn is_unlinked(&self) -> bool {
         self.unlinked.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is not mirrored.
+    #[must_use]
+    pub fn is_excluded(&self) -> bool {
+        self.excluded.load(Ordering::SeqCst)
+    }
+
+    /// It has a name that is mirrored, too. The caller holds a name lock.
+    pub fn set_mirrored(&self) {
+        self.excluded.store(false, Ordering::SeqCst);
+    }
+
+    /// What the names in this directory are.
+    #[must_use]
+    pub const fn below(&self) -> &Below {
+        &self.below
     }
 
     /// Whether this is the top directory.
@@ -272,7 +300,7 @@ impl Table {
     ///
     /// # Errors
     /// When the directory has no handle.
-    pub fn new(volume: OwnedFd) -> Result<(Arc<Self>, Arc<Inode>), Errno> {
+    pub fn new(volume: OwnedFd, below: Below) -> Result<(Arc<Self>, Arc<Inode>), Errno> {
         let handle = handle_of(volume.as_fd())?;
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let descriptors_max = files.map_or(DESCRIPTORS_MAX, |max| DESCRIPTORS_MAX.min(max / 4));
@@ -283,7 +311,12 @@ impl Table {
             kept: Mutex::default(),
             forgotten: Mutex::default(),
         });
-        let root = table.make(ROOT_NODE, ROOT_OBJECT, FileType::Directory, handle);
+        let side = Side {
+            excluded: false,
+            below,
+        };
+        let number = Number::new(ROOT_OBJECT);
+        let root = table.make(ROOT_NODE, number, FileType::Directory, handle, side);
         table.nodes().insert(
             ROOT_NODE,
             Entry {
@@ -324,6 +357,7 @@ impl Table {
         node: u64,
         kind: FileType,
         descriptor: OwnedFd,
+        side: Side,
     ) -> Result<Arc<Inode>, Errno> {
         let handle = handle_of(descriptor.as_fd())?;
         let mut nodes = self.nodes();
@@ -341,7 +375,7 @@ impl Table {
             // forget it before it hears of the new one.
             self.forget_number(&entry.number);
         }
-        let inode = self.make(node, Number::next(), kind, handle);
+        let inode = self.make(node, Number::new(Number::next()), kind, handle, side);
         *inode.descriptors() = Some(Arc::new(descriptor));
         nodes.insert(
             node,
@@ -360,19 +394,22 @@ impl Table {
     fn make(
         self: &Arc<Self>,
         node: u64,
-        object: ObjectNumber,
+        number: Number,
         kind: FileType,
         handle: FileHandle,
+        side: Side,
     ) -> Arc<Inode> {
         Arc::new(Inode {
             node,
             kind,
             handle,
             order: Mutex::new(()),
-            number: Arc::new(Number::new(object)),
+            number: Arc::new(number),
             names: AtomicU64::new(0),
             listed: AtomicU64::new(0),
             unlinked: AtomicBool::new(false),
+            excluded: AtomicBool::new(side.excluded),
+            below: side.below,
             place: Mutex::new(None),
             descriptor: Mutex::new(None),
             table: Arc::downgrade(self),

@@ -60,6 +60,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_core::NodeId;
+use tandem_wire::exclude::Exclude;
 
 /// The default of [`MirrorConfig::queue_bytes_max`].
 pub const QUEUE_BYTES_MAX: usize = 64 << 20;
@@ -106,6 +107,8 @@ pub struct VolumeConfig {
     pub path: PathBuf,
     /// Which of its operations wait for the peer.
     pub wait_for_peer: WaitForPeer,
+    /// What of it is not mirrored.
+    pub exclude: Exclude,
 }
 
 impl VolumeConfig {
@@ -116,6 +119,7 @@ impl VolumeConfig {
             name,
             path,
             wait_for_peer: WaitForPeer::default(),
+            exclude: Exclude::default(),
         }
     }
 }

@@ -16,6 +16,9 @@
 //! lists the directories that it touches first. Once everything was reached, an object whose number
 //! the follower never heard (because the kernel had forgotten it meanwhile) is introduced by name.
 //!
+//! An excluded object never becomes known, so nothing of it is told. A name that comes or goes
+//! changes the time of its directory all the same: that is told as an attribute of the directory.
+//!
 //! **What is lost by a crash.** Between the system call and the append, the effect exists only
 //! locally and was not answered; the process is gone with its incarnation, so the next session
 //! compares everything. The system call succeeded but its result cannot be read: the effect cannot
@@ -23,7 +26,7 @@
 
 use crate::backing::HIDDEN;
 use crate::debt::{Effect, Owed};
-use crate::inodes::{Inode, Place, ROOT_NODE, Table};
+use crate::inodes::{Inode, Place, ROOT_NODE, Side, Table};
 use crate::source::{SessionId, Source, Written};
 use crate::sys;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -31,6 +34,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tandem_wire::exclude::{Below, Exclude, Kind};
 use tandem_wire::local::Fault;
 use tandem_wire::stream::{Entry, Name, Operation, WritePlace};
 
@@ -65,6 +69,8 @@ pub struct Tree {
     pub table: Arc<Table>,
     /// Its top directory.
     pub root: Arc<Inode>,
+    /// What of it is not mirrored.
+    pub exclude: Exclude,
     device: u64,
     names: RwLock<()>,
     introducing: Mutex<()>,
@@ -86,6 +92,8 @@ pub struct Teller<'a> {
     tree: &'a Tree,
     /// The session that is told; none: nobody is.
     pub session: SessionId,
+    /// What is not mirrored makes no difference to the peer.
+    excluded: bool,
 }
 
 impl Teller<'_> {
@@ -95,8 +103,15 @@ impl Teller<'_> {
         if self.session.exists() {
             source.append(self.session, *index, &operation())
         } else {
-            source.count_alone(0);
+            self.count_alone(0);
             None
+        }
+    }
+
+    /// Counts what the peer was not told.
+    pub fn count_alone(&self, bytes: u64) {
+        if !self.excluded {
+            self.tree.source.count_alone(bytes);
         }
     }
 
@@ -111,7 +126,7 @@ impl Teller<'_> {
             };
             source.append_write(self.session, &written, data.to_vec());
         } else {
-            source.count_alone(data.len() as u64);
+            self.count_alone(data.len() as u64);
         }
     }
 }
@@ -121,15 +136,21 @@ impl Tree {
     ///
     /// # Errors
     /// When its directory cannot be used.
-    pub fn new(index: u16, directory: BorrowedFd<'_>, source: Arc<Source>) -> Result<Self, Errno> {
+    pub fn new(
+        index: u16,
+        directory: BorrowedFd<'_>,
+        exclude: Exclude,
+        source: Arc<Source>,
+    ) -> Result<Self, Errno> {
         let directory = rustix::io::fcntl_dupfd_cloexec(directory, 3)?;
         let device = sys::stat(directory.as_fd())?.st_dev;
-        let (table, root) = Table::new(directory)?;
+        let (table, root) = Table::new(directory, exclude.below_top())?;
         Ok(Self {
             index,
             source,
             table,
             root,
+            exclude,
             device,
             names: RwLock::new(()),
             introducing: Mutex::new(()),
@@ -161,7 +182,7 @@ impl Tree {
     ) -> Outcome<T> {
         let _effect = self.source.debt.effect();
         let session = self.source.session();
-        if session.exists() && !inode.is_known(session) {
+        if session.exists() && !inode.is_known(session) && !inode.is_excluded() {
             let _names = self.hold_names();
             self.make_known(inode, session);
         }
@@ -172,7 +193,9 @@ impl Tree {
     /// Marks an effect on contents for the debt, told or not. Inside [`Self::change`] or
     /// [`Self::change_in`], before the effect: a system call that fails may have done a part.
     pub fn mark(&self, inode: &Inode, effect: Effect) {
-        self.source.debt.mark(self.index, inode.node, effect);
+        if !inode.is_excluded() {
+            self.source.debt.mark(self.index, inode.node, effect);
+        }
     }
 
     /// What of an object's contents is owed.
@@ -188,6 +211,7 @@ impl Tree {
         Teller {
             tree: self,
             session: if told { session } else { SessionId::NONE },
+            excluded: inode.is_excluded(),
         }
     }
 
@@ -210,6 +234,7 @@ impl Tree {
         let teller = Teller {
             tree: self,
             session: if told { session } else { SessionId::NONE },
+            excluded: directories.iter().all(|directory| directory.is_excluded()),
         };
         self.judge(apply(&teller))
     }
@@ -253,8 +278,9 @@ impl Tree {
         }
         let directory = parent.descriptor()?;
         let stat = rustix::fs::statat(&*directory, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)?;
+        let side = self.side(parent, name, sys::file_type(&stat));
         if let Some(inode) = self.table.find(node_of(&stat)) {
-            inode.offer_place(parent, name);
+            self.meet_again(&inode, &side, (parent, name));
             return Ok((inode, stat));
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -265,9 +291,65 @@ impl Tree {
         }
         let inode = self
             .table
-            .enter(node_of(&stat), sys::file_type(&stat), descriptor)?;
+            .enter(node_of(&stat), sys::file_type(&stat), descriptor, side)?;
         inode.offer_place(parent, name);
         Ok((inode, stat))
+    }
+
+    fn side(&self, parent: &Inode, name: &Name, kind: FileType) -> Side {
+        Side {
+            excluded: self.covers(parent, name, kind),
+            below: match kind {
+                FileType::Directory => self.exclude.below(parent.below(), name),
+                _ => Below::Mirrored,
+            },
+        }
+    }
+
+    /// Whether something of this kind is not mirrored at this name.
+    #[must_use]
+    pub fn covers(&self, parent: &Inode, name: &Name, kind: FileType) -> bool {
+        let kind = match kind {
+            FileType::Directory => Kind::Directory,
+            _ => Kind::Other,
+        };
+        self.exclude.covers(parent.below(), name, kind)
+    }
+
+    /// Names made before the border was drawn may lead across it: such an object is mirrored, by
+    /// those of its names that are.
+    fn meet_again(&self, inode: &Arc<Inode>, side: &Side, at: (&Arc<Inode>, &Name)) {
+        match (inode.is_excluded(), side.excluded) {
+            (true, false) => {
+                inode.set_mirrored();
+                self.mark(inode, Effect::Named);
+                inode.set_place(Some(Place {
+                    parent: at.0.clone(),
+                    name: at.1.clone(),
+                }));
+                let reason = "an excluded object has a name that is mirrored";
+                self.source.compare_again(self.source.session(), reason);
+            }
+            (false, true) => {}
+            _ => inode.offer_place(at.0, at.1),
+        }
+    }
+
+    /// Something that is not mirrored got or lost a name in a directory: tells its new time. The
+    /// caller holds the name lock for writing.
+    ///
+    /// # Errors
+    /// A failing disk.
+    pub fn tell_touched(&self, teller: &Teller<'_>, directory: &Arc<Inode>) -> Outcome<()> {
+        let _order = directory.lock();
+        if teller.session.exists() && directory.is_known(teller.session) {
+            let stat = self.must(self.stat(directory))?;
+            teller.tell(|| Operation::SetAttributes {
+                object: directory.object(),
+                attributes: sys::attributes(&stat),
+            });
+        }
+        Ok(())
     }
 
     /// Whether a name is Tandem's own and nobody else's business.
@@ -308,6 +390,9 @@ impl Tree {
         if inode.is_root() {
             inode.set_known(session);
             return true;
+        }
+        if inode.is_excluded() {
+            return false;
         }
         let Some(Place { parent, name }) = inode.place() else {
             return false;
@@ -358,6 +443,14 @@ impl Tree {
         if !self.make_known(directory, session) {
             return Ok(false);
         }
+        if *directory.below() == Below::Excluded {
+            // What the peer has in it is its own business.
+            let described = self.describe(directory, session)?;
+            if described {
+                directory.set_listed(session);
+            }
+            return Ok(described);
+        }
         self.list(directory, session)
     }
 
@@ -386,6 +479,9 @@ impl Tree {
                 continue;
             }
             let (inode, stat) = self.child(directory, &name)?;
+            if self.covers(directory, &name, inode.kind) {
+                continue;
+            }
             let held = inode.descriptor()?;
             let kind = sys::object_kind(held.as_fd(), &stat)?;
             part_bytes += name.as_bytes().len() + 32;

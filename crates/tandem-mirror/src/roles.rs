@@ -616,8 +616,9 @@ fn open_volumes(config: &MirrorConfig) -> Result<Arc<[Volume]>, String> {
     let mut volumes = Vec::new();
     for (index, volume) in (0u16..).zip(&config.volumes) {
         let opened = backing::open_volume(index, &volume.name, &volume.path);
-        let volume = opened.map_err(|error| sentence(&error))?;
-        volumes.push(volume);
+        let mut opened = opened.map_err(|error| sentence(&error))?;
+        opened.exclude = volume.exclude.clone();
+        volumes.push(opened);
     }
     for volume in &volumes {
         mount::protect(volume).map_err(|error| sentence(&error))?;

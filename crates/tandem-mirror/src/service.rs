@@ -109,7 +109,9 @@ impl Service {
         source.on_room(Box::new(move || door.wake()));
         let mut trees = Vec::new();
         for volume in volumes.iter() {
-            let tree = Tree::new(volume.index, volume.directory.as_fd(), source.clone());
+            let directory = volume.directory.as_fd();
+            let exclude = volume.exclude.clone();
+            let tree = Tree::new(volume.index, directory, exclude, source.clone());
             trees.push(Arc::new(tree.map_err(|source| ServiceError::Volume {
                 volume: volume.name.clone(),
                 source,

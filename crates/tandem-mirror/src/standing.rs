@@ -158,7 +158,9 @@ fn look(
         stream_incarnation: inside.stream_incarnation,
         applied: inside.applied,
         checkpointed: inside.checkpointed,
-        clean: inside.clean && beside.as_ref() == Some(&inside),
+        clean: inside.clean
+            && beside.as_ref() == Some(&inside)
+            && inside.excluded == volume.exclude.mark(),
         inconsistent: inside.inconsistent,
     };
     let ours = position(config, volume, &standing);
@@ -166,6 +168,7 @@ fn look(
         clean: inside.clean,
         written: inside.written,
         stamp: inside.stamp,
+        excluded: inside.excluded,
         ..ours
     } == inside;
     if let Some(beside) = beside {
@@ -261,5 +264,6 @@ fn position(config: &MirrorConfig, volume: &Volume, standing: &Standing) -> Posi
         inconsistent: standing.inconsistent,
         written: 0,
         stamp: 0,
+        excluded: volume.exclude.mark(),
     }
 }

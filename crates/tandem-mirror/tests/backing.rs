@@ -212,6 +212,7 @@ fn a_position_is_kept_and_a_damaged_one_is_not_believed() {
         inconsistent: false,
         written: 1,
         stamp: 2,
+        excluded: 16,
     };
     volume.write_position(&position).expect("write");
     volume.write_position(&position).expect("replace");

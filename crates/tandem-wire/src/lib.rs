@@ -6,6 +6,7 @@
 //! - [`peer`]: core to core, on every channel
 //! - [`control`]: daemon to daemon, the frames of the control link
 //! - [`durable`]: the state file
+//! - [`exclude`]: what of a volume is not mirrored, as configured
 //! - [`position`]: the small files of a mirror
 //! - [`api`]: the JSON of the HTTP API and of `tandem status --json`
 #![forbid(unsafe_code)]
@@ -13,6 +14,7 @@
 pub mod api;
 pub mod control;
 pub mod durable;
+pub mod exclude;
 pub mod local;
 pub mod peer;
 pub mod position;

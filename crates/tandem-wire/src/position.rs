@@ -48,6 +48,9 @@ pub struct Position {
     pub written: u64,
     /// Drawn at each writing: two positions with one number and two stamps have two histories.
     pub stamp: u64,
+    /// The mark of what is not mirrored. Under another one, what was left out may differ, so this
+    /// is no clean end.
+    pub excluded: u64,
 }
 
 /// A file that does not say what it should.
@@ -133,6 +136,7 @@ mod tests {
             inconsistent: false,
             written: 3,
             stamp: u64::MAX,
+            excluded: 16,
         }
     }
 

@@ -122,6 +122,9 @@ impl Fields {
                 WaitForPeer::Write => "write",
             };
             self.add(format!("{at}.volume.{}.wait-for-peer", volume.name), wait);
+            let exclude: Vec<String> = volume.exclude.entries().collect();
+            let field = format!("{at}.volume.{}.exclude", volume.name);
+            self.add(field, exclude.join(" "));
         }
         for address in &module.addresses {
             let field = format!("{at}.address.{}", address.address);

@@ -56,6 +56,7 @@ pub(super) struct Volume {
     pub name: Text,
     pub path: Text,
     pub wait_for_peer: Option<Text>,
+    pub exclude: Option<Spanned<Vec<String>>>,
 }
 
 #[derive(Deserialize)]

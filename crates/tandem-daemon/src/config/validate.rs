@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 use tandem_core::NodeId;
+use tandem_wire::exclude::Exclude;
 use tandem_wire::peer::ModuleTag;
 use toml::Spanned;
 
@@ -311,6 +312,16 @@ impl Review<'_> {
         }
     }
 
+    fn exclude(&mut self, typed: Option<&Spanned<Vec<String>>>) -> Exclude {
+        let Some(typed) = typed else {
+            return Exclude::default();
+        };
+        Exclude::parse(typed.get_ref()).unwrap_or_else(|error| {
+            self.problem(typed.span(), error.to_string(), error.hint());
+            Exclude::default()
+        })
+    }
+
     fn data_port(&mut self, place: usize, typed: Option<&Spanned<u16>>) -> u16 {
         let Some(typed) = typed else {
             return match place {
@@ -358,6 +369,7 @@ impl Review<'_> {
                 name: self.name(&volume.name, "volume"),
                 path: self.path(&volume.path),
                 wait_for_peer: self.wait_for_peer(volume.wait_for_peer.as_ref()),
+                exclude: self.exclude(volume.exclude.as_ref()),
             })
             .collect();
         self.nested(&module.volume, &volumes);
@@ -874,6 +886,11 @@ action = "restart"
                 "name = \"videeos\"",
                 "name = \"videeos\"\ndurability = \"paper\"",
                 "this is no durability",
+            ),
+            (
+                "name = \"files\"",
+                "name = \"files\"\nexclude = [\"tmp/\", \"a/b\"]",
+                "`a/b` is no name pattern",
             ),
             (
                 "tcp = \"127.0.0.1:5432\"\nperiod",

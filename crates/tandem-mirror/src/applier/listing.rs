@@ -3,7 +3,8 @@
 //! What stands here under a listed name is adopted if it is of the same kind: its contents are
 //! compared afterwards, so most bytes need not travel. It is replaced by something new where the
 //! kind differs, and where it is an inode that already stands for another object: two names that
-//! are one file here may be two files at the source. What no part of the listing names is removed.
+//! are one file here may be two files at the source. What no part of the listing names is removed,
+//! unless its name is excluded.
 //! The directory's own modification time stays what it was described as.
 
 use std::collections::HashSet;
@@ -142,7 +143,10 @@ impl Replica {
             let listed = Name::new(&entry.name).is_ok_and(|name| names.contains(&name));
             if !listed && !is_hidden(place, &entry.name) {
                 let kind = entry_kind(directory, &entry)?;
-                self.remove_entry(place, directory, &entry.name, kind)?;
+                let exclude = &self.objects_of(place.volume)?.volume().exclude;
+                if kind == Kind::Directory || !exclude.matches(&entry.name) {
+                    self.remove_entry(place, directory, &entry.name, kind)?;
+                }
             }
         }
         Ok(())

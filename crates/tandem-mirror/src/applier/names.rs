@@ -12,7 +12,7 @@ use tandem_wire::stream::{Name, ObjectKind};
 use super::error::{ApplyError, on, on_name};
 use super::objects::Kind;
 use super::{Place, Replica, attributes};
-use crate::backing::HIDDEN;
+use crate::backing::{HIDDEN, Volume};
 use crate::sys;
 
 /// Where directories wait for being emptied, inside [`HIDDEN`].
@@ -86,12 +86,16 @@ impl Replica {
             return Err(ApplyError::Known(place.object));
         }
         let directory = objects.directory(parent.object)?;
+        if *kind == ObjectKind::Directory {
+            self.clear_excluded(parent, directory.as_fd(), name.as_bytes())?;
+        }
         let descriptor = make(directory.as_fd(), name.as_bytes(), kind).map_err(on_name(
             "create",
             directory.as_fd(),
             name.as_bytes(),
         ))?;
         let stat = attributes::stat(descriptor.as_fd())?;
+        let objects = self.objects_of(place.volume)?;
         objects.bind(place.object, descriptor.as_fd(), &stat)?;
         objects.keep(place.object, descriptor);
         Ok(())
@@ -155,8 +159,9 @@ impl Replica {
         self.pin_if_last(parent, directory.as_fd(), name.as_bytes())?;
         match unlinkat(&directory, name.as_bytes(), AtFlags::REMOVEDIR) {
             Ok(()) => Ok(()),
-            // Before its turn came to be listed, it may hold what the source never had.
-            Err(Errno::NOTEMPTY) if self.comparing.is_some() => {
+            // Before its turn came to be listed, it may hold what the source never had; and at any
+            // time what is not mirrored.
+            Err(Errno::NOTEMPTY) if self.may_be_filled(parent, directory.as_fd(), name)? => {
                 self.remove_tree(parent.volume, directory.as_fd(), name.as_bytes())
             }
             Err(error) => Err(on_name(
@@ -184,8 +189,15 @@ impl Replica {
             renameat_with(&source, from_name.as_bytes(), &target, name, flags)
         };
         match rename() {
-            Err(Errno::NOTEMPTY | Errno::EXIST) if self.comparing.is_some() => {
+            Err(Errno::NOTEMPTY | Errno::EXIST)
+                if self.may_be_filled(to, target.as_fd(), to_name)? =>
+            {
                 self.remove_tree(to.volume, target.as_fd(), name)?;
+                rename()
+            }
+            // A directory takes the place of a file that is only here.
+            Err(Errno::NOTDIR) => {
+                self.clear_excluded(to, target.as_fd(), name)?;
                 rename()
             }
             other => other,
@@ -210,6 +222,58 @@ impl Replica {
             target.as_fd(),
             name,
         ))
+    }
+
+    /// Whether a directory that is empty at the source may have something in it here.
+    fn may_be_filled(
+        &mut self,
+        parent: Place,
+        directory: BorrowedFd<'_>,
+        name: &Name,
+    ) -> Result<bool, ApplyError> {
+        if self.comparing.is_some() {
+            return Ok(true);
+        }
+        let volume = self.objects_of(parent.volume)?.volume();
+        if volume.exclude.is_empty() {
+            return Ok(false);
+        }
+        let path = path_of(volume, directory, name.as_bytes());
+        if path
+            .map_err(on_name("find", directory, name.as_bytes()))?
+            .is_some_and(|path| volume.exclude.empties(&path))
+        {
+            return Ok(true);
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let inside = open_name(directory, name.as_bytes(), flags, Mode::empty())
+            .map_err(on_name("open", directory, name.as_bytes()))?;
+        for entry in sys::list(inside.as_fd()).map_err(on("list", inside.as_fd()))? {
+            let kind = entry_kind(inside.as_fd(), &entry)?;
+            if kind == Kind::Directory || !volume.exclude.matches(&entry.name) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes a file that is not mirrored, from a name that a directory gets.
+    fn clear_excluded(
+        &mut self,
+        parent: Place,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+    ) -> Result<(), ApplyError> {
+        let volume = self.objects_of(parent.volume)?.volume();
+        if !volume.exclude.matches(name) {
+            return Ok(());
+        }
+        match look(directory, name)? {
+            Some(found) if found.kind() != Kind::Directory => {
+                self.remove_entry(parent, directory, name, found.kind())
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Holds the object at a name whose removal would be its end, if the source knows it.
@@ -330,6 +394,23 @@ impl Replica {
         }
         Ok(())
     }
+}
+
+/// The path of a name from the top of its volume; `None` if its directory is elsewhere.
+fn path_of(
+    volume: &Volume,
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+) -> Result<Option<Vec<u8>>, Errno> {
+    let path = |descriptor: BorrowedFd<'_>| {
+        rustix::fs::readlink(sys::descriptor_path(descriptor), Vec::new())
+    };
+    let (top, here) = (path(volume.directory.as_fd())?, path(directory)?);
+    let below = here.to_bytes().strip_prefix(top.to_bytes());
+    Ok(below.map(|below| match below.strip_prefix(b"/") {
+        Some(below) => [below, b"/", name].concat(),
+        None => name.to_vec(),
+    }))
 }
 
 /// The kind of a listed entry, asked for where the file system did not say it.

@@ -105,7 +105,7 @@ impl Tree {
                 };
                 teller.tell_write(place, &data[..written]);
             } else {
-                self.source.count_alone(written as u64);
+                teller.count_alone(written as u64);
             }
             Ok(written)
         })
@@ -155,6 +155,9 @@ impl Tree {
     /// Registers a sync of an object; the caller then syncs the local copy and reports it.
     pub fn begin_sync(&self, inode: &Arc<Inode>, data_only: bool, answer: Answer) -> Ticket {
         let session = self.source.session();
+        if inode.is_excluded() {
+            return self.source.begin_sync_alone(self.index, answer);
+        }
         if session.exists() && !inode.is_known(session) {
             let _names = self.hold_names();
             self.make_known(inode, session);

@@ -12,6 +12,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, RenameFlags, Stat};
 use rustix::io::Errno;
 use std::sync::Arc;
+use tandem_wire::exclude::Below;
 use tandem_wire::stream::{Name, Operation, Timestamp};
 
 /// Who asks.
@@ -121,7 +122,9 @@ impl Tree {
         let (inode, stat) = self.must(self.child(&new.parent, &new.name))?;
         self.mark(&inode, Effect::Named);
         let descriptor = self.must(inode.descriptor())?;
-        if teller.session.exists() {
+        if inode.is_excluded() {
+            self.tell_touched(teller, &new.parent)?;
+        } else if teller.session.exists() {
             let kind = self.must(sys::object_kind(descriptor.as_fd(), &stat))?;
             let parent_mtime = self.mtime(&new.parent)?;
             // Inherited lists of permissions, and labels of security modules.
@@ -144,7 +147,7 @@ impl Tree {
                 });
             }
         } else {
-            self.source.count_alone(0);
+            teller.count_alone(0);
         }
         self.table.remember(&inode);
         Ok((inode, stat))
@@ -161,6 +164,10 @@ impl Tree {
         name: &Name,
     ) -> Outcome<(Arc<Inode>, Stat)> {
         self.refuse_hidden(parent, name)?;
+        let excluded = self.covers(parent, name, inode.kind);
+        if excluded != inode.is_excluded() {
+            return Err(Refusal::Because(Errno::XDEV));
+        }
         self.change_in(&[parent], |teller| {
             let known = teller.session.exists() && self.make_known_for_link(inode, teller);
             let object = inode.descriptor()?;
@@ -171,7 +178,9 @@ impl Tree {
             inode.offer_place(parent, name);
             let stat = self.must(self.stat(inode))?;
             let parent_mtime = self.mtime(parent)?;
-            if known {
+            if excluded {
+                self.tell_touched(teller, parent)?;
+            } else if known {
                 teller.tell(|| Operation::Link {
                     object: inode.object(),
                     parent: parent.object(),
@@ -210,6 +219,9 @@ impl Tree {
             let victim = self.prepare_removal(teller, parent, name)?;
             let removed = rustix::fs::unlinkat(&*directory, name.as_bytes(), AtFlags::empty());
             let victim = victim.conclude(removed)?;
+            if self.covers(parent, name, FileType::RegularFile) {
+                return self.tell_touched(teller, parent);
+            }
             let parent_mtime = self.mtime(parent)?;
             teller.tell(|| Operation::Unlink {
                 parent: parent.object(),
@@ -232,6 +244,9 @@ impl Tree {
             let victim = self.prepare_removal(teller, parent, name)?;
             let removed = rustix::fs::unlinkat(&*directory, name.as_bytes(), AtFlags::REMOVEDIR);
             victim.conclude(removed)?;
+            if self.covers(parent, name, FileType::Directory) {
+                return self.tell_touched(teller, parent);
+            }
             let parent_mtime = self.mtime(parent)?;
             teller.tell(|| Operation::RemoveDirectory {
                 parent: parent.object(),
@@ -245,7 +260,8 @@ impl Tree {
     /// Renames, replaces or exchanges.
     ///
     /// # Errors
-    /// Those of `renameat2(2)`; `EINVAL` for a flag that cannot be mirrored.
+    /// Those of `renameat2(2)`; `EINVAL` for a flag that cannot be mirrored, `EXDEV` across the
+    /// border of what is mirrored.
     pub fn rename(
         &self,
         from: (&Arc<Inode>, &Name),
@@ -270,6 +286,10 @@ impl Tree {
                 Err(Errno::NOENT) => None,
                 Err(errno) => return Err(errno.into()),
             };
+            let excluded = self.stays_on_its_side(&moved, from, to)?;
+            if let (true, Some(other)) = (exchange, &replaced) {
+                self.stays_on_its_side(other, to, from)?;
+            }
             let same = replaced
                 .as_ref()
                 .is_some_and(|r| r.object() == moved.object());
@@ -305,6 +325,10 @@ impl Tree {
             if let (true, Some(other)) = (exchange, &replaced) {
                 move_place(other, to, from);
             }
+            if excluded {
+                self.tell_touched(teller, from_parent)?;
+                return self.tell_touched(teller, to_parent);
+            }
             let from_parent_mtime = self.mtime(from_parent)?;
             let to_parent_mtime = self.mtime(to_parent)?;
             teller.tell(|| Operation::Rename {
@@ -321,6 +345,29 @@ impl Tree {
             }
             Ok(())
         })
+    }
+
+    /// Says whether what is moved from one name to another is excluded at both.
+    fn stays_on_its_side(
+        &self,
+        moved: &Inode,
+        from: (&Arc<Inode>, &Name),
+        to: (&Arc<Inode>, &Name),
+    ) -> Outcome<bool> {
+        let at = |(parent, name): (&Arc<Inode>, &Name)| {
+            let excluded = self.covers(parent, name, moved.kind);
+            let below = match moved.kind {
+                FileType::Directory if !excluded => self.exclude.below(parent.below(), name),
+                _ => Below::Mirrored,
+            };
+            (excluded, below)
+        };
+        let (before, after) = (at(from), at(to));
+        // Excluded directories are found by their path: no directory on it can be moved.
+        if before.0 != after.0 || before.1 != Below::Mirrored || after.1 != Below::Mirrored {
+            return Err(Refusal::Because(Errno::XDEV));
+        }
+        Ok(before.0)
     }
 
     /// An object is about to lose a name. If anything refers to it, the follower must know its

@@ -19,6 +19,17 @@ impl Source {
         self.register(state, target, need, answer)
     }
 
+    /// Registers a sync of something that is not mirrored: the peer has no part in it.
+    pub fn begin_sync_alone(&self, volume: u16, answer: Answer) -> Ticket {
+        let target = SyncTarget {
+            session: SessionId::NONE,
+            volume,
+            object: ROOT_OBJECT,
+            data_only: false,
+        };
+        self.register(self.lock(), target, Need::Nothing, answer)
+    }
+
     pub(super) fn register(
         &self,
         mut state: MutexGuard<'_, State>,

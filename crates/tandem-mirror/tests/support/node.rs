@@ -14,6 +14,7 @@ use nix::mount::{MsFlags, mount};
 use tandem_core::NodeId;
 use tandem_mirror::transport::Identity;
 use tandem_mirror::{Durability, MirrorConfig, VolumeConfig, WaitForPeer};
+use tandem_wire::exclude::Exclude;
 use tandem_wire::local::{Command, Status, ToDaemon, ToMirror, VERSION};
 use tandem_wire::position::Position;
 
@@ -34,6 +35,8 @@ pub const STALL_SETTING: &str = "TANDEM_TEST_STALL_LIMIT";
 
 /// Every operation waits for the peer.
 pub const WAIT_SETTING: &str = "TANDEM_TEST_WAIT_FOR_WRITE";
+/// What is not mirrored, separated by tabs.
+pub const EXCLUDE_SETTING: &str = "TANDEM_TEST_EXCLUDE";
 /// The peer's memory is enough.
 pub const MEMORY_SETTING: &str = "TANDEM_TEST_MEMORY";
 
@@ -73,6 +76,7 @@ pub fn be_a_mirror_if_asked() {
                         Some(_) => WaitForPeer::Write,
                         None => WaitForPeer::Fsync,
                     },
+                    exclude: exclude(),
                     ..VolumeConfig::new(name.to_owned(), PathBuf::from(path))
                 }
             })
@@ -98,6 +102,12 @@ pub fn be_a_mirror_if_asked() {
             std::process::exit(1);
         }
     }
+}
+
+fn exclude() -> Exclude {
+    let text = std::env::var(EXCLUDE_SETTING).unwrap_or_default();
+    let entries: Vec<&str> = text.split('\t').filter(|entry| !entry.is_empty()).collect();
+    Exclude::parse(&entries).expect("what to exclude")
 }
 
 fn identity(base: &Path) -> Identity {

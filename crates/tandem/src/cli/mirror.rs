@@ -53,6 +53,7 @@ fn mirror_config(places: &Places, name: &str) -> Result<MirrorConfig, String> {
                     config::WaitForPeer::Fsync => WaitForPeer::Fsync,
                     config::WaitForPeer::Write => WaitForPeer::Write,
                 },
+                exclude: volume.exclude.clone(),
                 ..VolumeConfig::new(volume.name.clone(), volume.path.clone())
             })
             .collect(),
