@@ -21,7 +21,7 @@ demo: build-tools
 	target/debug/tandem demo
 
 test: build-tools lab-tools
-	@scripts/need sqlite3 python3 util-linux postgresql-15 postgresql-client-15
+	@scripts/need sqlite3 python3 fio util-linux postgresql-15 postgresql-client-15
 	scripts/test
 
 # All end-to-end cases again and again, with longer trials: SOAK rounds, in each trial SOAK_SECONDS
