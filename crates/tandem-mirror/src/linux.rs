@@ -2,23 +2,47 @@
 //!
 //! A file handle names an inode beyond the life of a descriptor and across renames, so that the
 //! follower can know ten million objects without holding ten million descriptors. Opening one
-//! needs `CAP_DAC_READ_SEARCH`.
+//! needs `CAP_DAC_READ_SEARCH` over the whole machine. Root of a user namespace has it over less: there
+//! a handle holds its object open instead, one descriptor each, which is enough for a demonstration.
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::{Arc, LazyLock};
 
 use rustix::fs::OFlags;
+
+use crate::sys;
 
 /// The kernel's bound for the bytes of a handle.
 const HANDLE_BYTES_MAX: usize = 128;
 
+/// Whether this process is root of a user namespace only.
+static IS_CONFINED: LazyLock<bool> = LazyLock::new(|| {
+    let whole = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
+    let confined = !std::fs::read_to_string("/proc/self/uid_map").is_ok_and(whole);
+    if confined {
+        tracing::warn!("in a user namespace every mirrored file is held open, one descriptor each");
+    }
+    confined
+});
+
 /// Names an inode of one file system for as long as it exists.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Debug)]
 pub struct FileHandle {
     kind: i32,
     bytes: Box<[u8]>,
+    /// Where the kernel opens no handles.
+    held: Option<Arc<OwnedFd>>,
 }
+
+impl PartialEq for FileHandle {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.bytes) == (other.kind, &other.bytes)
+    }
+}
+
+impl Eq for FileHandle {}
 
 /// `struct file_handle` with room for the longest handle.
 #[repr(C)]
@@ -57,9 +81,14 @@ impl FileHandle {
             return Err(io::Error::last_os_error());
         }
         let used = (raw.bytes_used as usize).min(HANDLE_BYTES_MAX);
+        let held = match *IS_CONFINED {
+            true => Some(Arc::new(descriptor.try_clone_to_owned()?)),
+            false => None,
+        };
         Ok(Self {
             kind: raw.kind,
             bytes: raw.bytes[..used].into(),
+            held,
         })
     }
 
@@ -68,6 +97,12 @@ impl FileHandle {
     /// # Errors
     /// `ESTALE`: the inode is gone.
     pub fn open(&self, mount: BorrowedFd<'_>, flags: OFlags) -> io::Result<OwnedFd> {
+        if let Some(held) = &self.held {
+            return match flags.contains(OFlags::PATH) {
+                true => held.try_clone(),
+                false => Ok(sys::reopen(held.as_fd(), flags)?),
+            };
+        }
         let mut raw = RawHandle {
             bytes_used: self.bytes.len() as u32,
             kind: self.kind,

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -201,6 +202,51 @@ fn what_a_killed_demonstration_left_is_removed_by_the_next() {
     show.wait().expect("it is our child");
     let output = finish(start(&["--clean"]), CLEAR_LIMIT);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_nothing_is_left();
+}
+
+/// The demonstration as an ordinary user gets it: of an executable that everybody can reach.
+fn start_as_an_ordinary_user(directory: &Path, arguments: &[&str]) -> Child {
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(directory, everybody).expect("open the directory");
+    let executable = directory.join("tandem");
+    fs::copy(env!("CARGO_BIN_EXE_tandem"), &executable).expect("copy the executable");
+    Command::new("setpriv")
+        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+        .arg(executable)
+        .arg("demo")
+        .args(arguments)
+        .env_remove("KEEP")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("setpriv is there")
+}
+
+#[test]
+fn an_ordinary_user_gets_the_show_and_is_told_what_is_not_real() {
+    let Some(_stage) = stage() else { return };
+    let spaces = fs::read_to_string("/proc/sys/user/max_user_namespaces");
+    if spaces.is_ok_and(|spaces| spaces.trim() == "0") {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "this kernel makes no user namespaces, and CI=true allows no skipped test"
+        );
+        eprintln!("SKIPPED: this kernel makes no user namespaces");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("make a directory");
+    let output = finish(
+        start_as_an_ordinary_user(directory.path(), &["--fast"]),
+        SHOW_LIMIT,
+    );
+    let said = said(&output);
+    eprintln!("{said}");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(row(&said, "lost"), [0, 0], "both copies: {said}");
+    assert!(said.contains("the page cache survives"), "{said}");
     assert_nothing_is_left();
 }
 

@@ -2,6 +2,7 @@
 //! nothing is left behind, and what is said when it fails.
 
 use super::DemoOptions;
+use super::borrowed;
 use super::equipment;
 use super::error::{Attempt, DemoError, Result};
 use super::linux;
@@ -93,7 +94,8 @@ fn give(options: &DemoOptions, screen: &Screen) -> Result<(Report, Option<String
     }
     let show = Show::new(screen, plan)?;
     let report = show.give()?;
-    if std::env::var("KEEP").is_ok_and(|keep| keep == "1") {
+    // Without root there is no door to what runs on, and nobody could remove it.
+    if std::env::var("KEEP").is_ok_and(|keep| keep == "1") && !borrowed::is_borrowed() {
         let farewell = show.run_on()?;
         return Ok((report, Some(farewell)));
     }

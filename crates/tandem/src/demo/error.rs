@@ -15,9 +15,12 @@ pub enum DemoError {
     /// Ctrl-C, SIGTERM or a closed terminal.
     #[error("interrupted")]
     Interrupted,
-    /// The demonstration needs root.
-    #[error("the demonstration makes namespaces and mounts: run it as root")]
-    NotRoot,
+    /// The demonstration needs root, or what an ordinary user may do elsewhere.
+    #[error("the demonstration makes namespaces and mounts, and {reason}: run it as root")]
+    NotRoot {
+        /// Why it cannot do without.
+        reason: String,
+    },
     /// Another demonstration runs.
     #[error("another demonstration is running on this machine")]
     Busy,

@@ -8,9 +8,9 @@
 //! The show speaks to it through its standard input. When that ends, because the show was killed,
 //! the node loses its power.
 
+use super::borrowed;
 use super::error::{Attempt, Result};
 use super::stage;
-use super::wait::Program;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -207,11 +207,7 @@ fn boot(number: u8) -> Result<()> {
     // The interfaces of this namespace instead of this machine's.
     mount_kernel("sysfs", "/sys")?;
     bring_executable().attempt(|| format!("show the executable as {EXECUTABLE}"))?;
-    Program::new("mount the disk", "mount")
-        .args(["-t", "ext4", "-o", "loop,noatime"])
-        .args([stage::disk_image(number), stage::disk_directory()])
-        .run()?;
-    Ok(())
+    stage::mount_disk(number)
 }
 
 fn mount_kernel(kind: &str, place: &str) -> Result<()> {
@@ -254,17 +250,18 @@ fn bring_executable() -> io::Result<()> {
 /// would keep the other node's network stack alive after its power cut.
 fn forget_namespaces() -> Result<()> {
     let table =
-        || fs::read_to_string("/proc/self/mountinfo").attempt(|| "read mountinfo".to_owned());
-    // One hides another where a mount was repeated, so the table is read again after each; the
-    // number of lines bounds the rounds.
-    for _ in 0..table()?.lines().count() {
-        let table = table()?;
-        let held = table
-            .lines()
-            .filter_map(|line| line.split(' ').nth(4))
-            .rfind(|path| path.starts_with("/run/netns"));
-        let Some(path) = held else { return Ok(()) };
-        umount2(path, MntFlags::MNT_DETACH).attempt(|| format!("let go of {path}"))?;
+        fs::read_to_string("/proc/self/mountinfo").attempt(|| "read mountinfo".to_owned())?;
+    let paths = table.lines().filter_map(|line| line.split(' ').nth(4));
+    let held: Vec<&str> = paths
+        .filter(|path| path.starts_with("/run/netns"))
+        .collect();
+    // The last one first: it may be mounted on another, or hide one of the same name.
+    for path in held.into_iter().rev() {
+        match umount2(path, MntFlags::MNT_DETACH) {
+            // What this machine has beneath the stage of an ordinary user is out of reach.
+            Err(Errno::EINVAL | Errno::ENOENT) if borrowed::is_borrowed() => {}
+            other => other.attempt(|| format!("let go of {path}"))?,
+        }
     }
     Ok(())
 }

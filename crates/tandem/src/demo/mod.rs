@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `curtain` | before and after the show |
 //! | `script` | the show, step by step; `equipment` is the same without Tandem |
+//! | `borrowed` | the stage of an ordinary user |
 //! | `stage` | namespaces, cables, disks, and how all of it goes away |
 //! | `node`, `init` | a machine from outside, and its first process inside |
 //! | `recorder`, `client` | the application, and the one who uses it |
@@ -21,6 +22,7 @@
 //! It contains nothing of the product: it starts the product's processes and speaks to them as an
 //! operator does.
 
+mod borrowed;
 mod client;
 mod count;
 mod curtain;

@@ -2,7 +2,6 @@
 
 use super::error::{Attempt, DemoError, Result};
 use super::init::{Order, Report};
-use super::linux;
 use super::stage;
 use super::wait::{self, Program};
 use nix::sys::signal::{Signal, kill};
@@ -99,7 +98,7 @@ impl Node {
         let number = self.number;
         stage::pull_cables(number)?;
         let moment = Instant::now();
-        linux::shut_down_without_flush(&self.path(&stage::disk_directory()))
+        stage::cut_disk(&self.path(&stage::disk_directory()))
             .attempt(|| format!("take the power from the disk of node{number}"))?;
         kill(self.first, Signal::SIGKILL).attempt(|| format!("end node{number}"))?;
         self.gone("all processes of the node to end", KILL_LIMIT)?;

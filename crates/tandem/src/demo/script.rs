@@ -1,6 +1,7 @@
 //! The show, step by step.
 
 use super::DemoOptions;
+use super::borrowed;
 use super::client::{self, Client};
 use super::error::{Attempt, Result};
 use super::format::{grouped, seconds};
@@ -79,6 +80,9 @@ impl<'a> Show<'a> {
     /// Builds the stage.
     pub fn new(screen: &'a Screen, plan: Plan) -> Result<Self> {
         screen.begin("two nodes, each with its own disk, and a client on one network");
+        if borrowed::is_borrowed() {
+            screen.say(borrowed::REMARK);
+        }
         stage::build()?;
         let watch = Watch::start()?;
         let client = client::Shared::default();
@@ -203,6 +207,9 @@ impl<'a> Show<'a> {
             "the power of node{number} is cut, {} events in",
             grouped(client.journal().acknowledged.len())
         ));
+        if borrowed::is_borrowed() {
+            self.screen.say(borrowed::REMARK);
+        }
         let cut = primary.cut_power()?;
         self.watch.switched_off(number);
         let outage = client.served_after(cut, "the power cut")?;

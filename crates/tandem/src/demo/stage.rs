@@ -5,7 +5,9 @@
 //! remains of a demonstration that was killed are removed by the next one. Processes are found by
 //! the namespace that they are in, never by their name.
 
+use super::borrowed;
 use super::error::{Attempt, DemoError, Result};
+use super::linux;
 use super::wait::{self, Program};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
@@ -81,7 +83,7 @@ pub fn log_directory() -> PathBuf {
 /// Checks that the show can be given here.
 pub fn check_machine() -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(DemoError::NotRoot);
+        borrowed::enter()?;
     }
     for (program, package) in TOOLS {
         let places = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -92,10 +94,13 @@ pub fn check_machine() -> Result<()> {
             return Err(DemoError::ToolMissing { program, package });
         }
     }
-    for (device, remedy) in [
-        ("/dev/fuse", "load the module (modprobe fuse)"),
-        ("/dev/loop-control", "load the module (modprobe loop)"),
-    ] {
+    let fuse = ("/dev/fuse", "load the module (modprobe fuse)");
+    let disks = ("/dev/loop-control", "load the module (modprobe loop)");
+    let devices = match borrowed::is_borrowed() {
+        true => &[fuse][..],
+        false => &[fuse, disks],
+    };
+    for (device, remedy) in devices {
         if !Path::new(device).exists() {
             return Err(DemoError::DeviceMissing { device, remedy });
         }
@@ -143,6 +148,9 @@ pub fn build() -> Result<()> {
 
 fn make_disk(number: u8) -> Result<()> {
     let image = disk_image(number);
+    if borrowed::is_borrowed() {
+        return fs::create_dir(&image).attempt(|| format!("make {}", image.display()));
+    }
     fs::File::create(&image)
         .and_then(|file| file.set_len(DISK_BYTES))
         .attempt(|| format!("make {}", image.display()))?;
@@ -152,6 +160,28 @@ fn make_disk(number: u8) -> Result<()> {
         .args([&image])
         .run()?;
     Ok(())
+}
+
+/// Mounts a node's disk where this process sees it.
+pub fn mount_disk(number: u8) -> Result<()> {
+    let (image, directory) = (disk_image(number), disk_directory());
+    let how = match borrowed::is_borrowed() {
+        true => &["--bind"][..],
+        false => &["-t", "ext4", "-o", "loop,noatime"],
+    };
+    Program::new(format!("mount the disk of node{number}"), "mount")
+        .args(how)
+        .args([&image, &directory])
+        .run()?;
+    Ok(())
+}
+
+/// Takes the power from a node's disk, seen at this path: what it was not told to keep is lost.
+pub fn cut_disk(seen: &Path) -> io::Result<()> {
+    if borrowed::is_borrowed() {
+        return Ok(());
+    }
+    linux::shut_down_without_flush(seen)
 }
 
 /// Gives a node its network interfaces, and plugs them in.
@@ -261,7 +291,11 @@ pub fn clear(logs: Logs) -> Result<()> {
     match logs {
         Logs::Keep => {
             for path in [disk_image(1), disk_image(2)] {
-                remove_if_there(fs::remove_file(&path), &path)?;
+                let removed = match path.is_dir() {
+                    true => fs::remove_dir_all(&path),
+                    false => fs::remove_file(&path),
+                };
+                remove_if_there(removed, &path)?;
             }
             remove_if_there(fs::remove_dir(disk_directory()), &disk_directory())
         }

@@ -13,10 +13,7 @@ use std::path::Path;
 /// Mounts the disk, and asks `sqlite3` what is in the database.
 pub fn count(number: u8, journal: &Journal) -> Result<Copy> {
     let directory = stage::disk_directory();
-    Program::new(format!("mount the disk of node{number}"), "mount")
-        .args(["-t", "ext4", "-o", "loop"])
-        .args([&stage::disk_image(number), &directory])
-        .run()?;
+    stage::mount_disk(number)?;
     let answer = select(&operator::volume_directory().join(recorder::DATABASE));
     Program::new(format!("unmount the disk of node{number}"), "umount")
         .args([&directory])
