@@ -133,6 +133,11 @@ pub fn pair() -> (Node, Node) {
 
 /// Two nodes with these volumes.
 pub fn pair_with(volumes: &[&str]) -> (Node, Node) {
+    pair_on(volumes, 256)
+}
+
+/// Two nodes with these volumes, on disks of so many megabytes.
+pub fn pair_on(volumes: &[&str], megabytes: u64) -> (Node, Node) {
     let make = || {
         rcgen::generate_simple_self_signed(vec!["tandem".to_owned()]).expect("make a certificate")
     };
@@ -143,7 +148,7 @@ pub fn pair_with(volumes: &[&str]) -> (Node, Node) {
                 other: &rcgen::CertifiedKey<rcgen::KeyPair>,
                 listen,
                 peer| {
-        let image = Image::new(256);
+        let image = Image::new(megabytes);
         let base = image.path().join("state");
         std::fs::create_dir(&base).expect("make a directory");
         let write = |name: &str, bytes: &[u8]| {
