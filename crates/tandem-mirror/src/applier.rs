@@ -266,6 +266,18 @@ impl Replica {
                 };
                 self.allocate(at(object), *mode, range, *mtime)?;
             }
+            Operation::Hole {
+                object,
+                offset,
+                bytes,
+                mtime,
+            } => {
+                let range = contents::Range {
+                    offset: *offset,
+                    bytes: *bytes,
+                };
+                self.make_hole(at(object), range, *mtime)?;
+            }
             Operation::SetXattr {
                 object,
                 name,

@@ -170,7 +170,7 @@ impl Volume {
     /// # Errors
     /// [`VolumeError::PositionDamaged`], [`VolumeError::Io`]
     pub fn position(&self) -> Result<Option<Position>, VolumeError> {
-        let Some(bytes) = read_file(self.hidden.as_fd(), POSITION)
+        let Some(bytes) = read_file(self.hidden.as_fd(), POSITION, FILE_BYTES_MAX)
             .map_err(|source| self.hidden_error("read", POSITION, source))?
         else {
             return Ok(None);
@@ -182,6 +182,15 @@ impl Volume {
                 source,
             }),
         }
+    }
+
+    /// The state of the position's file.
+    ///
+    /// # Errors
+    /// [`VolumeError::Io`]
+    pub fn stat_position(&self) -> Result<rustix::fs::Stat, VolumeError> {
+        rustix::fs::statat(&self.hidden, POSITION, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| self.hidden_error("look at", POSITION, errno.into()))
     }
 
     /// Replaces the position, durably; one caller at a time. What it claims must be on disk
@@ -228,7 +237,11 @@ pub struct SyncAllError {
 }
 
 /// Reads a small file; `None` where there is none.
-pub(crate) fn read_file(directory: BorrowedFd<'_>, name: &str) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read_file(
+    directory: BorrowedFd<'_>,
+    name: &str,
+    bytes_max: usize,
+) -> io::Result<Option<Vec<u8>>> {
     use std::io::Read;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = match openat(directory, name, flags, Mode::empty()) {
@@ -239,7 +252,7 @@ pub(crate) fn read_file(directory: BorrowedFd<'_>, name: &str) -> io::Result<Opt
     let mut bytes = Vec::new();
     // One byte more than any valid file: what is longer fails its checksum.
     std::fs::File::from(file)
-        .take(FILE_BYTES_MAX as u64 + 1)
+        .take(bytes_max as u64 + 1)
         .read_to_end(&mut bytes)?;
     Ok(Some(bytes))
 }

@@ -12,37 +12,73 @@
 //! names of one file became two files.
 //!
 //! **Base** (R7). The debt counts from a number of one stream. It is used only against a copy that
-//! shows exactly that stream (process, epoch and generation of the source) and a number that is not
+//! shows exactly that stream (process, epoch and generation of its source) and a number that is not
 //! before the base: a follower that never died, or one that ended cleanly. It is cleared by the
 //! follower's word that it is level, and by nothing else.
+//!
+//! **Interrupted comparisons.** A comparison of what is owed changes the follower's copy only where
+//! something is owed, so that the same debt still holds against a copy that is somewhere in that
+//! comparison, and shows it by the comparison's name. A comparison of everything makes a debt, too:
+//! everything is owed but the contents that were found equal, and of these what was marked since
+//! the comparison began. A file counts as equal only once the follower has applied every number
+//! that repaired it. The name of a comparison is lost by a crash of either side.
 //!
 //! **Rotation.** Effects are marked in the younger half. While both copies are level, the older half
 //! is dropped now and then, once the follower has applied everything that it counts. Whoever carries
 //! out an effect holds [`Debt::effect`] from the mark to the number; a rotation waits for all of
 //! them, so that no mark is in a half that is older than its number.
 //!
-//! **What is lost by a crash** of this process: all of it, and then everything is compared.
+//! **What is lost by a crash** of this process: all of it, and then everything is compared. What an
+//! end in good order keeps is in [`crate::left`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use tandem_wire::stream::COMPARE_BYTES;
+use tandem_wire::debt::{OwedContents, OwedFile};
+use tandem_wire::stream::{COMPARE_BYTES, ComparisonId, DebtBase};
 
 /// The most files in a half: 100 bytes each, and beyond that a comparison of everything is not much
 /// slower.
 const FILES_MAX: usize = 100 << 10;
 /// The most pieces of a file that are told apart: 1 GiB of changes here and there.
 const PIECES_MAX: usize = 4 << 10;
+/// The most pieces of all files of a half together: 16 MiB of memory. Beyond that, files are owed as
+/// a whole.
+const PIECES_TOGETHER_MAX: usize = 1 << 20;
+/// The most files that are remembered as found equal: 64 MiB. More are compared again.
+const EQUAL_MAX: usize = 1 << 20;
 
 /// From which position of which stream a debt counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Base {
+struct Base {
+    /// Whose stream it is.
+    line: Line,
+    /// Everything after this number is in the debt.
+    number: u64,
+    /// The last number of that stream; `None`: it goes on.
+    last: Option<u64>,
+}
+
+/// Whose stream goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// The process.
+    pub incarnation: u64,
     /// The epoch of the session.
     pub epoch: u64,
-    /// The generation that both copies had.
+    /// The generation that is written.
     pub generation: u64,
-    /// Everything after this number is in the debt.
-    pub number: u64,
+}
+
+impl Line {
+    const fn from(self, number: u64) -> Base {
+        Base {
+            line: self,
+            number,
+            last: None,
+        }
+    }
 }
 
 /// What of a file's contents is owed.
@@ -92,6 +128,8 @@ type Key = (u16, u64);
 #[derive(Default)]
 struct Half {
     files: HashMap<Key, Owed>,
+    /// How many pieces were put in, together.
+    pieces: usize,
     /// There was more than it holds.
     overflowed: bool,
 }
@@ -100,6 +138,8 @@ struct Half {
 #[derive(Default)]
 pub struct Debt {
     effects: RwLock<()>,
+    /// How many there were.
+    counted: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -107,6 +147,10 @@ pub struct Debt {
 struct State {
     /// Where the older half begins; `None`: nobody knows what is owed.
     base: Option<Base>,
+    /// The comparison that was begun at the base and has not ended.
+    comparison: Option<ComparisonId>,
+    /// In a comparison of everything: up to where files were found equal. All else is owed.
+    equal: Option<HashMap<Key, u64>>,
     /// Where the younger half begins.
     younger_from: u64,
     older: Half,
@@ -117,30 +161,76 @@ struct State {
 pub struct Marking<'a>(#[expect(dead_code, reason = "held, not used")] RwLockReadGuard<'a, ()>);
 
 impl Debt {
+    /// The debt of a stream that begins after this number, where the peer's copy is known to lack
+    /// no more than these files of what it was at the base.
+    #[must_use]
+    pub fn new(number: u64, known: Option<(DebtBase, Vec<OwedFile>)>) -> Self {
+        let mut state = State {
+            younger_from: number,
+            ..State::default()
+        };
+        if let Some((base, files)) = known.filter(|(base, _)| base.complete) {
+            let line = Line {
+                incarnation: base.incarnation,
+                epoch: base.epoch,
+                generation: base.generation,
+            };
+            state.base = Some(Base {
+                last: Some(base.last),
+                ..line.from(base.number)
+            });
+            state.comparison = base.comparison;
+            let files = files
+                .into_iter()
+                .map(|file| ((file.volume, file.node), file.contents.into()));
+            state.older.files = files.collect();
+        }
+        Self {
+            effects: RwLock::default(),
+            counted: AtomicU64::default(),
+            state: Mutex::new(state),
+        }
+    }
+
     /// To be held from before the mark of an effect until it has its number.
     #[must_use]
     pub fn effect(&self) -> Marking<'_> {
+        self.counted.fetch_add(1, Ordering::Relaxed);
         Marking(self.effects.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many effects were begun: shows whether the application is at work.
+    #[must_use]
+    pub fn effects(&self) -> u64 {
+        self.counted.load(Ordering::Relaxed)
     }
 
     /// Marks an effect.
     pub fn mark(&self, volume: u16, node: u64, effect: Effect) {
         let mut state = self.lock();
-        if state.younger.files.len() >= FILES_MAX {
-            state.younger.overflowed = true;
+        let half = &mut state.younger;
+        let key = (volume, node);
+        if half.files.len() >= FILES_MAX && !half.files.contains_key(&key) {
+            half.overflowed = true;
             return;
         }
-        let owed = state.younger.files.entry((volume, node));
-        owed.or_insert_with(|| Owed::Pieces(Pieces::default()))
-            .add(effect);
+        let full = half.pieces >= PIECES_TOGETHER_MAX;
+        let owed = half.files.entry(key);
+        let owed = owed.or_insert_with(|| Owed::Pieces(Pieces::default()));
+        half.pieces += owed.add(if full { Effect::Named } else { effect });
     }
 
-    /// The debt's base, if what is owed is known.
+    /// Which copies lack no more than what is owed, if any can. `last` is the last number of the
+    /// stream that goes on.
     #[must_use]
-    pub fn base(&self) -> Option<Base> {
-        let state = self.lock();
-        let complete = !state.older.overflowed && !state.younger.overflowed;
-        state.base.filter(|_| complete)
+    pub fn base(&self, last: u64) -> Option<DebtBase> {
+        self.lock().offered(last)
+    }
+
+    /// Whether this is still what [`Self::base`] says.
+    #[must_use]
+    pub fn is_still(&self, offered: &DebtBase) -> bool {
+        self.lock().offered(offered.last) == Some(*offered)
     }
 
     /// What of a file is owed, if anything; to be asked under the object's lock.
@@ -148,9 +238,63 @@ impl Debt {
     pub fn owed(&self, volume: u16, node: u64) -> Option<Owed> {
         let state = self.lock();
         let key = (volume, node);
-        match (state.older.files.get(&key), state.younger.files.get(&key)) {
+        if !state.is_complete() {
+            return Some(Owed::Whole);
+        }
+        let marked = match (state.older.files.get(&key), state.younger.files.get(&key)) {
             (Some(older), Some(younger)) => Some(older.clone().and(younger)),
             (one, other) => one.or(other).cloned(),
+        };
+        let Some(equal) = &state.equal else {
+            return marked;
+        };
+        match (equal.get(&key), marked) {
+            (None, _) | (_, Some(Owed::Whole)) => Some(Owed::Whole),
+            (Some(&u64::MAX), marked) => marked,
+            (Some(equal_to), marked) => {
+                let beyond = Pieces {
+                    numbers: BTreeSet::new(),
+                    tail: Some(equal_to / u64::from(COMPARE_BYTES)),
+                };
+                let marked = marked.unwrap_or_else(|| Owed::Pieces(Pieces::default()));
+                Some(marked.and(&Owed::Pieces(beyond)))
+            }
+        }
+    }
+
+    /// Whether an object got a name anew.
+    #[must_use]
+    pub fn is_named_anew(&self, volume: u16, node: u64) -> bool {
+        let state = self.lock();
+        [&state.older, &state.younger]
+            .iter()
+            .any(|half| half.files.get(&(volume, node)) == Some(&Owed::Whole))
+    }
+
+    /// A comparison of what is owed begins or goes on.
+    pub fn compare_owed(&self, comparison: ComparisonId) {
+        self.lock().comparison = Some(comparison);
+    }
+
+    /// A comparison of everything begins: what was owed is of no use any more. The younger half was
+    /// just begun.
+    pub fn compare_everything(&self, line: Line, comparison: ComparisonId) {
+        let mut state = self.lock();
+        state.older = Half::default();
+        state.base = Some(line.from(state.younger_from));
+        state.comparison = Some(comparison);
+        state.equal = Some(HashMap::new());
+    }
+
+    /// In a comparison of everything: the follower has a file as it is here up to this offset
+    /// (`u64::MAX`: all of it), but for what was marked since the comparison began.
+    pub fn found_equal(&self, volume: u16, node: u64, up_to: u64) {
+        let mut state = self.lock();
+        if let Some(equal) = &mut state.equal
+            && (equal.len() < EQUAL_MAX || equal.contains_key(&(volume, node)))
+        {
+            let found = equal.entry((volume, node)).or_default();
+            *found = up_to.max(*found);
         }
     }
 
@@ -163,30 +307,56 @@ impl Debt {
         let mut state = self.lock();
         state.younger_from = younger_from;
         let younger = std::mem::take(&mut state.younger);
-        state.older.overflowed |= younger.overflowed;
+        let older = &mut state.older;
+        older.overflowed |= younger.overflowed || older.files.len() > FILES_MAX;
+        let full = older.pieces >= PIECES_TOGETHER_MAX;
+        older.pieces += younger.pieces;
         for (key, owed) in younger.files {
-            match state.older.files.remove(&key) {
-                Some(older) => state.older.files.insert(key, older.and(&owed)),
-                None => state.older.files.insert(key, owed),
+            let owed = if full { Owed::Whole } else { owed };
+            match older.files.remove(&key) {
+                Some(before) => older.files.insert(key, before.and(&owed)),
+                None => older.files.insert(key, owed),
             };
         }
         drop(quiet);
     }
 
-    /// The follower has applied everything from before the younger half: only that is owed.
-    pub fn drop_older(&self, epoch: u64, generation: u64) {
+    /// The follower is level, and has applied everything from before the younger half: only that is
+    /// owed.
+    pub fn drop_older(&self, line: Line) {
         let mut state = self.lock();
         state.older = Half::default();
-        state.base = Some(Base {
-            epoch,
-            generation,
-            number: state.younger_from,
-        });
+        state.base = Some(line.from(state.younger_from));
+        state.comparison = None;
+        state.equal = None;
     }
 
     /// Nobody knows any more what is owed.
     pub fn give_up(&self) {
-        self.lock().base = None;
+        let mut state = self.lock();
+        state.base = None;
+        state.comparison = None;
+        state.equal = None;
+    }
+
+    /// All of it, to be kept where it is used against complete copies, or those in the comparison.
+    #[must_use]
+    pub fn all(&self, last: u64) -> Option<(DebtBase, Vec<OwedFile>)> {
+        let state = self.lock();
+        let base = state.offered(last).filter(|base| base.complete)?;
+        let mut files = state.older.files.clone();
+        for (key, owed) in &state.younger.files {
+            match files.remove(key) {
+                Some(before) => files.insert(*key, before.and(owed)),
+                None => files.insert(*key, owed.clone()),
+            };
+        }
+        let files = files.into_iter().map(|((volume, node), owed)| OwedFile {
+            volume,
+            node,
+            contents: owed.into(),
+        });
+        Some((base, files.collect()))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -195,20 +365,66 @@ impl Debt {
     }
 }
 
+impl State {
+    fn is_complete(&self) -> bool {
+        !self.older.overflowed && !self.younger.overflowed
+    }
+
+    fn offered(&self, last: u64) -> Option<DebtBase> {
+        let base = self.base.filter(|_| self.is_complete())?;
+        Some(DebtBase {
+            incarnation: base.line.incarnation,
+            epoch: base.line.epoch,
+            generation: base.line.generation,
+            number: base.number,
+            last: base.last.unwrap_or(last),
+            complete: self.equal.is_none(),
+            comparison: self.comparison,
+        })
+    }
+}
+
+impl From<OwedContents> for Owed {
+    fn from(contents: OwedContents) -> Self {
+        match contents {
+            OwedContents::Whole => Self::Whole,
+            OwedContents::Pieces { numbers, tail } => Self::Pieces(Pieces {
+                numbers: numbers.into_iter().collect(),
+                tail,
+            }),
+        }
+    }
+}
+
+impl From<Owed> for OwedContents {
+    fn from(owed: Owed) -> Self {
+        match owed {
+            Owed::Whole => Self::Whole,
+            Owed::Pieces(Pieces { numbers, tail }) => Self::Pieces {
+                numbers: numbers.into_iter().collect(),
+                tail,
+            },
+        }
+    }
+}
+
 impl Owed {
-    fn add(&mut self, effect: Effect) {
+    /// Says how many pieces more are told apart.
+    fn add(&mut self, effect: Effect) -> usize {
         let Self::Pieces(pieces) = self else {
-            return;
+            return 0;
         };
+        let before = pieces.numbers.len();
         match effect {
             Effect::Named => *self = Self::Whole,
             Effect::Bytes { offset, bytes } => {
                 let touched = pieces_of(offset, bytes);
                 let new = touched.end().saturating_sub(*touched.start()) as usize;
-                if pieces.numbers.len().saturating_add(new) >= PIECES_MAX {
+                if before.saturating_add(new) >= PIECES_MAX {
                     *self = Self::Whole;
                 } else {
                     pieces.numbers.extend(touched);
+                    return pieces.numbers.len() - before;
                 }
             }
             Effect::From(offset) => {
@@ -216,6 +432,7 @@ impl Owed {
                 pieces.tail = Some(pieces.tail.map_or(from, |tail| tail.min(from)));
             }
         }
+        0
     }
 
     fn and(self, other: &Self) -> Self {
@@ -274,31 +491,44 @@ mod tests {
         assert_eq!(debt.owed(0, 3), Some(Owed::Whole));
     }
 
-    #[test]
-    fn a_debt_counts_from_the_half_that_is_left() {
-        let debt = Debt::default();
-        assert_eq!(debt.base(), None, "nothing is known at first");
-        debt.mark(0, 1, bytes(0, 1));
-        debt.begin_half(|| 10);
-        debt.mark(0, 2, bytes(PIECE, 1));
-        assert_eq!(debt.base(), None);
-        debt.drop_older(5, 7);
-        let base = |number| Base {
+    const LINE: Line = Line {
+        incarnation: 9,
+        epoch: 5,
+        generation: 7,
+    };
+
+    fn base(number: u64) -> Option<DebtBase> {
+        Some(DebtBase {
+            incarnation: 9,
             epoch: 5,
             generation: 7,
             number,
-        };
-        assert_eq!(debt.base(), Some(base(10)));
+            last: 99,
+            complete: true,
+            comparison: None,
+        })
+    }
+
+    #[test]
+    fn a_debt_counts_from_the_half_that_is_left() {
+        let debt = Debt::default();
+        assert_eq!(debt.base(99), None, "nothing is known at first");
+        debt.mark(0, 1, bytes(0, 1));
+        debt.begin_half(|| 10);
+        debt.mark(0, 2, bytes(PIECE, 1));
+        assert_eq!(debt.base(99), None);
+        debt.drop_older(LINE);
+        assert_eq!(debt.base(99), base(10));
         assert_eq!(debt.owed(0, 1), None);
         assert_eq!(listed(&debt, 2, 4), [1]);
         // The follower did not confirm: all of it stays.
         debt.begin_half(|| 20);
         debt.mark(0, 2, bytes(3 * PIECE, 1));
         debt.begin_half(|| 30);
-        assert_eq!(debt.base(), Some(base(10)));
+        assert_eq!(debt.base(99), base(10));
         assert_eq!(listed(&debt, 2, 4), [1, 3]);
-        debt.drop_older(5, 7);
-        assert_eq!(debt.base(), Some(base(30)));
+        debt.drop_older(LINE);
+        assert_eq!(debt.base(99), base(30));
         assert_eq!(debt.owed(0, 2), None);
     }
 
@@ -306,16 +536,62 @@ mod tests {
     fn too_much_of_it_is_given_up() {
         let debt = Debt::default();
         debt.begin_half(|| 1);
-        debt.drop_older(1, 1);
+        debt.drop_older(LINE);
         for node in 0..FILES_MAX as u64 {
-            debt.mark(0, node, Effect::Named);
+            debt.mark(0, node, bytes(0, 1));
         }
-        assert!(debt.base().is_some());
+        debt.mark(0, 0, bytes(PIECE, 1));
+        assert!(debt.base(99).is_some());
         debt.mark(0, FILES_MAX as u64, Effect::Named);
-        assert_eq!(debt.base(), None);
+        assert_eq!(debt.base(99), None);
+        // Whoever is in a comparison meanwhile reads everything.
+        assert_eq!(debt.owed(0, FILES_MAX as u64), Some(Owed::Whole));
         debt.begin_half(|| 2);
-        assert_eq!(debt.base(), None);
-        debt.drop_older(1, 1);
-        assert!(debt.base().is_some(), "all that is owed is known again");
+        assert_eq!(debt.base(99), None);
+        debt.drop_older(LINE);
+        assert!(debt.base(99).is_some(), "all that is owed is known again");
+    }
+
+    #[test]
+    fn in_a_comparison_of_everything_all_is_owed_but_what_was_found_equal() {
+        let debt = Debt::default();
+        debt.mark(0, 1, Effect::Named);
+        debt.begin_half(|| 10);
+        debt.mark(0, 2, bytes(0, 1));
+        debt.compare_everything(LINE, 77);
+        let offered = debt.base(99).expect("a base");
+        assert!(!offered.complete, "of use only in this comparison");
+        assert_eq!((offered.number, offered.comparison), (10, Some(77)));
+        assert_eq!(debt.owed(0, 1), Some(Owed::Whole));
+        debt.found_equal(0, 1, u64::MAX);
+        debt.found_equal(0, 2, 4 * PIECE);
+        debt.found_equal(0, 2, 3 * PIECE);
+        assert_eq!(debt.owed(0, 1), None, "it was marked before");
+        assert_eq!(listed(&debt, 2, 7), [0, 4, 5, 6], "marked, and not reached");
+        debt.mark(0, 1, Effect::Named);
+        assert_eq!(debt.owed(0, 1), Some(Owed::Whole));
+        assert_eq!(debt.all(99), None, "what was found equal is not kept");
+        debt.begin_half(|| 20);
+        debt.drop_older(LINE);
+        assert_eq!(debt.base(99), base(20));
+        assert_eq!(debt.owed(0, 3), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_what_was_owed() {
+        let debt = Debt::default();
+        debt.begin_half(|| 10);
+        debt.drop_older(LINE);
+        debt.mark(0, 1, bytes(0, 1));
+        debt.begin_half(|| 20);
+        debt.mark(0, 1, bytes(PIECE, 1));
+        debt.mark(3, 2, Effect::Named);
+        debt.compare_owed(4);
+        let (offered, files) = debt.all(99).expect("it is complete");
+        assert_eq!((offered.number, offered.comparison), (10, Some(4)));
+        let again = Debt::new(500, Some((offered, files)));
+        assert_eq!(listed(&again, 1, 4), [0, 1]);
+        assert_eq!(again.owed(3, 2), Some(Owed::Whole));
+        assert_eq!(again.base(600), Some(offered));
     }
 }

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use tandem_wire::position::{Damaged, decode_epoch, encode_epoch};
+use tandem_wire::position::{Damaged, FILE_BYTES_MAX, decode_epoch, encode_epoch};
 
 use crate::backing::{read_file, replace_file};
 
@@ -63,13 +63,14 @@ impl HighestEpoch {
             move |source| EpochError::Io { act, path, source }
         };
         let directory = File::open(state_dir).map_err(failed("open the directory of"))?;
-        let highest = match read_file(directory.as_fd(), &name).map_err(failed("read"))? {
-            None => 0,
-            Some(bytes) => decode_epoch(&bytes).map_err(|source| EpochError::Damaged {
-                path: path.clone(),
-                source,
-            })?,
-        };
+        let highest =
+            match read_file(directory.as_fd(), &name, FILE_BYTES_MAX).map_err(failed("read"))? {
+                None => 0,
+                Some(bytes) => decode_epoch(&bytes).map_err(|source| EpochError::Damaged {
+                    path: path.clone(),
+                    source,
+                })?,
+            };
         Ok(Self {
             directory: directory.into(),
             name,

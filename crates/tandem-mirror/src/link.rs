@@ -10,14 +10,14 @@ use crate::MirrorConfig;
 use crate::order::Tree;
 use crate::process;
 use crate::sabotage;
-use crate::source::{Offer, Source};
+use crate::source::{Offer, Source, Terms};
 use crate::transport::{self, Frame, FrameReceiver, FrameSender, TransportError};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tandem_wire::stream::{
-    self, ApplyFailed, DebtBase, Differs, FrameHeader, FrameKind, Hello, Progress, Refusal,
-    VERSION, VERSION_MIN, Welcome,
+    self, ApplyFailed, Differs, FrameHeader, FrameKind, Hello, Progress, Refusal, VERSION,
+    VERSION_MIN, Welcome,
 };
 
 /// The pause before the next attempt to connect: a follower that was just started waits no longer.
@@ -125,12 +125,14 @@ impl Link {
             return Err(LinkError::Version(hello.version_min, hello.version));
         }
         match decode(&expect(receiver, FrameKind::Welcome)?)? {
-            Welcome::Compare { secret } => {
-                let begun = self.source.begin_compare(sender.clone(), secret, None);
+            Welcome::Compare { secret, comparison } => {
+                let terms = Terms { secret, comparison };
+                let begun = self.source.begin_compare(sender.clone(), terms, None);
                 begun.ok_or(LinkError::StillInSync)
             }
-            Welcome::CompareOwed { secret } => {
-                let begun = (self.source).begin_compare(sender.clone(), secret, offer.debt);
+            Welcome::CompareOwed { secret, comparison } => {
+                let terms = Terms { secret, comparison };
+                let begun = (self.source).begin_compare(sender.clone(), terms, offer.debt);
                 begun.ok_or(LinkError::StillInSync)
             }
             Welcome::Replay { from } => {
@@ -165,11 +167,7 @@ impl Link {
             checkpointed: 0,
             stream_incarnation: self.source.incarnation,
             gate: u64::from(offer.gated),
-            debt: offer.debt.map(|base| DebtBase {
-                epoch: base.epoch,
-                generation: base.generation,
-                number: base.number,
-            }),
+            debt: offer.debt,
             extensions: Vec::new(),
         }
     }

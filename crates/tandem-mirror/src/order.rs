@@ -524,7 +524,7 @@ impl Tree {
         }
         // A name operation may come here before the comparison itself.
         self.begin_walk(session);
-        let moved = self.owed(directory) == Some(Owed::Whole);
+        let moved = (self.source.debt).is_named_anew(self.index, directory.node);
         let mut walk = self.walk();
         for (inode, linked) in children {
             if moved {

@@ -8,18 +8,24 @@
 //! the lock, and those blocks of it are sent as they are by then whose hash is another one: never an
 //! old content at a new number.
 //!
-//! Holes are compared as zeros and repaired by punching a hole.
+//! Holes are told and not read: the follower makes a hole of whatever it has there.
 //!
 //! When everything was compared and no answer is open, the gate is shut, and only then the follower
 //! is asked to bring everything to its disk (R2).
 //!
-//! It deliberately has no rate control yet: a bound on what is under way, and the queue's room, are
-//! what keeps it from flooding the stream.
+//! **Pace.** While the application changes something, or waits for a sync, the comparison works for
+//! a fifth of the time, and rests in between; otherwise it works all the time. So it yields at once,
+//! needs no setting, and ends also under an application that never rests. What is under way is
+//! bounded by pieces and by the queue's room.
+//!
+//! **Interrupted.** What was found equal is told to the debt, piece by piece, once the follower has
+//! applied what repaired it: see [`crate::debt`].
 
 use crate::debt::{Owed, Pieces};
 use crate::inodes::Inode;
 use crate::order::{Outcome, Refusal, Tree, open_file};
-use crate::source::{Advance, Scope, SessionId, Source, Written};
+use crate::pace::Pace;
+use crate::source::{Advance, Compared, Scope, SessionId, Source, Written};
 use crate::sys;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, SeekFrom};
@@ -27,10 +33,16 @@ use rustix::io::Errno;
 use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 use tandem_wire::stream::{
     BLOCK_BYTES, BlockHash, COMPARE_BYTES, Differs, ObjectNumber, Operation, WritePlace,
 };
 
+/// A hole from here on is told, and not compared as zeros.
+const HOLE_BYTES_MIN: u64 = COMPARE_BYTES as u64;
+/// The most of a hole that is told at once: a file system gives back so much space in far less than
+/// the time after which a standby counts as slow.
+const HOLE_BYTES_MAX: u64 = 4 << 30;
 /// Pieces whose answer is open: 16 MiB, enough to keep both disks and the link busy.
 const PIECES_MAX: usize = 64;
 /// `FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE`
@@ -57,6 +69,10 @@ pub fn run(source: &Arc<Source>, trees: &[Arc<Tree>]) {
             skipped: HashSet::new(),
             made: HashSet::new(),
             open: VecDeque::new(),
+            asked: VecDeque::new(),
+            repaired: VecDeque::new(),
+            newest: 0,
+            pace: Pace::new(source),
             done_bytes: 0,
             total_bytes: 0,
             read_bytes: 0,
@@ -116,6 +132,15 @@ struct OpenPiece {
     inode: Arc<Inode>,
 }
 
+/// Contents that the follower has as they are here, but for what was marked meanwhile, once it has
+/// applied a number.
+struct Proof {
+    number: u64,
+    volume: u16,
+    node: u64,
+    up_to: u64,
+}
+
 struct Comparison<'a> {
     source: &'a Arc<Source>,
     trees: &'a [Arc<Tree>],
@@ -127,6 +152,13 @@ struct Comparison<'a> {
     /// Files that the follower did not have.
     made: HashSet<ObjectNumber>,
     open: VecDeque<OpenPiece>,
+    /// The number is that of the question.
+    asked: VecDeque<Proof>,
+    /// Answered; the number is the newest that may have repaired it.
+    repaired: VecDeque<Proof>,
+    /// The last number that the comparison was given.
+    newest: u64,
+    pace: Pace,
     done_bytes: u64,
     total_bytes: u64,
     read_bytes: u64,
@@ -183,6 +215,18 @@ impl Comparison<'_> {
 
     fn compare_object(&mut self, tree: &Arc<Tree>, inode: &Arc<Inode>) -> Result<(), Stop> {
         self.settle(0)?;
+        self.pace.rest(self.source);
+        let begun = Instant::now();
+        let described = self.describe_object(tree, inode);
+        self.pace.worked(begun);
+        described?;
+        if inode.kind == FileType::RegularFile {
+            self.compare_content(tree, inode)?;
+        }
+        Ok(())
+    }
+
+    fn describe_object(&mut self, tree: &Arc<Tree>, inode: &Arc<Inode>) -> Result<(), Stop> {
         if inode.kind == FileType::Directory {
             // Describes it, too.
             tree.list_directory(inode, self.session)?;
@@ -190,9 +234,6 @@ impl Comparison<'_> {
         }
         if !tree.describe(inode, self.session)? {
             return Err(Stop::Ended);
-        }
-        if inode.kind == FileType::RegularFile {
-            self.compare_content(tree, inode)?;
         }
         Ok(())
     }
@@ -203,6 +244,8 @@ impl Comparison<'_> {
         let mut owed = Reading::All;
         loop {
             self.make_room()?;
+            self.pace.rest(self.source);
+            let begun = Instant::now();
             let order = inode.lock();
             if inode.is_unlinked() || !inode.is_known(self.session) {
                 return Ok(());
@@ -218,37 +261,93 @@ impl Comparison<'_> {
                 self.done_bytes += wanted - offset;
                 offset = wanted;
             }
-            let Some(piece) = self.read_piece(&file, offset, COMPARE_BYTES)? else {
+            if offset >= size {
+                self.prove(tree, inode, u64::MAX);
                 return Ok(());
-            };
-            let hash = match piece {
-                Piece::Data(bytes) => blake3::keyed_hash(&self.secret, &self.buffer[..bytes]),
-                Piece::Hole(bytes) => {
-                    self.buffer[..bytes].fill(0);
-                    blake3::keyed_hash(&self.secret, &self.buffer[..bytes])
+            }
+            let bytes = match hole_at(&file, offset, size)? {
+                Some(bytes) => {
+                    let operation = Operation::Hole {
+                        object,
+                        offset,
+                        bytes,
+                        mtime: sys::modification_time(&sys::stat(file.as_fd())?),
+                    };
+                    self.append(tree, &operation)?;
+                    bytes
+                }
+                None => {
+                    let Some(bytes) = self.ask(tree, inode, &file, offset)? else {
+                        return Ok(());
+                    };
+                    self.read_bytes += bytes;
+                    bytes
                 }
             };
-            let bytes = piece.bytes() as u32;
-            let operation = Operation::Compare {
-                object,
-                offset,
-                bytes,
-                hash: *hash.as_bytes(),
-            };
-            let number = self.append(tree, &operation)?;
             drop(order);
-            self.open.push_back(OpenPiece {
-                number,
-                volume: tree.index,
-                object,
-                inode: inode.clone(),
-            });
-            offset += u64::from(bytes);
-            self.done_bytes += u64::from(bytes);
-            self.read_bytes += u64::from(bytes);
+            offset += bytes;
+            self.done_bytes += bytes;
+            self.prove(tree, inode, offset);
+            self.pace.worked(begun);
             if self.open.len().is_multiple_of(16) {
                 self.report();
             }
+        }
+    }
+
+    /// Asks about a piece. The caller holds the object's lock. `None`: the file ends before it.
+    fn ask(
+        &mut self,
+        tree: &Tree,
+        inode: &Arc<Inode>,
+        file: &OwnedFd,
+        offset: u64,
+    ) -> Result<Option<u64>, Stop> {
+        let Some(piece) = self.read_piece(file, offset, COMPARE_BYTES)? else {
+            return Ok(None);
+        };
+        let bytes = piece.bytes();
+        if let Piece::Hole(bytes) = piece {
+            self.buffer[..bytes].fill(0);
+        }
+        let operation = Operation::Compare {
+            object: inode.object(),
+            offset,
+            bytes: bytes as u32,
+            hash: *blake3::keyed_hash(&self.secret, &self.buffer[..bytes]).as_bytes(),
+        };
+        let number = self.append(tree, &operation)?;
+        self.open.push_back(OpenPiece {
+            number,
+            volume: tree.index,
+            object: inode.object(),
+            inode: inode.clone(),
+        });
+        Ok(Some(bytes as u64))
+    }
+
+    /// What was asked so far of a file is equal once it was answered, and repaired.
+    fn prove(&mut self, tree: &Tree, inode: &Inode, up_to: u64) {
+        self.asked.push_back(Proof {
+            number: self.newest,
+            volume: tree.index,
+            node: inode.node,
+            up_to,
+        });
+    }
+
+    /// The follower has applied everything up to here, and each answer to that was acted on.
+    fn applied(&mut self, applied: u64) {
+        while self.open.front().is_some_and(|o| o.number <= applied) {
+            self.open.pop_front();
+        }
+        while let Some(mut proof) = self.asked.pop_front_if(|proof| proof.number <= applied) {
+            proof.number = self.newest;
+            self.repaired.push_back(proof);
+        }
+        while let Some(proof) = self.repaired.pop_front_if(|proof| proof.number <= applied) {
+            let Proof { volume, node, .. } = proof;
+            self.source.debt.found_equal(volume, node, proof.up_to);
         }
     }
 
@@ -298,10 +397,10 @@ impl Comparison<'_> {
         Ok((filled > 0).then_some(Piece::Data(filled)))
     }
 
-    fn append(&self, tree: &Tree, operation: &Operation) -> Result<u64, Stop> {
-        self.source
-            .append(self.session, tree.index, operation)
-            .ok_or(Stop::Ended)
+    fn append(&mut self, tree: &Tree, operation: &Operation) -> Result<u64, Stop> {
+        let number = self.source.append(self.session, tree.index, operation);
+        self.newest = number.ok_or(Stop::Ended)?;
+        Ok(self.newest)
     }
 
     /// Waits until few enough pieces are open.
@@ -321,9 +420,7 @@ impl Comparison<'_> {
                 Advance::Differs(differs) => self.repair(&differs)?,
                 Advance::Applied(applied) => {
                     // Answers come before the word that everything before was applied.
-                    while self.open.front().is_some_and(|open| open.number <= applied) {
-                        self.open.pop_front();
-                    }
+                    self.applied(applied);
                     return Ok(());
                 }
             }
@@ -406,9 +503,8 @@ impl Comparison<'_> {
                         resync: true,
                     };
                     self.sent_bytes += run.len() as u64;
-                    self.source
-                        .append_write(self.session, &written, data)
-                        .ok_or(Stop::Ended)?;
+                    let number = self.source.append_write(self.session, &written, data);
+                    self.newest = number.ok_or(Stop::Ended)?;
                 }
             }
         }
@@ -417,8 +513,28 @@ impl Comparison<'_> {
 
     fn report(&self) {
         let total = self.total_bytes.max(self.done_bytes);
-        self.source.compared(self.session, self.done_bytes, total);
+        let compared = Compared {
+            done_bytes: self.done_bytes,
+            total_bytes: total,
+            sent_bytes: self.sent_bytes,
+        };
+        self.source.compared(self.session, compared);
     }
+}
+
+/// The bytes of the hole at this offset, if there is one that is worth telling; whole pieces, or up
+/// to the end of the file.
+fn hole_at(file: &OwnedFd, offset: u64, size: u64) -> Result<Option<u64>, Stop> {
+    let end = match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(data) if data >= size => size,
+        Ok(data) => data - data % u64::from(COMPARE_BYTES),
+        Err(Errno::NXIO) => size,
+        // A file system that cannot say it.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    let bytes = end.saturating_sub(offset).min(HOLE_BYTES_MAX);
+    Ok((bytes >= HOLE_BYTES_MIN).then_some(bytes))
 }
 
 /// The hashes of a piece's blocks.

@@ -18,7 +18,8 @@
 //! **What is lost by a crash.** `Serve` puts the epoch on disk as the highest and takes a clean
 //! standing back before anything is mounted: a crash in between only costs a comparison; one after
 //! a forced `Serve` leaves the copy as the operator declared it, consistent. `Close` records a clean
-//! standing last, after the session is gone and everything is on disk.
+//! standing last, after the session is gone and everything is on disk. One without a drain leaves
+//! what the peer lacks: see [`crate::left`].
 
 use crate::MirrorConfig;
 use crate::backing::{self, Volume};
@@ -28,14 +29,16 @@ use crate::holders::holders;
 use crate::permit::Standing as Permission;
 use crate::service::{Service, Setting};
 use crate::source::{Beginning, Notify, PeerAtBeginning};
-use crate::standing::{self, Inconsistent, Standing};
-use crate::{mount, resync};
+use crate::standing::{self, Found, Inconsistent, Standing};
+use crate::{left, mount, resync};
 use crossbeam_channel::{Receiver, Sender};
 use rustix::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tandem_core::{Instant, MirrorFault};
+use tandem_wire::debt::OwedFile;
 use tandem_wire::local::{Command, Fault, Role, Status};
+use tandem_wire::stream::DebtBase;
 
 /// What a command comes to: a number of the stream, or a sentence.
 pub type CommandResult = Result<u64, String>;
@@ -240,15 +243,18 @@ impl Roles {
             Some(Gated) if clean => PeerAtBeginning::Equal,
             Some(Gated) => PeerAtBeginning::InSync,
         };
+        let debt = known_debt(&self.config, &volumes, &found);
         self.raise_epoch(epoch)?;
         // Also where nothing was claimed: the volume as it was before is now an older state.
         let begun = Standing {
             epoch,
             generation,
             clean: false,
+            comparison: None,
             ..recorded
         };
         standing::record(&self.config, &volumes, &begun).map_err(|error| sentence(&error))?;
+        left::remove(&self.config);
         let service = Service::begin(Setting {
             config: self.config.clone(),
             volumes,
@@ -258,6 +264,7 @@ impl Roles {
                 generation,
                 peer,
                 position,
+                debt,
             },
             changed: self.changed.clone(),
             gossip: self.gossip.clone(),
@@ -402,7 +409,10 @@ impl Roles {
     fn end_service(&self, service: Arc<Service>) -> CommandResult {
         let status = service.status();
         let (epoch, drained) = (service.epoch(), service.drained());
+        let permitted = service.permit().standing() == Permission::Valid;
+        let source = service.source();
         let service = Arc::into_inner(service).expect("only this thread keeps services");
+        let sound = permitted && status.fault.is_none();
         if let Some(fault) = status.fault {
             // The page cache of a failed disk lies to whoever reads it next in this process.
             *lock(&self.broken) = Some(fault);
@@ -426,10 +436,21 @@ impl Roles {
                 applied: position,
                 checkpointed: position,
                 clean: true,
-                inconsistent: false,
+                ..Standing::default()
             };
             standing::record(&self.config, &volumes, &standing)
                 .map_err(|error| sentence(&error))?;
+        } else if sound && let Some(debt) = source.all_owed() {
+            let standing = Standing {
+                epoch,
+                generation: status.generation,
+                stream_incarnation: self.incarnation,
+                applied: status.position,
+                ..Standing::default()
+            };
+            if let Err(reason) = leave(&self.config, &volumes, &standing, debt) {
+                tracing::warn!(reason, "the other copy will be compared as a whole");
+            }
         }
         Ok(drained.unwrap_or(status.position))
     }
@@ -567,6 +588,46 @@ impl Roles {
     }
 }
 
+/// What the peer's copy is known to lack when a service begins: nothing of what a clean end of both
+/// says, or what the service before left.
+fn known_debt(
+    config: &MirrorConfig,
+    volumes: &[Volume],
+    found: &Found,
+) -> Option<(DebtBase, Vec<OwedFile>)> {
+    let standing = found.standing?;
+    if !standing.clean {
+        return left::read(config, volumes);
+    }
+    let base = DebtBase {
+        incarnation: standing.stream_incarnation,
+        epoch: standing.epoch,
+        generation: standing.generation,
+        number: standing.applied,
+        last: standing.applied,
+        complete: true,
+        comparison: None,
+    };
+    Some((base, Vec::new()))
+}
+
+/// Leaves what the peer's copy may lack to the next service.
+fn leave(
+    config: &MirrorConfig,
+    volumes: &[Volume],
+    standing: &Standing,
+    debt: (DebtBase, Vec<OwedFile>),
+) -> Result<(), String> {
+    backing::sync_all(volumes).map_err(|error| sentence(&error))?;
+    standing::record(config, volumes, standing).map_err(|error| sentence(&error))?;
+    let files = debt.1.len();
+    match left::write(config, volumes, debt).map_err(|error| sentence(&error))? {
+        true => tracing::info!(files, "what the other copy lacks was kept"),
+        false => tracing::info!(files, "what the other copy lacks is too much to be kept"),
+    }
+    Ok(())
+}
+
 fn following(epoch: u64, follower: &Follower) -> Status {
     let followed = follower.status();
     Status {
@@ -595,6 +656,7 @@ fn serving(service: &Service) -> Status {
             gated: served.gated,
         },
         peer: served.peer,
+        resync: served.resync,
         stalled: served.stalled,
         lapsed: permit.standing() == Permission::Lapsed,
         permit_until: permit.until().0,

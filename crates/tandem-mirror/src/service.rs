@@ -160,6 +160,12 @@ impl Service {
         Ok(service)
     }
 
+    /// The stream.
+    #[must_use]
+    pub fn source(&self) -> Arc<Source> {
+        self.source.clone()
+    }
+
     /// A snapshot.
     #[must_use]
     pub fn status(&self) -> SourceStatus {
@@ -303,8 +309,7 @@ fn take_checkpoints(config: &MirrorConfig, volumes: &[Volume], source: &Source) 
             stream_incarnation: source.incarnation,
             applied: checkpoint.number,
             checkpointed: checkpoint.number,
-            clean: false,
-            inconsistent: false,
+            ..Standing::default()
         };
         match standing::record(config, volumes, &standing) {
             Ok(()) => tracing::debug!(number = checkpoint.number, "checkpoint"),

@@ -31,12 +31,14 @@ mod checkpoints;
 mod commands;
 mod comparison;
 mod connection;
+mod progress;
 mod queue;
 mod syncs;
 
 pub use self::checkpoints::Checkpoint;
+pub use self::progress::Compared;
 pub use self::queue::Batch;
-use crate::debt::{Base, Debt};
+use crate::debt::Debt;
 use crate::transport::FrameSender;
 use crate::{Durability, permit::Permit, sys};
 use std::collections::{BTreeMap, VecDeque};
@@ -44,8 +46,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tandem_core::Instant;
-use tandem_wire::local::{Fault, Peer};
-use tandem_wire::stream::{Differs, FrameHeader, ObjectNumber, WritePlace};
+use tandem_wire::debt::OwedFile;
+use tandem_wire::local::{Fault, Peer, Resync};
+use tandem_wire::stream::{ComparisonId, DebtBase, Differs, FrameHeader, ObjectNumber, WritePlace};
 
 /// The most frames that the queue holds: small operations cost memory beyond their payload.
 const QUEUE_FRAMES_MAX: usize = 64 << 10;
@@ -88,7 +91,7 @@ pub struct Limits {
 }
 
 /// How a source begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Beginning {
     /// The epoch of the service.
     pub epoch: u64,
@@ -98,6 +101,8 @@ pub struct Beginning {
     pub peer: PeerAtBeginning,
     /// The last number that this copy stands for.
     pub position: u64,
+    /// What the peer's copy is known to lack, against one that was what this says.
+    pub debt: Option<(DebtBase, Vec<OwedFile>)>,
 }
 
 /// What is known of the peer's copy when a source begins.
@@ -222,8 +227,7 @@ struct Session {
     /// Frames were dropped that the follower did not get: only a comparison can follow.
     lost: bool,
     differs: VecDeque<Differs>,
-    done_bytes: u64,
-    total_bytes: u64,
+    progress: progress::Progress,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -282,6 +286,15 @@ pub enum Advance {
     Ended,
 }
 
+/// What a follower says about a comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The key of the hashes.
+    pub secret: [u8; 32],
+    /// Which comparison it is.
+    pub comparison: ComparisonId,
+}
+
 /// What a connection begins with.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer {
@@ -291,8 +304,8 @@ pub struct Offer {
     pub last: u64,
     /// The number before the first one that can be replayed; `None`: nothing can.
     pub base: Option<u64>,
-    /// From where on it is known what the follower may lack.
-    pub debt: Option<Base>,
+    /// Which copies lack no more than what is owed.
+    pub debt: Option<DebtBase>,
     /// Whether acknowledgements wait.
     pub gated: bool,
 }
@@ -304,6 +317,8 @@ pub struct SourceStatus {
     pub gated: bool,
     /// The peer's copy.
     pub peer: Peer,
+    /// How far its comparison is.
+    pub resync: Option<Resync>,
     /// See `MirrorStatus::stalled`.
     pub stalled: bool,
     /// What is broken.
@@ -348,8 +363,7 @@ impl Source {
             session
         });
         let id = u64::from(gated);
-        let debt = Debt::default();
-        debt.begin_half(|| beginning.position);
+        let debt = Debt::new(beginning.position, beginning.debt);
         Self {
             permit: Permit::new(beginning.epoch),
             debt,
@@ -389,6 +403,13 @@ impl Source {
             changed,
             room: Mutex::new(None),
         }
+    }
+
+    /// All that the peer's copy may lack, against one that shows what this says.
+    #[must_use]
+    pub fn all_owed(&self) -> Option<(DebtBase, Vec<OwedFile>)> {
+        let last = self.lock().last;
+        self.debt.all(last)
     }
 
     /// Sets who is told that the queue has room again.
@@ -536,6 +557,7 @@ impl Source {
         SourceStatus {
             gated: !alone,
             peer,
+            resync: state.resync(),
             stalled: state.stalled,
             fault: state.fault.clone(),
             generation: state.generation,
@@ -578,12 +600,23 @@ impl State {
         };
         match session.phase {
             Phase::Expected => Peer::Absent,
-            Phase::Comparing | Phase::Leveling(_) if self.link.is_some() => Peer::Comparing {
-                done_bytes: session.done_bytes.min(session.total_bytes),
-                total_bytes: session.total_bytes,
-            },
+            Phase::Comparing | Phase::Leveling(_) if self.link.is_some() => {
+                let (done_bytes, total_bytes) = session.progress.bytes();
+                Peer::Comparing {
+                    done_bytes: done_bytes.min(total_bytes),
+                    total_bytes,
+                }
+            }
             Phase::Comparing | Phase::Leveling(_) => Peer::Absent,
             Phase::Level => Peer::Level,
+        }
+    }
+
+    fn resync(&self) -> Option<Resync> {
+        let session = self.session.as_ref().filter(|_| self.link.is_some())?;
+        match session.phase {
+            Phase::Comparing | Phase::Leveling(_) => Some(session.progress.resync()),
+            Phase::Expected | Phase::Level => None,
         }
     }
 }

@@ -27,7 +27,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use tandem_wire::position::{Damaged, Position};
+use tandem_wire::position::{Damaged, FILE_BYTES_MAX, Position};
+use tandem_wire::stream::ComparisonId;
 
 use crate::MirrorConfig;
 use crate::backing::{Volume, VolumeError, read_file, replace_file};
@@ -53,6 +54,8 @@ pub struct Standing {
     pub clean: bool,
     /// See [`Position::inconsistent`].
     pub inconsistent: bool,
+    /// See [`Position::comparison`].
+    pub comparison: Option<ComparisonId>,
 }
 
 /// Why a copy is nothing that its source ever had.
@@ -82,6 +85,8 @@ pub struct Found {
     pub standing: Option<Standing>,
     /// Whether the copy is to be served at all.
     pub inconsistent: Option<Inconsistent>,
+    /// Where a comparison was interrupted in good order, in all volumes.
+    pub interrupted: Option<Standing>,
 }
 
 /// Writes the standing of every volume. What it claims must be on disk already; what it takes back
@@ -128,8 +133,12 @@ pub fn found(config: &MirrorConfig, volumes: &[Volume]) -> Found {
         claims &= standing.is_some() && agreed.is_none_or(|other| Some(other) == standing);
         agreed = standing;
     }
-    if claims && found.inconsistent.is_none() {
-        found.standing = agreed;
+    match found.inconsistent {
+        None if claims => found.standing = agreed,
+        Some(Inconsistent::HalfCompared { .. }) if claims => {
+            found.interrupted = agreed.filter(|standing| standing.comparison.is_some());
+        }
+        None | Some(_) => {}
     }
     found
 }
@@ -142,6 +151,17 @@ pub fn is_new(config: &MirrorConfig, volume: &Volume) -> bool {
     matches!((volume.position(), beside), (Ok(None), Ok(None)))
 }
 
+/// The position of a volume, if both of its places have the same, and nothing else is excluded now.
+///
+/// # Errors
+/// [`VolumeError`]
+pub fn undisputed(config: &MirrorConfig, volume: &Volume) -> Result<Option<Position>, VolumeError> {
+    let inside = inside(volume)?;
+    let beside = Beside::open(config, volume)?.read()?;
+    let mark = volume.exclude.mark();
+    Ok(inside.filter(|inside| beside.as_ref() == Some(inside) && inside.excluded == mark))
+}
+
 /// What one volume says.
 fn look(
     config: &MirrorConfig,
@@ -152,20 +172,22 @@ fn look(
     let Some(inside) = inside else {
         return Ok((None, beside.map(|_| set_back(volume))));
     };
+    let undisturbed =
+        beside.as_ref() == Some(&inside) && inside.excluded == volume.exclude.mark();
     let standing = Standing {
         epoch: inside.epoch,
         generation: inside.generation,
         stream_incarnation: inside.stream_incarnation,
         applied: inside.applied,
         checkpointed: inside.checkpointed,
-        clean: inside.clean
-            && beside.as_ref() == Some(&inside)
-            && inside.excluded == volume.exclude.mark(),
+        clean: inside.clean && undisturbed,
+        comparison: inside.comparison.filter(|_| undisturbed),
         inconsistent: inside.inconsistent,
     };
     let ours = position(config, volume, &standing);
     let ours = Position {
         clean: inside.clean,
+        comparison: inside.comparison,
         written: inside.written,
         stamp: inside.stamp,
         excluded: inside.excluded,
@@ -227,7 +249,7 @@ impl<'a> Beside<'a> {
     /// `None` also where it is damaged: a crash of the machine cannot do that, and what is inside
     /// the volume is then believed, but not as clean.
     fn read(&self) -> Result<Option<Position>, VolumeError> {
-        let bytes = read_file(self.directory.as_fd(), &self.name);
+        let bytes = read_file(self.directory.as_fd(), &self.name, FILE_BYTES_MAX);
         let Some(bytes) = bytes.map_err(|source| self.error("read", source))? else {
             return Ok(None);
         };
@@ -262,6 +284,7 @@ fn position(config: &MirrorConfig, volume: &Volume, standing: &Standing) -> Posi
         checkpointed: standing.checkpointed,
         clean: standing.clean,
         inconsistent: standing.inconsistent,
+        comparison: standing.comparison,
         written: 0,
         stamp: 0,
         excluded: volume.exclude.mark(),

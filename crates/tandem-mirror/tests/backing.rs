@@ -213,6 +213,7 @@ fn a_position_is_kept_and_a_damaged_one_is_not_believed() {
         written: 1,
         stamp: 2,
         excluded: 16,
+        comparison: None,
     };
     volume.write_position(&position).expect("write");
     volume.write_position(&position).expect("replace");

@@ -458,7 +458,7 @@ fn sealing_applies_all_that_was_received_and_accepts_nothing_after() {
         applied: sent,
         checkpointed: sent,
         clean: true,
-        inconsistent: false,
+        ..Standing::default()
     };
     assert_eq!(recorded.standing, Some(expected));
 }
@@ -528,7 +528,7 @@ fn a_crash_between_the_two_places_of_a_position_is_no_volume_set_back() {
             clean: false,
             ..clean
         }),
-        inconsistent: None,
+        ..Found::default()
     };
     assert_eq!(found(), expected);
     let set_back = Some(Inconsistent::SetBack {

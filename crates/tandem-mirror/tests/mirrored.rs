@@ -49,8 +49,14 @@ fn seeds(usual: u64, many: u64) -> std::ops::Range<u64> {
 
 /// What the daemons know in this test.
 struct Record {
-    epoch: u64,
+    epoch: AtomicU64,
     generation: AtomicU64,
+}
+
+impl Record {
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
 }
 
 /// Does what the core does about a stall: the peer is out of the record, in a new generation.
@@ -60,7 +66,7 @@ fn release_if_stalled(node: &Node, record: &Record) {
     if status.stalled && gated {
         let generation = record.generation.fetch_add(1, Ordering::SeqCst) + 1;
         let release = Command::ReleasePeer {
-            epoch: record.epoch,
+            epoch: record.epoch(),
             generation,
         };
         node.command(release).expect("release the peer");
@@ -232,7 +238,7 @@ fn whatever_the_application_does_both_copies_end_equal_on_a_wire_that_breaks() {
         one.start();
         two.start();
         let record = Record {
-            epoch: 1,
+            epoch: AtomicU64::new(1),
             generation: AtomicU64::new(1000 + seed),
         };
         one.serve(1, record.generation.load(Ordering::SeqCst), false);
@@ -275,7 +281,7 @@ fn whatever_is_done_while_the_peer_is_away_is_found_in_what_is_owed() {
         one.start();
         two.start();
         let record = Record {
-            epoch: 1,
+            epoch: AtomicU64::new(1),
             generation: AtomicU64::new(1000),
         };
         one.serve(1, 1000, false);
@@ -300,16 +306,25 @@ fn whatever_is_done_while_the_peer_is_away_is_found_in_what_is_owed() {
             }
             let generation = record.generation.fetch_add(1, Ordering::SeqCst) + 1;
             one.command(Command::ReleasePeer {
-                epoch: 1,
+                epoch: record.epoch(),
                 generation,
             })
             .expect("release the peer");
             work(&one, &record, random.next(), None, time);
+            // The one that serves ends in order, too, and begins again in the same place.
+            if random.below(3) == 0 {
+                one.command(Command::Close).expect("close");
+                one.kill();
+                one.start();
+                record.epoch.fetch_add(1, Ordering::SeqCst);
+                one.serve(record.epoch(), generation, false);
+                work(&one, &record, random.next(), None, time);
+            }
             if in_order {
                 two.start();
             }
             proxy.up();
-            two.follow(1, generation);
+            two.follow(record.epoch(), generation);
             // While it is compared.
             work(&one, &record, random.next(), None, time);
             await_level(&one, &record);
@@ -345,7 +360,7 @@ fn roles_are_swapped_under_load_without_comparing_anything() {
         one.serve(1, generation, false);
         two.follow(1, generation);
         let record = Record {
-            epoch: 1,
+            epoch: AtomicU64::new(1),
             generation: AtomicU64::new(generation),
         };
         await_level(&one, &record);
@@ -353,7 +368,7 @@ fn roles_are_swapped_under_load_without_comparing_anything() {
         for round in 0..6 {
             let epoch = round + 1;
             let record = Record {
-                epoch,
+                epoch: AtomicU64::new(epoch),
                 generation: AtomicU64::new(generation),
             };
             let [serving, standby] = &nodes;

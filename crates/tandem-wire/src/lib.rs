@@ -8,11 +8,13 @@
 //! - [`durable`]: the state file
 //! - [`exclude`]: what of a volume is not mirrored, as configured
 //! - [`position`]: the small files of a mirror
+//! - [`debt`]: what a mirror that ends in good order leaves about its peer's copy
 //! - [`api`]: the JSON of the HTTP API and of `tandem status --json`
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod control;
+pub mod debt;
 pub mod durable;
 pub mod exclude;
 pub mod local;

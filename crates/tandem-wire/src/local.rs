@@ -90,6 +90,21 @@ pub struct Status {
     pub exposure_age_ms: u64,
     pub completion_age_ms: u64,
     pub data_bytes: u64,
+    /// While the peer is being compared.
+    pub resync: Option<Resync>,
+}
+
+/// How far a comparison is, for people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Resync {
+    /// Compared, or known to be equal.
+    pub done_bytes: u64,
+    /// Of so many. Both change while the application writes.
+    pub total_bytes: u64,
+    /// Contents that differed, and were sent.
+    pub sent_bytes: u64,
+    /// At the speed of the last seconds; unknown at the beginning and while nothing moves.
+    pub left_seconds: Option<u64>,
 }
 
 /// [`MirrorRole`] in bytes.

@@ -6,9 +6,10 @@
 //! that does not decode is damaged: its reader trusts nothing and compares everything. The magic of
 //! a later version is another one, so an older release takes it for damaged, which is safe.
 
+use crate::stream::ComparisonId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-const POSITION_MAGIC: [u8; 8] = *b"TNDMPOS2";
+const POSITION_MAGIC: [u8; 8] = *b"TNDMPOS3";
 const EPOCH_MAGIC: [u8; 8] = *b"TNDMEPO1";
 /// The largest file in bytes: three names of 255 bytes, and numbers.
 pub const FILE_BYTES_MAX: usize = 4096;
@@ -43,6 +44,9 @@ pub struct Position {
     /// the volume was set back. Written before the first change that a comparison makes, and
     /// withdrawn after the last one is on disk.
     pub inconsistent: bool,
+    /// The comparison that was interrupted in good order: everything that was applied of it is on
+    /// disk, and nothing changed since. Withdrawn as `clean` is.
+    pub comparison: Option<ComparisonId>,
     /// How often a position was written on this node for this volume, this one included. It is
     /// written inside the volume first, so that the other place is never ahead of it.
     pub written: u64,
@@ -97,7 +101,7 @@ pub fn decode_epoch(bytes: &[u8]) -> Result<u64, Damaged> {
     open(EPOCH_MAGIC, bytes)
 }
 
-fn seal<T: Serialize>(magic: [u8; 8], value: &T) -> Vec<u8> {
+pub(crate) fn seal<T: Serialize>(magic: [u8; 8], value: &T) -> Vec<u8> {
     let contents = postcard::to_stdvec(value).expect("plain values encode into memory");
     let mut bytes = magic.to_vec();
     bytes.extend_from_slice(&crc32c::crc32c(&contents).to_le_bytes());
@@ -105,7 +109,7 @@ fn seal<T: Serialize>(magic: [u8; 8], value: &T) -> Vec<u8> {
     bytes
 }
 
-fn open<T: DeserializeOwned>(magic: [u8; 8], bytes: &[u8]) -> Result<T, Damaged> {
+pub(crate) fn open<T: DeserializeOwned>(magic: [u8; 8], bytes: &[u8]) -> Result<T, Damaged> {
     let rest = bytes.strip_prefix(&magic).ok_or(Damaged::Magic)?;
     let (checksum, contents) = rest.split_first_chunk::<4>().ok_or(Damaged::Checksum)?;
     if crc32c::crc32c(contents).to_le_bytes() != *checksum {
@@ -134,6 +138,7 @@ mod tests {
             checkpointed: 6,
             clean: true,
             inconsistent: false,
+            comparison: Some(7),
             written: 3,
             stamp: u64::MAX,
             excluded: 16,

@@ -153,16 +153,29 @@ pub struct Hello {
     pub extensions: Vec<(u16, Vec<u8>)>,
 }
 
-/// A position of the source's own stream: what changed after it is known.
+/// Which copies lack no more than what the source knows that it owes (R7).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DebtBase {
-    /// The epoch of the session.
+    /// The source whose numbers these are: the sender, or one that ended in good order.
+    pub incarnation: u64,
+    /// The epoch of its session.
     pub epoch: u64,
     /// The generation that both copies had.
     pub generation: u64,
     /// The last number that is not owed.
     pub number: u64,
+    /// The last number of that stream.
+    pub last: u64,
+    /// A copy that is exactly what that stream was at one of these numbers lacks no more. If not,
+    /// only one that is in the comparison does.
+    pub complete: bool,
+    /// A comparison that began there and has not ended: a copy that is somewhere in it lacks no
+    /// more either.
+    pub comparison: Option<ComparisonId>,
 }
+
+/// Names one comparison, however often it was interrupted; drawn by the follower.
+pub type ComparisonId = u64;
 
 /// How the session goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -177,12 +190,16 @@ pub enum Welcome {
     Compare {
         /// The key of the session's hashes, drawn by the follower.
         secret: [u8; 32],
+        /// A new comparison.
+        comparison: ComparisonId,
     },
-    /// The follower has exactly what the source's debt counts from: names and attributes are
-    /// compared, and of contents what is owed.
+    /// The follower is what the source's debt counts from: names and attributes are compared, and
+    /// of contents what is owed.
     CompareOwed {
         /// The key of the session's hashes, drawn by the follower.
         secret: [u8; 32],
+        /// A new comparison, or the one that goes on.
+        comparison: ComparisonId,
     },
 }
 
@@ -460,6 +477,14 @@ pub enum Operation {
     /// Resynchronisation: nothing is open any more; from here on every acknowledgement waits.
     /// The follower syncs everything and answers by [`Progress::synced`].
     Level,
+    /// Resynchronisation: this part of the file is a hole. Whatever data the follower has there is
+    /// made one, so that nobody reads zeros.
+    Hole {
+        object: ObjectNumber,
+        offset: u64,
+        bytes: u64,
+        mtime: Timestamp,
+    },
 }
 
 /// Bytes that are no frame of this protocol. Each of them ends the connection.

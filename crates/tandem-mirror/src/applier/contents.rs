@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 use tandem_wire::stream::{COMPARE_BYTES, Differs, Timestamp};
 
@@ -66,6 +66,38 @@ impl Replica {
         let mode = FallocateFlags::from_bits_retain(mode);
         rustix::fs::fallocate(file, mode, range.offset, range.bytes)
             .map_err(on("allocate space in", file))?;
+        self.defer_time(place, mtime)
+    }
+
+    /// Makes a hole of whatever data stands in a range. What is none already is not read, and space
+    /// that is only reserved stays so.
+    pub(super) fn make_hole(
+        &mut self,
+        place: Place,
+        range: Range,
+        mtime: Timestamp,
+    ) -> Result<(), ApplyError> {
+        let descriptor = self.objects_of(place.volume)?.file(place.object)?;
+        let file = descriptor.as_fd();
+        let end = range.offset.saturating_add(range.bytes);
+        let mut at = range.offset;
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        while at < end {
+            let data = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+                Ok(data) => data,
+                Err(Errno::NXIO) => break,
+                Err(error) => return Err(on("look for data in", file)(error)),
+            };
+            if data >= end {
+                break;
+            }
+            let hole = rustix::fs::seek(file, SeekFrom::Hole(data))
+                .map_err(on("look for a hole in", file))?;
+            let until = hole.min(end);
+            rustix::fs::fallocate(file, punch, data, until - data)
+                .map_err(on("make a hole in", file))?;
+            at = until;
+        }
         self.defer_time(place, mtime)
     }
 

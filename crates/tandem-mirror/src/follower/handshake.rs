@@ -3,7 +3,7 @@
 //! Pure: takes what the source said and what is known here, and decides. The session carries it
 //! out.
 
-use tandem_wire::stream::{Hello, VERSION, VERSION_MIN};
+use tandem_wire::stream::{ComparisonId, Hello, VERSION, VERSION_MIN};
 
 use super::ledger::Origin;
 use crate::MirrorConfig;
@@ -38,6 +38,19 @@ impl CleanEnd {
     }
 }
 
+/// What this copy is, exactly.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Shown {
+    /// The source whose stream this is.
+    pub(super) incarnation: u64,
+    pub(super) epoch: u64,
+    pub(super) generation: u64,
+    /// Everything up to here, and nothing else, was applied, or will be before anything else is.
+    pub(super) number: u64,
+    /// It is somewhere in this comparison. `None`: it is what the source was at that number.
+    pub(super) comparison: Option<ComparisonId>,
+}
+
 /// How a stream goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Continuation {
@@ -45,8 +58,9 @@ pub(super) enum Continuation {
     Resume { from: u64 },
     /// A new stream of equal copies, from the number after a clean end.
     Equal { from: u64 },
-    /// This copy is where the source's debt begins, or after it: what is owed is compared.
-    Owed,
+    /// This copy lacks no more than what the source's debt says: what is owed is compared, in a
+    /// comparison that was interrupted or in a new one.
+    Owed(Option<ComparisonId>),
     /// Everything is compared.
     Compare,
 }
@@ -94,6 +108,7 @@ pub(super) fn continuation(
     hello: &Hello,
     known: Option<&Known>,
     clean: Option<CleanEnd>,
+    shown: Option<&Shown>,
 ) -> Continuation {
     // Empty where the source says `u64::MAX`: it can replay nothing.
     let replayable = hello.applied..=hello.received;
@@ -109,36 +124,30 @@ pub(super) fn continuation(
             let from = end.applied + 1;
             Continuation::Equal { from }
         }
-        Some(_) | None if is_owed_from(hello, known, clean) => Continuation::Owed,
-        Some(_) | None => Continuation::Compare,
+        Some(_) | None => owed(hello, shown),
     }
 }
 
-/// Whether this copy is exactly what the source's stream was at some number, and all that came
-/// after it is in the source's debt (R7). A copy that was just being compared shows nothing.
-fn is_owed_from(hello: &Hello, known: Option<&Known>, clean: Option<CleanEnd>) -> bool {
-    let Some(base) = hello.debt else {
-        return false;
+/// Whether all that this copy lacks is in the source's debt (R7).
+fn owed(hello: &Hello, shown: Option<&Shown>) -> Continuation {
+    let (Some(base), Some(shown)) = (&hello.debt, shown) else {
+        return Continuation::Compare;
     };
-    let followed = known.filter(|known| {
-        let line = Origin {
-            epoch: base.epoch,
-            generation: base.generation,
-            ..origin(hello)
-        };
-        known.level && known.origin == line
-    });
-    let ended = clean.filter(|end| {
-        end.stream_incarnation == hello.incarnation
-            && end.epoch == base.epoch
-            && end.generation == base.generation
-    });
-    let number = match (known, followed) {
-        // What is followed now is newer than what was recorded.
-        (Some(_), followed) => followed.map(|known| known.received),
-        (None, _) => ended.map(|end| end.applied),
-    };
-    number.is_some_and(|number| (base.number..=hello.received).contains(&number))
+    match shown.comparison {
+        // Its name was drawn here, and only the source that compares, or one that took its debt
+        // over in good order, can know it.
+        Some(_) if shown.comparison == base.comparison => Continuation::Owed(shown.comparison),
+        Some(_) => Continuation::Compare,
+        None => {
+            let line = (base.incarnation, base.epoch, base.generation);
+            let same = (shown.incarnation, shown.epoch, shown.generation) == line;
+            let given = (base.number..=base.last).contains(&shown.number);
+            match base.complete && same && given {
+                true => Continuation::Owed(None),
+                false => Continuation::Compare,
+            }
+        }
+    }
 }
 
 pub(super) fn origin(hello: &Hello) -> Origin {
@@ -202,20 +211,20 @@ mod tests {
             ..clean_end()
         };
         assert_eq!(
-            continuation(&hello(), None, Some(left)),
+            continuation(&hello(), None, Some(left), None),
             Continuation::Compare
         );
         let other_source = CleanEnd {
             stream_incarnation: 12,
             ..left
         };
-        let decided = continuation(&hello(), None, Some(other_source));
+        let decided = continuation(&hello(), None, Some(other_source), None);
         assert_eq!(decided, Continuation::Equal { from: 41 });
     }
 
     #[test]
     fn a_level_stream_is_resumed_where_the_source_still_holds_what_follows() {
-        let go_on = |received| continuation(&hello(), Some(&known(received)), None);
+        let go_on = |received| continuation(&hello(), Some(&known(received)), None, None);
         assert_eq!(go_on(40), Continuation::Resume { from: 41 });
         assert_eq!(go_on(100), Continuation::Resume { from: 101 });
         assert_eq!(go_on(39), Continuation::Compare, "41 is gone at the source");
@@ -233,7 +242,7 @@ mod tests {
             ..clean_end()
         };
         for received in [0, 40, 100, u64::MAX] {
-            let decided = continuation(&nothing, Some(&known(received)), Some(clean));
+            let decided = continuation(&nothing, Some(&known(received)), Some(clean), None);
             assert_eq!(decided, Continuation::Compare);
         }
     }
@@ -259,7 +268,7 @@ mod tests {
             },
         ];
         for other in others {
-            let decided = continuation(&other, Some(&known(50)), None);
+            let decided = continuation(&other, Some(&known(50)), None, None);
             assert_eq!(decided, Continuation::Compare, "{other:?}");
         }
         let torn = Known {
@@ -267,7 +276,7 @@ mod tests {
             ..known(50)
         };
         assert_eq!(
-            continuation(&hello(), Some(&torn), None),
+            continuation(&hello(), Some(&torn), None, None),
             Continuation::Compare
         );
     }
@@ -275,72 +284,109 @@ mod tests {
     #[test]
     fn a_debt_is_used_only_against_a_copy_that_shows_its_base() {
         let base = DebtBase {
+            incarnation: 8,
+            epoch: 2,
+            generation: 5,
+            number: 60,
+            last: 100,
+            complete: true,
+            comparison: None,
+        };
+        let shown = Shown {
+            incarnation: 8,
+            epoch: 2,
+            generation: 5,
+            number: 80,
+            comparison: None,
+        };
+        // The peer was recorded out: another generation, and nothing to replay.
+        let decided = |debt: Option<DebtBase>, shown: Option<Shown>| {
+            let alone = Hello {
+                generation: 6,
+                applied: u64::MAX,
+                debt,
+                ..hello()
+            };
+            continuation(&alone, None, None, shown.as_ref())
+        };
+        let at = |number| decided(Some(base), Some(Shown { number, ..shown }));
+        assert_eq!(at(60), Continuation::Owed(None));
+        assert_eq!(at(100), Continuation::Owed(None));
+        assert_eq!(at(59), Continuation::Compare, "older than it");
+        assert_eq!(at(101), Continuation::Compare, "never given");
+        assert_eq!(decided(None, Some(shown)), Continuation::Compare);
+        assert_eq!(decided(Some(base), None), Continuation::Compare);
+        for other in [
+            Shown {
+                incarnation: 11,
+                ..shown
+            },
+            Shown { epoch: 3, ..shown },
+            Shown {
+                generation: 6,
+                ..shown
+            },
+        ] {
+            let decided = decided(Some(base), Some(other));
+            assert_eq!(decided, Continuation::Compare, "{other:?}");
+        }
+        let incomplete = DebtBase {
+            complete: false,
+            ..base
+        };
+        assert_eq!(
+            decided(Some(incomplete), Some(shown)),
+            Continuation::Compare
+        );
+    }
+
+    #[test]
+    fn an_interrupted_comparison_goes_on_only_where_both_sides_name_it() {
+        let base = DebtBase {
+            incarnation: 11,
             epoch: 3,
             generation: 5,
             number: 60,
+            last: 100,
+            complete: false,
+            comparison: Some(77),
         };
-        // The peer was recorded out: another generation, and nothing to replay.
-        let alone = Hello {
-            generation: 6,
-            applied: u64::MAX,
-            debt: Some(base),
-            ..hello()
-        };
-        let go_on = |known: &Known| continuation(&alone, Some(known), None);
-        assert_eq!(go_on(&known(60)), Continuation::Owed);
-        assert_eq!(go_on(&known(100)), Continuation::Owed);
-        assert_eq!(go_on(&known(59)), Continuation::Compare, "older than it");
-        assert_eq!(go_on(&known(101)), Continuation::Compare, "never given");
-        let half = Known {
-            level: false,
-            ..known(80)
-        };
-        assert_eq!(go_on(&half), Continuation::Compare);
-        let owes_nothing = Hello {
-            debt: None,
-            ..alone.clone()
-        };
-        let decided = continuation(&owes_nothing, Some(&known(80)), None);
-        assert_eq!(decided, Continuation::Compare);
-        for other in [
-            Hello {
-                incarnation: 12,
-                ..alone.clone()
-            },
-            Hello {
-                boot_id: "other".into(),
-                ..alone.clone()
-            },
-            Hello {
-                debt: Some(DebtBase { epoch: 2, ..base }),
-                ..alone.clone()
-            },
-            Hello {
-                debt: Some(DebtBase {
-                    generation: 6,
-                    ..base
-                }),
-                ..alone.clone()
-            },
-        ] {
-            let decided = continuation(&other, Some(&known(80)), None);
-            assert_eq!(decided, Continuation::Compare, "{other:?}");
-        }
-        let end = CleanEnd {
+        let shown = Shown {
+            incarnation: 11,
             epoch: 3,
-            applied: 80,
-            ..clean_end()
+            generation: 5,
+            number: 80,
+            comparison: Some(77),
         };
-        assert_eq!(continuation(&alone, None, Some(end)), Continuation::Owed);
-        let other_source = CleanEnd {
-            stream_incarnation: 12,
-            ..end
+        let decided = |debt: DebtBase, shown: Shown| {
+            let alone = Hello {
+                applied: u64::MAX,
+                debt: Some(debt),
+                ..hello()
+            };
+            continuation(&alone, None, None, Some(&shown))
         };
-        let decided = continuation(&alone, None, Some(other_source));
-        assert_eq!(decided, Continuation::Compare);
-        // Since that end it followed something else.
-        let decided = continuation(&alone, Some(&half), Some(end));
-        assert_eq!(decided, Continuation::Compare);
+        assert_eq!(decided(base, shown), Continuation::Owed(Some(77)));
+        let another = Shown {
+            comparison: Some(78),
+            ..shown
+        };
+        assert_eq!(decided(base, another), Continuation::Compare);
+        let forgotten = DebtBase {
+            comparison: None,
+            complete: true,
+            ..base
+        };
+        assert_eq!(
+            decided(forgotten, shown),
+            Continuation::Compare,
+            "half compared"
+        );
+        let level = Shown {
+            comparison: None,
+            ..shown
+        };
+        assert_eq!(decided(base, level), Continuation::Compare);
     }
 
     #[test]
@@ -351,7 +397,7 @@ mod tests {
                 applied,
                 ..clean_end()
             };
-            continuation(&hello(), None, Some(clean))
+            continuation(&hello(), None, Some(clean), None)
         };
         assert_eq!(end(5, 40), Continuation::Equal { from: 41 });
         assert_eq!(end(5, 41), Continuation::Compare);

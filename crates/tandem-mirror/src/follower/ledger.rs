@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use tandem_core::MirrorFault;
-use tandem_wire::stream::{ApplyFailed, FrameHeader, FrameKind, Progress, encode};
+use tandem_wire::stream::{ApplyFailed, ComparisonId, FrameHeader, FrameKind, Progress, encode};
 
 use super::FollowerStatus;
+use super::handshake::Shown;
 use crate::MirrorConfig;
 use crate::backing::Volume;
 use crate::epochs::HighestEpoch;
@@ -54,6 +55,10 @@ pub(super) struct Stream {
     pub(super) level: AtomicBool,
     /// Something of it was lost: nothing more of it is applied, and it is not resumed.
     pub(super) broken: AtomicBool,
+    /// The comparison that it began with.
+    pub(super) comparison: Option<ComparisonId>,
+    /// What this copy was before that, and still is until the first number comes.
+    pub(super) before: Option<Shown>,
     link: Mutex<Option<FrameSender>>,
 }
 
@@ -66,8 +71,46 @@ impl Stream {
             checkpointed: AtomicU64::new(at),
             level: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            comparison: None,
+            before: None,
             link: Mutex::new(None),
         }
+    }
+
+    /// One that begins with a comparison.
+    pub(super) fn comparing(
+        origin: Origin,
+        comparison: ComparisonId,
+        before: Option<Shown>,
+    ) -> Self {
+        Self {
+            comparison: Some(comparison),
+            before,
+            ..Self::new(origin, 0)
+        }
+    }
+
+    /// Whether it began with a comparison of which nothing has come.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.comparison.is_some() && self.received.load(Ordering::Acquire) == 0
+    }
+
+    /// What this copy is by this stream.
+    pub(super) fn shown(&self) -> Option<Shown> {
+        if self.is_untouched() {
+            return self.before;
+        }
+        let level = self.is_level();
+        if self.is_broken() || !level && self.comparison.is_none() {
+            return None;
+        }
+        Some(Shown {
+            incarnation: self.origin.incarnation,
+            epoch: self.origin.epoch,
+            generation: self.origin.generation,
+            number: self.received.load(Ordering::Acquire),
+            comparison: self.comparison.filter(|_| !level),
+        })
     }
 
     pub(super) fn is_broken(&self) -> bool {

@@ -18,12 +18,13 @@ use tandem_wire::stream::{
     encode,
 };
 
-use super::handshake::{CleanEnd, Continuation, Known, continuation, objection, origin};
+use super::handshake::{CleanEnd, Continuation, Known, Shown, continuation, objection, origin};
 use super::inbox::{Beginning, Inbox, Work};
 use super::ledger::{Ledger, Session, Stream, lock};
 use crate::backing::VolumeError;
 use crate::process;
 use crate::standing::{self, Standing};
+use crate::sys;
 use crate::transport::{Frame, FrameReceiver, FrameSender};
 
 /// How long the peer may take to say hello.
@@ -109,13 +110,14 @@ impl Connection {
         }
         self.take_part_in(hello.epoch)?;
         self.end_former_session()?;
-        let how = self.continuation(hello);
+        let shown = self.shown();
+        let how = self.continuation(hello, shown.as_ref());
         // Before anything can change.
         self.record_beginning(hello, how).map_err(|error| {
             tracing::error!(%error, "record the beginning of a stream");
             format!("the standby cannot record its position: {error}")
         })?;
-        let admitted = self.begin(hello, how)?;
+        let admitted = self.begin(hello, how, shown)?;
         drop(admission);
         tracing::info!(address = %self.address, epoch = hello.epoch, ?how, "stream accepted");
         Ok(admitted)
@@ -163,19 +165,19 @@ impl Connection {
                 stream_incarnation: hello.incarnation,
                 applied: from - 1,
                 checkpointed: from - 1,
-                clean: false,
-                inconsistent: false,
+                ..Standing::default()
             },
             // The comparison may never come: that it begins is recorded by who applies it.
-            Continuation::Compare | Continuation::Owed
+            Continuation::Compare | Continuation::Owed(_)
                 if volumes.iter().all(|v| standing::is_new(config, v)) =>
             {
                 return Ok(());
             }
-            Continuation::Compare | Continuation::Owed => {
+            Continuation::Compare | Continuation::Owed(_) => {
                 let found = standing::found(config, volumes);
                 Standing {
                     clean: false,
+                    comparison: None,
                     inconsistent: found.inconsistent.is_some(),
                     ..found.standing.unwrap_or_default()
                 }
@@ -184,7 +186,27 @@ impl Connection {
         standing::record(config, volumes, &begun)
     }
 
-    fn continuation(&self, hello: &Hello) -> Continuation {
+    /// What this copy is, exactly, if that is known.
+    fn shown(&self) -> Option<Shown> {
+        let Ledger {
+            config, volumes, ..
+        } = &*self.ledger;
+        if let Some(stream) = self.ledger.lock().stream.clone() {
+            return stream.shown();
+        }
+        let found = standing::found(config, volumes);
+        let ended = found.standing.filter(|standing| standing.clean);
+        let standing = ended.or(found.interrupted)?;
+        Some(Shown {
+            incarnation: standing.stream_incarnation,
+            epoch: standing.epoch,
+            generation: standing.generation,
+            number: standing.applied,
+            comparison: standing.comparison,
+        })
+    }
+
+    fn continuation(&self, hello: &Hello, shown: Option<&Shown>) -> Continuation {
         let known = self.ledger.lock().stream.clone().map(|stream| Known {
             origin: stream.origin.clone(),
             received: stream.received.load(Ordering::Acquire),
@@ -199,10 +221,15 @@ impl Connection {
                 stream_incarnation: standing.stream_incarnation,
                 applied: standing.applied,
             });
-        continuation(hello, known.as_ref(), clean)
+        continuation(hello, known.as_ref(), clean, shown)
     }
 
-    fn begin(&mut self, hello: &Hello, how: Continuation) -> Result<Admitted, String> {
+    fn begin(
+        &mut self,
+        hello: &Hello,
+        how: Continuation,
+        shown: Option<Shown>,
+    ) -> Result<Admitted, String> {
         let session = Arc::new(Session::new(self.sender.clone(), hello.epoch));
         let mut state = self.ledger.lock();
         let (stream, beginning, welcome) = match (how, state.stream.clone()) {
@@ -215,12 +242,17 @@ impl Connection {
                 stream.level.store(hello.gate != 0, Ordering::Release);
                 (stream, Beginning::Equal, Welcome::Replay { from })
             }
-            (Continuation::Compare | Continuation::Owed, _) => {
+            (Continuation::Compare | Continuation::Owed(_), _) => {
                 let secret = draw_secret()?;
-                let stream = Arc::new(Stream::new(origin(hello), 0));
+                let comparison = match how {
+                    Continuation::Owed(Some(interrupted)) => interrupted,
+                    _ => sys::random_number(),
+                };
+                let stream = Stream::comparing(origin(hello), comparison, shown);
+                let stream = Arc::new(stream);
                 let welcome = match how {
-                    Continuation::Owed => Welcome::CompareOwed { secret },
-                    _ => Welcome::Compare { secret },
+                    Continuation::Owed(_) => Welcome::CompareOwed { secret, comparison },
+                    _ => Welcome::Compare { secret, comparison },
                 };
                 (stream, Beginning::Compare(secret), welcome)
             }

@@ -277,6 +277,8 @@ fn gather(syncs: &mut VecDeque<SyncJob>, first: SyncJob) -> Vec<SyncJob> {
 pub(super) enum End {
     Open,
     Clean,
+    /// In the middle of the stream's comparison.
+    Interrupted,
 }
 
 pub(super) fn standing_of(stream: &Stream, checkpointed: u64, end: End) -> Standing {
@@ -287,6 +289,7 @@ pub(super) fn standing_of(stream: &Stream, checkpointed: u64, end: End) -> Stand
         applied: stream.applied.load(Ordering::Acquire),
         checkpointed,
         clean: end == End::Clean,
+        comparison: stream.comparison.filter(|_| end == End::Interrupted),
         inconsistent: !stream.level.load(Ordering::Acquire),
     }
 }

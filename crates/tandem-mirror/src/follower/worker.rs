@@ -299,14 +299,38 @@ impl Worker {
             return Err(incomplete(why.to_owned()));
         }
         let applied = stream.applied.load(Ordering::Acquire);
+        if stream.is_untouched() {
+            return self.leave_untouched(stream);
+        }
         let end = match stream.is_level() {
             true => End::Clean,
-            false => End::Open,
+            false => End::Interrupted,
         };
         let standing = standing_of(stream, applied, end);
         standing::record(&self.ledger.config, &self.ledger.volumes, &standing)?;
         stream.checkpointed.fetch_max(applied, Ordering::AcqRel);
         Ok(applied)
+    }
+
+    /// A comparison was agreed on and never came: this copy is what it was before.
+    fn leave_untouched(&self, stream: &Stream) -> Result<u64, FollowerError> {
+        let (config, volumes) = (&self.ledger.config, &self.ledger.volumes);
+        let Some(before) = stream.before else {
+            let found = standing::found(config, volumes);
+            return Ok(found.standing.unwrap_or_default().applied);
+        };
+        let standing = Standing {
+            epoch: before.epoch,
+            generation: before.generation,
+            stream_incarnation: before.incarnation,
+            applied: before.number,
+            checkpointed: before.number,
+            clean: before.comparison.is_none(),
+            comparison: before.comparison,
+            inconsistent: self.ledger.lock().inconsistent.is_some(),
+        };
+        standing::record(config, volumes, &standing)?;
+        Ok(before.number)
     }
 
     fn report(&mut self) {

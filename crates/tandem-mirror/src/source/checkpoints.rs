@@ -6,6 +6,7 @@
 //! that a disk that was set back shows.
 
 use super::{Gate, Phase, SessionId, Source, State};
+use crate::debt::Line;
 use crate::sys;
 use std::time::Duration;
 use tandem_core::Instant;
@@ -103,8 +104,11 @@ impl Source {
             match &state.session {
                 Some(session) if SessionId(session.id) == checkpoint.session => {
                     if session.checkpointed >= checkpoint.number {
-                        self.debt
-                            .drop_older(checkpoint.epoch, checkpoint.generation);
+                        self.debt.drop_older(Line {
+                            incarnation: self.incarnation,
+                            epoch: checkpoint.epoch,
+                            generation: checkpoint.generation,
+                        });
                         return true;
                     }
                 }

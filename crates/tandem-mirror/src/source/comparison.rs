@@ -1,7 +1,9 @@
 //! The comparison's side of the stream: when it has to begin, what the follower answered, and when
 //! the gate is shut at its end.
 
-use super::{Advance, FRAME_OVERHEAD, Gate, Phase, QueuedFrame, Scope, SessionId, Source, State};
+use super::{
+    Advance, Compared, FRAME_OVERHEAD, Gate, Phase, QueuedFrame, Scope, SessionId, Source, State,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,14 +36,19 @@ impl Source {
         (current.id == session.0).then_some((current.secret, current.scope))
     }
 
+    /// Whether an application waits for a sync.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        !self.lock().pending.is_empty()
+    }
+
     /// Reports how much was compared.
-    pub fn compared(&self, session: SessionId, done_bytes: u64, total_bytes: u64) {
+    pub fn compared(&self, session: SessionId, compared: Compared) {
         let mut state = self.lock();
         if let Some(current) = &mut state.session
             && current.id == session.0
         {
-            current.done_bytes = done_bytes;
-            current.total_bytes = total_bytes;
+            current.progress.is_at(compared);
         }
     }
 

@@ -2,15 +2,15 @@
 
 use super::{
     Gate, Link, Need, Offer, Phase, QUEUE_FRAMES_MAX, Scope, Session, SessionId, Source, State,
-    Ticket,
+    Terms, Ticket,
 };
-use crate::debt::Base;
+use crate::debt::Line;
 use crate::sys;
 use crate::transport::FrameSender;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use tandem_core::Instant;
-use tandem_wire::stream::{Differs, FrameHeader, Progress};
+use tandem_wire::stream::{DebtBase, Differs, FrameHeader, Progress};
 
 impl Source {
     /// What to say in the hello.
@@ -24,7 +24,7 @@ impl Source {
                 Some(session) if !session.lost => Some(session.base),
                 Some(_) | None => None,
             },
-            debt: self.debt.base(),
+            debt: self.debt.base(state.last),
             gated: state.gate != Gate::Open,
         }
     }
@@ -36,14 +36,16 @@ impl Source {
     /// stall is reported at once instead; the daemon records the peer out and releases it, and the
     /// comparison begins at the next connection.
     ///
-    /// With `owed`, the follower shows that base of the debt: only what is owed is compared, if
-    /// that base is still the debt's.
+    /// With `owed`, the follower is one of those copies: only what is owed is compared, if that is
+    /// still so.
     pub fn begin_compare(
         &self,
         sender: FrameSender,
-        secret: [u8; 32],
-        owed: Option<Base>,
+        terms: Terms,
+        owed: Option<DebtBase>,
     ) -> Option<u64> {
+        // So that a comparison of everything knows what changed since it began.
+        self.debt.begin_half(|| self.lock().last);
         let mut state = self.lock();
         if state.gate == Gate::Shut {
             let was = std::mem::replace(&mut state.outdated, true);
@@ -58,9 +60,13 @@ impl Source {
         state.sessions += 1;
         let id = state.sessions;
         let base = state.last;
-        let mut session = Session::new(id, Phase::Comparing, secret, base, now);
-        if owed.is_some() && owed == self.debt.base() {
+        let mut session = Session::new(id, Phase::Comparing, terms.secret, base, now);
+        if owed.is_some_and(|owed| self.debt.is_still(&owed)) {
             session.scope = Scope::Owed;
+            self.debt.compare_owed(terms.comparison);
+        } else {
+            let line = self.line(&state);
+            self.debt.compare_everything(line, terms.comparison);
         }
         state.session = Some(session);
         state.gate = Gate::Open;
@@ -95,7 +101,7 @@ impl Source {
         };
         if phase == Phase::Expected {
             // Both copies are what they were at the beginning.
-            self.debt.drop_older(self.epoch(), state.generation);
+            self.debt.drop_older(self.line(&state));
         }
         let link = state.set_link(sender, now);
         self.repeat_syncs(&mut state, from);
@@ -104,6 +110,14 @@ impl Source {
         drop(state);
         (self.changed)();
         Some(link)
+    }
+
+    pub(super) fn line(&self, state: &State) -> Line {
+        Line {
+            incarnation: self.incarnation,
+            epoch: self.epoch(),
+            generation: state.generation,
+        }
     }
 
     /// What was sent before the connection broke may have been synced with nobody to tell it to:
@@ -139,6 +153,7 @@ impl Source {
         if state.link.as_ref().is_none_or(|l| l.number != link) {
             return;
         }
+        let line = self.line(state);
         let Some(session) = &mut state.session else {
             return;
         };
@@ -161,7 +176,7 @@ impl Source {
         let level_reached = session.phase == Phase::Leveling(progress.synced);
         if level_reached {
             session.phase = Phase::Level;
-            self.debt.drop_older(self.epoch(), state.generation);
+            self.debt.drop_older(line);
         }
         for pending in state.pending.values_mut() {
             let met = match pending.need {
@@ -247,7 +262,7 @@ impl Source {
         if state.session.as_ref().is_none_or(|s| s.id != session.0) {
             return;
         }
-        tracing::warn!(reason, "everything will be compared again");
+        tracing::warn!(reason, "the peer has to be compared again");
         state.unlink();
         self.advance.notify_all();
         if state.gate == Gate::Shut {
@@ -275,10 +290,7 @@ impl Source {
     pub(super) fn end_session(&self, mut state: MutexGuard<'_, State>, reason: &str) {
         debug_assert_ne!(state.gate, Gate::Shut, "only the daemon releases the peer");
         if state.session.is_some() {
-            tracing::warn!(
-                reason,
-                "stream session ended: everything will be compared again"
-            );
+            tracing::warn!(reason, "stream session ended: the peer has to be compared");
         }
         self.release_locked(&mut state);
         self.settle(state);

@@ -1,6 +1,7 @@
 //! The queue: numbers are given by appending to it, and frames stay in it until the follower has
 //! applied them.
 
+use super::progress::Progress;
 use super::{
     FRAME_OVERHEAD, Gate, Phase, QUEUE_FRAMES_MAX, QueuedFrame, Scope, Session, SessionId, Source,
     State, Written,
@@ -193,8 +194,7 @@ impl Session {
             checkpointed: 0,
             lost: false,
             differs: VecDeque::new(),
-            done_bytes: 0,
-            total_bytes: 0,
+            progress: Progress::default(),
         }
     }
 

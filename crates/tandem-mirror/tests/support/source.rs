@@ -227,7 +227,7 @@ impl Standby {
     pub fn compare(&self, epoch: u64) -> (Source, [u8; 32]) {
         let greeted = self.greet(&self.hello(epoch)).expect("welcome");
         match greeted.welcome {
-            Welcome::Compare { secret } | Welcome::CompareOwed { secret } => {
+            Welcome::Compare { secret, .. } | Welcome::CompareOwed { secret, .. } => {
                 (greeted.source, secret)
             }
             Welcome::Replay { from } => panic!("replay from {from} where nothing is known"),
