@@ -5,16 +5,16 @@
 //! no longer than a small one. What was equal to the other node's content is therefore sent all the
 //! same; keeping what stood there is worth more than that, once.
 //!
-//! **What is lost by a crash**: nothing. In the middle, a part is in the new directory and the rest
-//! where it was; the volume has no position yet, so the rest is moved the next time, into a
-//! directory with a number behind its name.
+//! **What is lost by a crash**: nothing. While it is filled the directory has a name of its own
+//! (`NAME.before-tandem.moving`); the volume has no position yet, so whoever comes next finds it and
+//! goes on filling it. It gets its name when everything in it is on disk.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fd::AsFd;
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, openat, statat};
 use rustix::io::Errno;
 
 use crate::backing::{HIDDEN, Volume, VolumeError};
@@ -25,6 +25,8 @@ const SUFFIX: &str = ".before-tandem";
 /// How many of them may stand there. More than one means that something was cut short, or that a
 /// node was set up anew: somebody should look.
 const KEPT_MAX: u32 = 9;
+/// What it has in addition while it is filled.
+const MOVING: &str = ".moving";
 /// Made by the file system's own tools, and of no meaning to anybody else.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
@@ -45,56 +47,75 @@ pub fn keep(volume: &Volume) -> Result<Option<PathBuf>, VolumeError> {
     let path = || volume.path.clone();
     let mut entries = sys::list(top).map_err(failed("list", path()))?;
     entries.retain(|entry| *entry.name != *HIDDEN.as_bytes() && *entry.name != *LOST_AND_FOUND);
-    if entries.is_empty() {
-        return Ok(None);
-    }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // Beneath what is mounted over the volume, as its own descriptor is.
     let parent = openat(top, "..", flags, Mode::empty());
     let parent = parent.map_err(failed("open the parent of", path()))?;
-    let beside = create_beside(volume, parent.as_fd())?;
-    let kept = volume.path.with_file_name(&beside);
-    let name = beside.as_bytes();
-    let into = openat(&parent, name, flags, Mode::empty());
-    let into = into.map_err(failed("open", kept.clone()))?;
+    let moving = name_beside(volume, MOVING);
+    let interrupted = match statat(&parent, moving.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => true,
+        Err(Errno::NOENT) => false,
+        Err(errno) => return Err(failed("look beside", path())(errno)),
+    };
+    if entries.is_empty() && !interrupted {
+        return Ok(None);
+    }
+    let unfinished = volume.path.with_file_name(&moving);
+    let into = open_moving(volume, parent.as_fd(), &moving)
+        .map_err(failed("create a directory for what stands in", path()))?;
     for entry in &entries {
-        rustix::fs::renameat(top, &*entry.name, &into, &*entry.name)
+        let (from, to) = (&*entry.name, &*entry.name);
+        rustix::fs::renameat_with(top, from, &into, to, RenameFlags::NOREPLACE)
             .map_err(failed("keep what stands in", path()))?;
     }
-    for directory in [into.as_fd(), top, parent.as_fd()] {
-        rustix::fs::fsync(directory).map_err(failed("sync", kept.clone()))?;
+    for directory in [into.as_fd(), top] {
+        rustix::fs::fsync(directory).map_err(failed("sync", unfinished.clone()))?;
     }
-    Ok(Some(kept))
+    let kept = name_for_good(volume, parent.as_fd(), &moving)
+        .map_err(failed("name", unfinished.clone()))?;
+    rustix::fs::fsync(&parent).map_err(failed("sync the parent of", path()))?;
+    Ok(Some(volume.path.with_file_name(kept)))
 }
 
-/// Makes a directory with the owner and mode of the volume's.
-fn create_beside(
-    volume: &Volume,
-    parent: rustix::fd::BorrowedFd<'_>,
-) -> Result<OsString, VolumeError> {
-    let failed = |errno: Errno| VolumeError::Io {
-        act: "create a directory for what stands in",
-        path: volume.path.clone(),
-        source: errno.into(),
-    };
-    let stat = sys::stat(volume.directory.as_fd()).map_err(failed)?;
-    let own = volume.path.file_name().unwrap_or_default();
-    for number in 1..=KEPT_MAX {
-        let mut name = own.to_owned();
-        name.push(SUFFIX);
-        if number > 1 {
-            name.push(format!("-{number}"));
-        }
-        match rustix::fs::mkdirat(parent, name.as_bytes(), Mode::RWXU) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => continue,
-            Err(errno) => return Err(failed(errno)),
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let made = openat(parent, name.as_bytes(), flags, Mode::empty()).map_err(failed)?;
-        sys::set_owner(made.as_fd(), Some(stat.st_uid), Some(stat.st_gid)).map_err(failed)?;
-        sys::set_mode(made.as_fd(), stat.st_mode & 0o7777).map_err(failed)?;
-        return Ok(name);
+fn name_beside(volume: &Volume, more: &str) -> OsString {
+    let mut name = volume.path.file_name().unwrap_or_default().to_owned();
+    name.push(SUFFIX);
+    name.push(more);
+    name
+}
+
+/// Makes the directory that is filled, or opens the one that was: with the owner and mode of the
+/// volume's.
+fn open_moving(volume: &Volume, parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let stat = sys::stat(volume.directory.as_fd())?;
+    match rustix::fs::mkdirat(parent, name.as_bytes(), Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
     }
-    Err(failed(Errno::EXIST))
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = openat(parent, name.as_bytes(), flags, Mode::empty())?;
+    sys::set_owner(made.as_fd(), Some(stat.st_uid), Some(stat.st_gid))?;
+    sys::set_mode(made.as_fd(), stat.st_mode & 0o7777)?;
+    Ok(made)
+}
+
+/// Gives the directory the first name that is free.
+fn name_for_good(
+    volume: &Volume,
+    parent: BorrowedFd<'_>,
+    moving: &OsStr,
+) -> Result<OsString, Errno> {
+    for number in 1..=KEPT_MAX {
+        let name = match number {
+            1 => name_beside(volume, ""),
+            more => name_beside(volume, &format!("-{more}")),
+        };
+        let (from, to) = (moving.as_bytes(), name.as_bytes());
+        match rustix::fs::renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(name),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno::EXIST)
 }

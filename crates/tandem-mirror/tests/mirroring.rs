@@ -147,9 +147,16 @@ fn what_stood_there_before_the_first_synchronisation_is_kept_beside_it() {
     // Of a node that was set up here earlier.
     let earlier = two.disk().join("db.before-tandem");
     fs::create_dir(&earlier).expect("mkdir");
+    // A crash came when a part of it was moved.
+    let moving = two.disk().join("db.before-tandem.moving");
+    fs::create_dir(&moving).expect("mkdir");
+    fs::write(moving.join("moved"), "before the crash").expect("write");
     level(&mut one, &mut two);
+    assert!(!moving.exists());
     let kept = two.disk().join("db.before-tandem-2");
     assert_eq!(fs::read_to_string(kept.join("file")).expect("read"), "old");
+    let moved = fs::read_to_string(kept.join("moved"));
+    assert_eq!(moved.expect("read"), "before the crash");
     let below = fs::read_to_string(kept.join("directory/below/file"));
     assert_eq!(below.expect("read"), "old, too");
     let stat = fs::metadata(&kept).expect("look");
