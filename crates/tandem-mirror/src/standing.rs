@@ -172,8 +172,7 @@ fn look(
     let Some(inside) = inside else {
         return Ok((None, beside.map(|_| set_back(volume))));
     };
-    let undisturbed =
-        beside.as_ref() == Some(&inside) && inside.excluded == volume.exclude.mark();
+    let undisturbed = beside.as_ref() == Some(&inside) && inside.excluded == volume.exclude.mark();
     let standing = Standing {
         epoch: inside.epoch,
         generation: inside.generation,
