@@ -48,6 +48,7 @@ use self::synchroniser::Synchroniser;
 use crate::MirrorConfig;
 use crate::backing::{Volume, VolumeError};
 use crate::epochs::{EpochError, HighestEpoch};
+use crate::roles::sentence;
 use crate::standing::{self, Inconsistent};
 use crate::transport::{Listener, TransportError};
 
@@ -279,7 +280,7 @@ impl Follower {
         if !self.status().sealed
             && let Err(error) = self.seal()
         {
-            tracing::warn!(%error, "this copy was left incomplete");
+            tracing::warn!(error = sentence(&error), "this copy was left incomplete");
         }
         self.status().fault
     }

@@ -15,6 +15,7 @@
 
 use crate::MirrorConfig;
 use crate::backing::{Volume, VolumeError, read_file, replace_file};
+use crate::roles::sentence;
 use crate::standing;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
@@ -71,7 +72,11 @@ pub fn read(config: &MirrorConfig, volumes: &[Volume]) -> Option<(DebtBase, Vec<
     match read() {
         Ok(debt) => debt.map(|debt| (debt.base, debt.files)),
         Err(error) => {
-            tracing::warn!(%error, "what the other copy lacks is unknown: it will be compared");
+            let error = sentence(&error);
+            tracing::warn!(
+                error,
+                "what the other copy lacks is unknown: it will be compared"
+            );
             None
         }
     }

@@ -19,6 +19,7 @@ use crate::mount::{Ended, MountError, Session};
 use crate::order::Tree;
 use crate::permit::Permit;
 use crate::resync;
+use crate::roles::sentence;
 use crate::source::{Beginning, DrainError, Limits, Notify, Source, SourceStatus};
 use crate::standing::{self, Standing};
 use crate::sync::Syncs;
@@ -313,7 +314,7 @@ fn take_checkpoints(config: &MirrorConfig, volumes: &[Volume], source: &Source) 
         };
         match standing::record(config, volumes, &standing) {
             Ok(()) => tracing::debug!(number = checkpoint.number, "checkpoint"),
-            Err(error) => tracing::warn!(%error, "record the checkpoint"),
+            Err(error) => tracing::warn!(error = sentence(&error), "record the checkpoint"),
         }
     }
 }

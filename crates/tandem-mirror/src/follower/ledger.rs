@@ -5,6 +5,7 @@
 //! stream can never move those of a newer one. Everything else is behind one mutex that is never
 //! held over a system call.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ use crate::transport::FrameSender;
 /// After an operation could not be applied, the source is kept away for this long: comparing
 /// everything again at once would meet the same full disk.
 const PAUSE_AFTER_FAULT: Duration = Duration::from_secs(5);
+/// How many reasons are remembered as told: a full disk is noticed in two or three places in turn.
+const REFUSALS_MAX: usize = 8;
 /// How long a session may take to hand over what it has read already.
 const SESSION_END_LIMIT: Duration = Duration::from_secs(10);
 
@@ -255,7 +258,9 @@ pub(super) struct State {
     pub(super) inconsistent: Option<Inconsistent>,
     heard: Instant,
     stalled: bool,
-    refused: String,
+    /// Why streams were refused, or could not be followed, since this copy was last level; the
+    /// newest first.
+    refused: VecDeque<String>,
 }
 
 struct Fault {
@@ -288,7 +293,7 @@ impl Ledger {
                 inconsistent: beginning.inconsistent,
                 heard: now,
                 stalled: false,
-                refused: String::new(),
+                refused: VecDeque::new(),
             }),
             clock: now,
             applying_since: AtomicU64::new(0),
@@ -306,11 +311,15 @@ impl Ledger {
         let _ = self.channels.changed.try_send(());
     }
 
-    /// Whether a refusal is another one than the last: the source comes again five times a second.
+    /// Whether a refusal is another one than the last few: the source comes again five times a
+    /// second.
     pub(super) fn is_news(&self, reason: &str) -> bool {
         let mut state = self.lock();
-        let news = state.refused != reason;
-        reason.clone_into(&mut state.refused);
+        let news = !state.refused.iter().any(|told| told == reason);
+        if news {
+            state.refused.truncate(REFUSALS_MAX - 1);
+            state.refused.push_front(reason.to_owned());
+        }
         news
     }
 
@@ -378,7 +387,9 @@ impl Ledger {
         let first = !stream.broken.swap(true, Ordering::AcqRel);
         self.set_fault(fault);
         if first {
-            tracing::error!(sequence, reason, "this copy cannot follow any more");
+            if self.is_news(&reason) {
+                tracing::error!(sequence, reason, "this copy cannot follow any more");
+            }
             let failed = encode(&ApplyFailed { sequence, reason });
             stream.send(&[(stream.header(FrameKind::ApplyFailed), &failed)]);
         }
@@ -417,6 +428,7 @@ impl Ledger {
     pub(super) fn heal(&self) {
         let mut state = self.lock();
         state.inconsistent = None;
+        state.refused.clear();
         let healed = matches!(&state.fault, Some(f) if matches!(f.what, MirrorFault::Apply(_)));
         if healed {
             state.fault = None;

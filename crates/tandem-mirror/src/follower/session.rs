@@ -23,6 +23,7 @@ use super::inbox::{Beginning, Inbox, Work};
 use super::ledger::{Ledger, Session, Stream, lock};
 use crate::backing::VolumeError;
 use crate::process;
+use crate::roles::sentence;
 use crate::standing::{self, Standing};
 use crate::sys;
 use crate::transport::{Frame, FrameReceiver, FrameSender};
@@ -114,8 +115,15 @@ impl Connection {
         let how = self.continuation(hello, shown.as_ref());
         // Before anything can change.
         self.record_beginning(hello, how).map_err(|error| {
-            tracing::error!(%error, "record the beginning of a stream");
-            format!("the standby cannot record its position: {error}")
+            let reason = format!(
+                "the standby cannot record its position: {}",
+                sentence(&error)
+            );
+            // The source comes again five times a second.
+            if self.ledger.is_news(&reason) {
+                tracing::error!(reason, "no stream can be accepted");
+            }
+            reason
         })?;
         let admitted = self.begin(hello, how, shown)?;
         drop(admission);
@@ -132,8 +140,12 @@ impl Connection {
                 self.ledger.epochs.highest()
             )),
             Err(error) => {
-                tracing::error!(%error, "write the highest epoch");
-                Err(format!("the standby cannot write the epoch down: {error}"))
+                let error = sentence(&error);
+                let reason = format!("the standby cannot write the epoch down: {error}");
+                if self.ledger.is_news(&reason) {
+                    tracing::error!(reason, "no stream can be accepted");
+                }
+                Err(reason)
             }
         }
     }

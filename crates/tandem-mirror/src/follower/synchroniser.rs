@@ -21,6 +21,7 @@ use tandem_core::MirrorFault;
 use super::ledger::{Ledger, Stream, lock};
 use crate::applier::SyncRequest;
 use crate::backing::sync_all;
+use crate::roles::sentence;
 use crate::standing::{self, Standing};
 
 /// Two clients that commit at the same time do not wait for each other; more threads than that
@@ -227,7 +228,9 @@ impl Shared {
                 stream.report(&[]);
             }
             // A full disk, perhaps: what is claimed stays behind, and a drain will say so.
-            Err(error) => tracing::warn!(sequence, %error, "record the checkpoint"),
+            Err(error) => {
+                tracing::warn!(sequence, error = sentence(&error), "record the checkpoint");
+            }
         }
     }
 

@@ -161,8 +161,9 @@ impl Worker {
             }
         }
         let standing = standing_of(stream, 0, End::Open);
-        standing::record(config, volumes, &standing)
-            .map_err(|error| MirrorFault::Apply(format!("record a comparison: {error}")))?;
+        standing::record(config, volumes, &standing).map_err(|error| {
+            MirrorFault::Apply(format!("record a comparison: {}", sentence(&error)))
+        })?;
         let volume = volumes.first().map(|volume| volume.name.clone());
         self.ledger.lock().inconsistent =
             volume.map(|volume| Inconsistent::HalfCompared { volume });
@@ -203,6 +204,8 @@ impl Worker {
                 Ok(())
             }
             Outcome::Sync(request) => {
+                // A fast disk's answer must not come before the word that it was applied.
+                stream.applied.store(sequence, Ordering::Release);
                 let stream = Arc::clone(stream);
                 self.synchroniser.sync(SyncJob {
                     stream,
@@ -238,8 +241,9 @@ impl Worker {
             inconsistent: false,
             ..standing_of(stream, sequence, End::Open)
         };
-        standing::record(&self.ledger.config, &self.ledger.volumes, &standing)
-            .map_err(|error| MirrorFault::Apply(format!("record the level position: {error}")))?;
+        standing::record(&self.ledger.config, &self.ledger.volumes, &standing).map_err(
+            |error| MirrorFault::Apply(format!("record the level position: {}", sentence(&error))),
+        )?;
         self.replica.end_compare();
         stream.checkpointed.fetch_max(sequence, Ordering::AcqRel);
         stream.level.store(true, Ordering::Release);
