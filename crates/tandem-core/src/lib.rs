@@ -54,7 +54,7 @@ pub use message::{Grant, MirrorReport, PeerMessage};
 #[cfg(feature = "mutations")]
 pub use mutation::Mutation;
 pub use node::Node;
-pub use record::{Durable, InSync, Kinship, Lineage, Record, Switches};
+pub use record::{Durable, InSync, Kinship, Lineage, Move, Record, Switches, Trust};
 pub use table::{Cause, Row, State};
 pub use time::Instant;
 pub use view::{DataState, DivergenceView, PeerView, SideView, Tone, View};

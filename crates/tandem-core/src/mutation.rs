@@ -26,6 +26,10 @@ macro_rules! mutations {
 mutations! {
     /// R1: a standby takes over although its copy is not in sync.
     PromoteOutdated,
+    /// R1: a node trusts its disk, although the other one shows that it was set back.
+    TrustSetBack,
+    /// R7: what an operator forced once is served by force for good.
+    ForceForGood,
     /// R1: messages show what is not on disk yet.
     SendBeforePersisted,
     /// R1: the record is changed alone although the peer is heard.

@@ -4,7 +4,8 @@
 //! proposer before it is sent, so the first other voter that accepts it makes it count: a voter
 //! other than the proposer therefore stores what it accepts directly as its record.
 
-use crate::ids::{Epoch, GenerationId, NodeId, Sequence, Version};
+use crate::ids::{CheckerId, Epoch, GenerationId, NodeId, Sequence, Version};
+use crate::time::Instant;
 use alloc::vec::Vec;
 
 /// The number of earlier generations that a record remembers.
@@ -164,6 +165,37 @@ pub struct Durable {
     pub wanted: Wanted,
     /// What the operator switched on and off on this node.
     pub switches: Switches,
+    /// What is to be thought of the copy of this node, beside the record.
+    pub trust: Trust,
+    /// The newest restarts in place that count, oldest first. After a boot of the machine, whose
+    /// clock begins anew, they count from the boot.
+    pub restarts: Vec<Instant>,
+    /// For what this node gave the service away lately, oldest first; counted like that too.
+    pub moves: Vec<Move>,
+}
+
+/// The service was given away for a checker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Move {
+    /// The checker.
+    pub checker: CheckerId,
+    /// When.
+    pub at: Instant,
+    /// It came back: the other node could not serve.
+    pub returned: bool,
+}
+
+/// What is to be thought of a node's copy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Trust {
+    /// What the record says.
+    #[default]
+    Recorded,
+    /// Less: the other node showed a decision that this one had taken part in and does not have, so
+    /// its disks were set back to an older state. Served only by force, until it was made level.
+    SetBack,
+    /// More: an operator forced it, whatever it is, and it has not been served since.
+    Forced,
 }
 
 /// What an operator switches on and off, for a module on one node.

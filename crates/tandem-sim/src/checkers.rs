@@ -77,6 +77,7 @@ impl World {
         self.finding(finding);
         // What an operator forced is a copy like any other from now on.
         self.hosts[place(node)].volume.rolled_back = false;
+        self.hosts[place(node)].volume.set_back = false;
         self.hosts[place(node)].volume.label.mixed = false;
         self.hosts[place(node)].volume.disk_label.mixed = false;
     }
@@ -125,7 +126,9 @@ impl World {
     fn check_handover_equal(&mut self, node: NodeId) {
         let gated = self.mirror(node).is_some_and(|m| m.gated());
         let [one, two] = &self.hosts;
-        let known = !one.volume.rolled_back && !two.volume.rolled_back;
+        let known = [one, two]
+            .iter()
+            .all(|h| !h.volume.rolled_back && !h.volume.set_back);
         // The other one may have been forced while this one stood still on its way.
         let [Some(first), Some(second)] = [one, two].map(|h| h.volume.label.generation) else {
             return;
@@ -399,7 +402,8 @@ impl World {
         let Some(daemon) = host.daemon.as_ref() else {
             return;
         };
-        if daemon.paused || host.paused || host.volume.rolled_back || host.mirror.is_none() {
+        let set_back = host.volume.rolled_back || host.volume.set_back;
+        if daemon.paused || host.paused || set_back || host.mirror.is_none() {
             return;
         }
         let shown = daemon.core.view();

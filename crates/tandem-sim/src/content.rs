@@ -174,6 +174,9 @@ pub struct Volume {
     pub base: Option<(u64, u64)>,
     /// The position in the volume is older than the one in the state directory.
     pub rolled_back: bool,
+    /// The truth: the whole machine was set back, which its mirror cannot see, and nothing has
+    /// brought the copy level since.
+    pub set_back: bool,
     /// An older state of the disk, for a rollback.
     pub snapshot: Option<Box<(Content, Label)>>,
 }
@@ -222,6 +225,17 @@ impl Volume {
         self.disk = self.page.clone();
         self.label = self.disk_label;
         self.base = None;
+    }
+
+    /// What a power cut would leave for sure, and nothing else.
+    #[must_use]
+    pub fn as_on_disk(&self) -> Self {
+        Self {
+            page: self.disk.clone(),
+            label: self.disk_label,
+            base: None,
+            ..self.clone()
+        }
     }
 
     /// Somebody makes an image of the disk.

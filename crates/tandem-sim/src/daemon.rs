@@ -178,9 +178,7 @@ impl World {
         if self.random.chance(500) {
             deferred.sort_by_key(|(_, happening)| !matches!(happening, Happening::Tick(_)));
         }
-        for (scope, happening) in deferred {
-            self.after(0, scope, happening);
-        }
+        self.happens_at_last(node, deferred);
         self.updated_joined();
     }
 

@@ -376,8 +376,10 @@ impl World {
         let Some(daemon) = host.daemon.as_mut() else {
             return;
         };
-        let end = Instant(local.0 + lifetime);
-        let permit = daemon.permit.map_or(end, |(_, until)| until);
+        // As the daemon renews it: by what its core shows, whatever the mirror was told.
+        let view = daemon.core.view();
+        let permit = view.permit_until.filter(|_| view.state.serves());
+        let permit = permit.unwrap_or(Instant(0));
         // Whole seconds again: the kernel counts nothing smaller.
         let permitted = permit.0.saturating_sub(local.0).div_ceil(SECOND);
         if permitted > 0 {

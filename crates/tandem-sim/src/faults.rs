@@ -31,6 +31,8 @@ pub enum Fault {
     PowerCutBoth,
     /// Power off; the volume comes back in an older state.
     RollBack(NodeId),
+    /// Power off; the whole machine comes back in an older state and does not know it.
+    SetBack(NodeId),
     /// The machine shuts down in order.
     Shutdown(NodeId),
     /// A virtual machine stands still, with its clock.
@@ -70,7 +72,7 @@ pub enum Fault {
 const CHECKER: &str = "probe";
 
 /// The kinds of faults, with a weight for each profile in the order of [`Profile::ALL`].
-const WEIGHTS: [(Kind, [u32; 6]); 23] = [
+const WEIGHTS: [(Kind, [u32; 6]); 24] = [
     (Kind::Cut, [0, 8, 0, 0, 0, 4]),
     (Kind::OneWay, [0, 6, 0, 0, 0, 3]),
     (Kind::CutAll, [0, 5, 1, 0, 0, 3]),
@@ -82,6 +84,7 @@ const WEIGHTS: [(Kind, [u32; 6]); 23] = [
     (Kind::PowerCut, [0, 0, 8, 1, 0, 4]),
     (Kind::PowerCutBoth, [0, 0, 2, 0, 0, 1]),
     (Kind::RollBack, [0, 0, 1, 0, 0, 1]),
+    (Kind::SetBack, [0, 0, 2, 0, 0, 1]),
     (Kind::Shutdown, [0, 0, 3, 0, 2, 2]),
     (Kind::PauseMachine, [0, 0, 0, 8, 0, 4]),
     (Kind::PauseProcesses, [0, 0, 0, 10, 0, 5]),
@@ -109,6 +112,7 @@ enum Kind {
     PowerCut,
     PowerCutBoth,
     RollBack,
+    SetBack,
     Shutdown,
     PauseMachine,
     PauseProcesses,
@@ -197,6 +201,7 @@ impl World {
             Kind::PowerCut => Fault::PowerCut(node),
             Kind::PowerCutBoth => Fault::PowerCutBoth,
             Kind::RollBack => Fault::RollBack(node),
+            Kind::SetBack => Fault::SetBack(node),
             Kind::Shutdown => Fault::Shutdown(node),
             Kind::PauseMachine => Fault::PauseMachine(node),
             Kind::PauseProcesses => Fault::PauseProcesses {
@@ -273,6 +278,10 @@ impl World {
             Fault::RollBack(node) => {
                 self.cut_power(node);
                 self.hosts[place(node)].volume.roll_back();
+            }
+            Fault::SetBack(node) => {
+                self.cut_power(node);
+                self.put_back_machine(node);
             }
             Fault::Shutdown(node) => {
                 self.hosts[place(node)].shutting_down = true;
@@ -366,7 +375,9 @@ impl World {
             }
             Fault::KillDaemon(node) => self.start_daemon(node),
             Fault::KillMirror(_) | Fault::ServiceCrash(_) => {}
-            Fault::PowerCut(node) | Fault::RollBack(node) => self.boot(node),
+            Fault::PowerCut(node) | Fault::RollBack(node) | Fault::SetBack(node) => {
+                self.boot(node);
+            }
             Fault::PowerCutBoth => {
                 // One is sometimes much later than the other.
                 let (first, second) = self

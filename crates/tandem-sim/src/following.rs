@@ -149,6 +149,7 @@ impl World {
         if level {
             mirror.follower.level = true;
             host.volume.rolled_back = false;
+            host.volume.set_back = false;
         }
         let applied = mirror.follower.applied;
         self.stream_send(

@@ -8,7 +8,9 @@ use crate::mirror::Mirror;
 use crate::network::place;
 use crate::queue::{Happening, Scope};
 use crate::world::World;
-use tandem_core::{Durable, EffectId, Event, Instant, MirrorFault, NodeId, ServiceFailure};
+use tandem_core::{
+    Durable, EffectId, Event, InSync, Instant, MirrorFault, NodeId, Record, ServiceFailure,
+};
 
 /// What the disk of the state directory does with a write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -178,6 +180,9 @@ impl World {
         host.daemon_starts = 0;
         let scope = host.scope();
         self.note(node, || "boots".into());
+        if self.settling.opened {
+            self.keep_machine(node);
+        }
         let delay = self.random.between(10, 300) * MILLISECOND;
         self.after(delay, scope, Happening::StartDaemon);
     }
@@ -207,18 +212,46 @@ impl World {
         self.updated_joined();
     }
 
-    /// Somebody makes an image of all disks of a machine, which is off.
+    /// Somebody makes an image of all disks of a machine, which may run.
     pub(crate) fn keep_machine(&mut self, node: NodeId) {
         let host = &mut self.hosts[place(node)];
-        host.image = Some(Box::new((host.durable.clone(), host.volume.clone())));
+        host.volume.keep();
+        let volume = host.volume.as_on_disk();
+        host.image = Some(Box::new((host.durable.clone(), volume)));
     }
 
     /// The machine, which is off, is as it was when its image was made, and does not know it.
+    ///
+    /// Not if nobody could tell it: if it was the only one in sync then, it serves by itself after a
+    /// boot; and of decisions that nobody else has, nobody knows.
     pub(crate) fn put_back_machine(&mut self, node: NodeId) {
-        let host = &mut self.hosts[place(node)];
-        if let Some(image) = host.image.as_deref() {
-            (host.durable, host.volume) = image.clone();
+        let alone = self.settings.start_alone_after.is_some();
+        let host = &self.hosts[place(node)];
+        let (mine, theirs) = (&host.durable, &self.hosts[place(node.peer())].durable);
+        let (Some(image), Some(mine), Some(theirs)) = (&host.image, &mine.record, &theirs.record)
+        else {
+            return;
+        };
+        let known = theirs.version >= mine.version
+            && theirs.epoch >= mine.epoch
+            && theirs.lineage.contains(mine.lineage.current)
+            && !alone;
+        let sole = |r: &Option<Record>| r.as_ref().is_some_and(|r| r.insync == InSync::Only(node));
+        let before = image.0.record.as_ref().map(|record| record.version);
+        let older = before.is_some_and(|version| version < mine.version)
+            && !sole(&image.0.record)
+            && !sole(&image.0.proposal);
+        if !known || !older {
+            return;
         }
+        let (durable, volume) = image.as_ref().clone();
+        self.note(node, || "is set back to an older state".into());
+        let host = &mut self.hosts[place(node)];
+        (host.durable, host.volume) = (durable, volume);
+        host.volume.set_back = true;
+        self.truth.forgets(node);
+        let host = &mut self.hosts[place(node)];
+        host.volume.keep();
     }
 
     fn random_tear(&mut self, node: NodeId) {
@@ -256,6 +289,19 @@ impl World {
         }
         self.rearm(node);
         self.updated_joined();
+    }
+
+    /// What waited for a process happens. On a machine that stands still it waits again, before all
+    /// that came later.
+    pub(crate) fn happens_at_last(&mut self, node: NodeId, waited: Vec<(Scope, Happening)>) {
+        let host = &mut self.hosts[place(node)];
+        if host.paused {
+            host.deferred.splice(0..0, waited);
+            return;
+        }
+        for (scope, happening) in waited {
+            self.after(0, scope, happening);
+        }
     }
 
     /// Whether the kernel of `node` has the virtual address.

@@ -99,6 +99,8 @@ fn core_mutations() -> Vec<Planned> {
             sentence: mutation.sentence(),
             checkers: match mutation {
                 M::PromoteOutdated => &["nothing-lost", "generation-rule", "whole-copy"],
+                M::TrustSetBack => &["nothing-lost", "status-true", "epoch-grows"],
+                M::ForceForGood => &["whole-copy", "nothing-lost"],
                 M::SendBeforePersisted => &["durable-before-sent"],
                 M::DecideAloneWhileHeard => &["lone-only-when-silent"],
                 M::CountWithoutVote => &["status-true", "nothing-lost", "one-acknowledger"],

@@ -78,6 +78,9 @@ impl World {
             && let Some(seen) = self.seen(node)
         {
             let command = self.draw_command(seen, busy);
+            // Who forces a machine that was set back beside the other one has been warned.
+            let set_back = self.hosts[place(node)].volume.set_back && self.runs(node.peer());
+            let command = command.filter(|c| *c != Command::PrimForce || !set_back);
             if let Some(command) = command {
                 self.note(node, || format!("-------- operator: {command:?}"));
                 self.command(node, command);
@@ -187,6 +190,9 @@ impl World {
     /// The pair serves for the first time: now anything may happen.
     fn open_chaos(&mut self) {
         self.settling.opened = true;
+        for node in NODES {
+            self.keep_machine(node);
+        }
         let unit = self.settings.unit();
         let chaos = self.settings.chaos;
         if self.script.is_some() {
@@ -279,7 +285,9 @@ impl World {
     /// A volume that went back in time may be the only one in sync, and copies without anything in
     /// common are settled by nobody else: an operator has to choose.
     fn may_need_force(&self, seen: [Seen; 2]) -> bool {
-        self.hosts.iter().any(|h| h.volume.rolled_back)
+        self.hosts
+            .iter()
+            .any(|h| h.volume.rolled_back || h.volume.set_back)
             || seen.iter().any(|s| s.data == DataState::Inconsistent)
             || seen.iter().all(|s| s.data == DataState::Diverged)
     }

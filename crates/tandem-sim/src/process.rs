@@ -69,9 +69,7 @@ impl World {
         self.note(node, || {
             format!("mirror {}", if paused { "is stopped" } else { "goes on" })
         });
-        for (scope, happening) in deferred {
-            self.after(0, scope, happening);
-        }
+        self.happens_at_last(node, deferred);
         self.updated_joined();
     }
 

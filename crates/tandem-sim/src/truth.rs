@@ -157,6 +157,12 @@ impl Truth {
         self.decisions.contains(&decision(record))
     }
 
+    /// A machine is set back: what it served since is not known to it. Forced without the other
+    /// node, it takes epochs again that it has taken.
+    pub fn forgets(&mut self, node: NodeId) {
+        self.highest_served[place(node)] = 0;
+    }
+
     // Lines
 
     /// A generation begins, or goes on, with this copy.

@@ -7,7 +7,7 @@
 use crate::record::{Impossible, RecordBytes};
 use serde::{Deserialize, Serialize};
 use tandem_core::record::Wanted;
-use tandem_core::{Durable, Epoch, Record, Switches};
+use tandem_core::{CheckerId, Durable, Epoch, Instant, Move, Record, Switches, Trust};
 
 /// The version that this release writes.
 pub const VERSION: u16 = 1;
@@ -57,6 +57,17 @@ struct Switched {
     boot_start: bool,
 }
 
+/// Added later still, behind that.
+#[derive(Serialize, Deserialize, Default)]
+struct Remembered {
+    /// 0: as recorded; 1: set back; 2: forced.
+    trust: u8,
+    /// When, on the machine's clock.
+    restarts: Vec<u64>,
+    /// Checker, when, whether it came back.
+    moves: Vec<(u64, u64, bool)>,
+}
+
 /// Whose state it is, so that a file that was copied between nodes is noticed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Owner {
@@ -83,8 +94,22 @@ pub fn encode(owner: &Owner, durable: &Durable) -> Vec<u8> {
         checkers: switches.checkers,
         boot_start: switches.boot_start,
     };
-    postcard::to_extend(&(body, switched), VERSION.to_le_bytes().to_vec())
-        .expect("a state has no map and no unsized field, so postcard cannot fail")
+    let remembered = Remembered {
+        trust: match durable.trust {
+            Trust::Recorded => 0,
+            Trust::SetBack => 1,
+            Trust::Forced => 2,
+        },
+        restarts: durable.restarts.iter().map(|at| at.0).collect(),
+        moves: (durable.moves.iter())
+            .map(|cause| (cause.checker.0, cause.at.0, cause.returned))
+            .collect(),
+    };
+    postcard::to_extend(
+        &(body, switched, remembered),
+        VERSION.to_le_bytes().to_vec(),
+    )
+    .expect("a state has no map and no unsized field, so postcard cannot fail")
 }
 
 /// The state in these bytes.
@@ -104,15 +129,21 @@ pub fn decode(owner: &Owner, bytes: &[u8]) -> Result<Durable, DurableError> {
             module: body.module,
         });
     }
-    let switches = if later_fields.is_empty() {
-        Switches::default()
-    } else {
-        let (switched, _later_fields) =
-            postcard::take_from_bytes::<Switched>(later_fields).map_err(DurableError::Malformed)?;
-        Switches {
-            failover: switched.failover,
-            checkers: switched.checkers,
-            boot_start: switched.boot_start,
+    // What an older release wrote ends earlier.
+    let (switches, later_fields) = match later_fields {
+        [] => (Switches::default(), later_fields),
+        bytes => {
+            let (switched, later) =
+                postcard::take_from_bytes::<Switched>(bytes).map_err(DurableError::Malformed)?;
+            (Switches::from(switched), later)
+        }
+    };
+    let remembered = match later_fields {
+        [] => Remembered::default(),
+        bytes => {
+            let taken = postcard::take_from_bytes::<Remembered>(bytes);
+            let (remembered, _later_fields) = taken.map_err(DurableError::Malformed)?;
+            remembered
         }
     };
     Ok(Durable {
@@ -124,7 +155,31 @@ pub fn decode(owner: &Owner, bytes: &[u8]) -> Result<Durable, DurableError> {
             false => Wanted::Stopped,
         },
         switches,
+        trust: match remembered.trust {
+            0 => Trust::Recorded,
+            1 => Trust::SetBack,
+            2 => Trust::Forced,
+            _ => return Err(Impossible("trust").into()),
+        },
+        restarts: remembered.restarts.into_iter().map(Instant).collect(),
+        moves: (remembered.moves.into_iter())
+            .map(|(checker, at, returned)| Move {
+                checker: CheckerId(checker),
+                at: Instant(at),
+                returned,
+            })
+            .collect(),
     })
+}
+
+impl From<Switched> for Switches {
+    fn from(switched: Switched) -> Self {
+        Self {
+            failover: switched.failover,
+            checkers: switched.checkers,
+            boot_start: switched.boot_start,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +221,32 @@ mod tests {
                 checkers: true,
                 boot_start: true,
             },
+            trust: Trust::SetBack,
+            restarts: vec![Instant(5), Instant(1 << 40)],
+            moves: vec![Move {
+                checker: CheckerId(77),
+                at: Instant(9),
+                returned: true,
+            }],
         }
+    }
+
+    /// The bytes that a release without the later fields wrote.
+    fn of_older(switches: bool) -> (Vec<u8>, Durable) {
+        let state = Durable {
+            switches: match switches {
+                true => durable().switches,
+                false => Switches::default(),
+            },
+            trust: Trust::Recorded,
+            restarts: Vec::new(),
+            moves: Vec::new(),
+            ..durable()
+        };
+        let mut bytes = encode(&owner(), &state);
+        // One byte each: trust, no restarts, no moves; three switches before them.
+        bytes.truncate(bytes.len() - if switches { 3 } else { 6 });
+        (bytes, state)
     }
 
     #[test]
@@ -179,10 +259,9 @@ mod tests {
     #[test]
     fn a_state_that_is_cut_short_is_an_error() {
         let bytes = encode(&owner(), &durable());
-        // What a release without switches wrote ends three bytes earlier. (The file as a whole has
-        // a checksum.)
-        let older = bytes.len() - 3;
-        for length in (0..bytes.len()).filter(|length| *length != older) {
+        // What older releases wrote ends earlier. (The file as a whole has a checksum.)
+        let older = [false, true].map(|switches| of_older(switches).0.len());
+        for length in (0..bytes.len()).filter(|length| !older.contains(length)) {
             assert!(
                 decode(&owner(), &bytes[..length]).is_err(),
                 "cut at {length}"
@@ -203,15 +282,11 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_a_release_without_switches_has_the_defaults() {
-        let switches = Switches::default();
-        let state = Durable {
-            switches,
-            ..durable()
-        };
-        let mut bytes = encode(&owner(), &state);
-        bytes.truncate(bytes.len() - 3);
-        assert_eq!(decode(&owner(), &bytes), Ok(state));
+    fn a_state_of_an_older_release_has_the_defaults() {
+        for switches in [false, true] {
+            let (bytes, state) = of_older(switches);
+            assert_eq!(decode(&owner(), &bytes), Ok(state));
+        }
     }
 
     #[test]

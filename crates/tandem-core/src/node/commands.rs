@@ -138,8 +138,8 @@ impl Node {
     }
 
     fn operator_resets(&mut self) {
-        self.restarts.clear();
-        self.moves.clear();
+        self.durable.restarts.clear();
+        self.durable.moves.clear();
         self.last_failure = None;
         self.failures = 0;
         self.leaving = None;

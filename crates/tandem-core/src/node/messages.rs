@@ -86,7 +86,7 @@ impl Node {
         match &self.mirror {
             None => MirrorReport::default(),
             Some(mirror) => MirrorReport {
-                usable: mirror.fault.is_none() && mirror.inconsistent.is_none(),
+                usable: mirror.fault.is_none() && !self.is_inconsistent(),
                 serving: matches!(mirror.role, MirrorRole::Serving { .. }),
                 following: matches!(mirror.role, MirrorRole::Following { .. }),
                 position: mirror.position,

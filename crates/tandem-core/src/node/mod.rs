@@ -29,7 +29,7 @@ use crate::contact::Contact;
 use crate::effect::{Effect, MirrorCommand};
 use crate::event::{Boot, Event, MirrorRole, MirrorStatus, PeerCopy, ServiceFailure};
 use crate::ids::{CommandId, EffectId, Epoch, GenerationId};
-use crate::record::{Durable, InSync, Record, Wanted};
+use crate::record::{Durable, InSync, Record, Trust, Wanted};
 use crate::table::{Cause, Ruling, State, transition};
 use crate::time::Instant;
 use crate::view::{DataState, DivergenceView, PeerView, SideView, Tone, View};
@@ -42,7 +42,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use commands::Pending;
 use core::time::Duration;
-use verdicts::{Move, Verdict};
+use verdicts::Verdict;
 
 /// The most rounds of [`Node::advance`] upon one event. Each round makes one step; the longest
 /// chain without an outcome from outside is far shorter.
@@ -95,10 +95,7 @@ pub struct Node {
     divergence: Option<Divergence>,
     standby_ready: bool,
     services_ready: bool,
-    restarts: Vec<Instant>,
     last_failure: Option<ServiceFailure>,
-    /// For what this node gave the service away.
-    moves: Vec<Move>,
     /// The checker that is down and that this node waits for.
     held: Option<ServiceFailure>,
     /// What was reported while error detection is off.
@@ -165,9 +162,7 @@ impl Node {
             divergence: None,
             standby_ready: false,
             services_ready: false,
-            restarts: Vec::new(),
             last_failure: None,
-            moves: Vec::new(),
             held: None,
             suspended: None,
             isolated: false,
@@ -338,7 +333,8 @@ impl Node {
         let out = is_out(&self.durable.record)
             || is_out(&self.disk.proposal)
             || is_out(&self.durable.proposal);
-        let member = !out && self.record().is_some_and(|r| r.insync.contains(me));
+        let member = !out && !self.is_inconsistent();
+        let member = member && self.record().is_some_and(|r| r.insync.contains(me));
         if member && !(stopping && self.state != State::Stop) && !self.activity.leaves() {
             return DataState::Uptodate;
         }
@@ -353,10 +349,18 @@ impl Node {
         }
     }
 
-    /// Whether the mirror refuses to serve what it has, except by force.
+    /// Whether this copy is nothing to be served, except by force: the mirror says so, or the whole
+    /// machine was set back, which only the other node can know.
     fn is_inconsistent(&self) -> bool {
         let mirror = self.mirror.as_ref();
-        mirror.is_some_and(|mirror| mirror.inconsistent.is_some())
+        self.durable.trust == Trust::SetBack
+            || mirror.is_some_and(|mirror| mirror.inconsistent.is_some())
+    }
+
+    /// Whether an operator forced this copy, and it has not been served since.
+    fn is_forced(&self) -> bool {
+        let record_says = self.record().is_some_and(|r| r.forced);
+        self.durable.trust == Trust::Forced || record_says && mutated!(self.config, ForceForGood)
     }
 
     fn divergence_view(&self) -> Option<DivergenceView> {

@@ -11,7 +11,7 @@ use super::records::Change;
 use crate::effect::{Effect, MirrorCommand};
 use crate::event::{MirrorRole, ServiceFailure};
 use crate::ids::EffectId;
-use crate::record::InSync;
+use crate::record::{InSync, Trust};
 use crate::table::{Cause, State};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -103,6 +103,8 @@ impl Node {
                 self.serve(promote);
             }
             (PromoteStep::Serve(waiting), Outcome::Done(_)) if waiting == id => {
+                // What an operator forced is served: from now on it is a copy like any other.
+                self.durable.trust = Trust::Recorded;
                 self.hold(promote);
             }
             (PromoteStep::Hold(waiting), Outcome::Gone) if waiting == id => {
@@ -363,7 +365,7 @@ impl Node {
             epoch: record.epoch,
             generation: record.lineage.current,
             gated,
-            forced: record.forced,
+            forced: self.is_forced(),
         });
         self.at(promote, PromoteStep::Serve(id));
     }

@@ -8,7 +8,7 @@ use super::activity::Activity;
 use super::{Divergence, Node};
 use crate::event::MirrorRole;
 use crate::ids::{Epoch, Sequence, Version};
-use crate::record::{InSync, Kinship, Lineage, Record};
+use crate::record::{InSync, Kinship, Lineage, Record, Trust};
 use crate::table::State;
 use crate::time::Instant;
 use crate::voters;
@@ -108,6 +108,9 @@ impl Node {
         {
             self.durable.proposal = None;
             self.proposed = None;
+        }
+        if !record.insync.contains(self.config.node) {
+            self.durable.trust = Trust::Recorded;
         }
         self.durable.record = Some(record);
     }
@@ -264,7 +267,13 @@ impl Node {
         if self.own_proposal_counts() {
             return;
         }
+        if self.durable.trust == Trust::SetBack && self.copy_is_level() {
+            self.durable.trust = Trust::Recorded;
+        }
         if let Some(theirs) = theirs {
+            if self.had_been_asked(&theirs) && !mutated!(self.config, TrustSetBack) {
+                self.durable.trust = Trust::SetBack;
+            }
             self.look_at_record(theirs);
         }
         if self.settled()
@@ -349,6 +358,28 @@ impl Node {
             Kinship::Diverged(common) => self.diverged(Some(common), &mine, &theirs),
             Kinship::Unrelated => self.diverged(None, &mine, &theirs),
         }
+    }
+
+    /// Whether the peer's record is one that was made with this node's vote, or by its own proposal,
+    /// although nothing of it is on this node's disk: the disk was set back to an older state. A
+    /// record without this node in sync is made without it; one with it never is (R1), and what it
+    /// accepts or proposes is on its disk before the peer learns of it.
+    fn had_been_asked(&self, theirs: &Record) -> bool {
+        let Some(mine) = &self.disk.record else {
+            return false;
+        };
+        let of_line = matches!(
+            mine.lineage.kinship(&theirs.lineage),
+            Kinship::Equal | Kinship::Behind
+        );
+        // A proposal that was built on the one that the peer took is newer than it.
+        let proposed = self
+            .disk
+            .proposal
+            .as_ref()
+            .is_some_and(|p| p.version > theirs.version || p.same_decision(theirs));
+        let member = theirs.insync.contains(self.config.node);
+        member && of_line && theirs.version > mine.version && !proposed && !self.copy_is_level()
     }
 
     /// A record that would make this node a member although its copy is not level: its own state
@@ -503,7 +534,7 @@ impl Node {
                 .level_at
                 .is_none_or(|level| mirror.position >= level);
         let wanted = self.durable.wanted == crate::record::Wanted::Running;
-        let fit = mirror.inconsistent.is_none();
+        let fit = !self.is_inconsistent();
         applied && fit && wanted && self.leaving.is_none() && self.missing().is_none()
     }
 
@@ -562,6 +593,7 @@ impl Node {
             forced: true,
             level_at: None,
         });
+        self.durable.trust = Trust::Forced;
     }
 
     /// Gives up this node's side of a divergence: the other's record is adopted whole.

@@ -8,7 +8,7 @@ use crate::effect::MirrorCommand;
 use crate::event::{MirrorFault, MirrorRole};
 use crate::ids::NodeId;
 use crate::message::PeerMessage;
-use crate::record::{InSync, Record, Wanted};
+use crate::record::{InSync, Record, Trust, Wanted};
 use crate::table::{Cause, State};
 use crate::time::Instant;
 use crate::view::Tone;
@@ -47,6 +47,9 @@ impl Node {
     /// Finds out, once, what a starting daemon finds: its mirror serving or following, or nothing.
     pub(super) fn begin(&mut self) {
         let Some(boot) = self.boot.take() else { return };
+        if boot.machine_booted {
+            self.count_from_boot();
+        }
         if boot.machine_booted && !self.durable.switches.boot_start {
             self.durable.wanted = Wanted::Stopped;
         }
@@ -174,6 +177,9 @@ impl Node {
         }
         if let Some((what, _)) = self.held_back() {
             return Some((Cause::RightEnded, what));
+        }
+        if self.durable.trust == Trust::SetBack {
+            return Some((Cause::RightEnded, UNFIT.0.to_string()));
         }
         let fault = self.mirror.as_ref().and_then(|m| m.fault.as_ref());
         if let Some(fault) = fault
@@ -407,7 +413,7 @@ impl Node {
 
     /// The record may name this node, but what lies on its disk is no state that a primary ever had.
     fn copy_is_unfit(&self) -> bool {
-        self.is_inconsistent() && !self.record().is_some_and(|r| r.forced)
+        self.is_inconsistent() && !self.is_forced()
     }
 
     fn wait_in_silence(&mut self, insync: InSync) {
@@ -782,7 +788,7 @@ impl Node {
         self.mirror.as_ref().is_some_and(|m| {
             m.level
                 && m.fault.is_none()
-                && m.inconsistent.is_none()
+                && !self.is_inconsistent()
                 && matches!(m.role, MirrorRole::Following { .. })
         })
     }

@@ -1,15 +1,15 @@
 //! What services, checkers, links and the gateway report, and what follows from it: the budget of
 //! restarts in place, one failover for one cause, the reasons to WAIT.
 //!
-//! Budget and causes are kept in memory only: a daemon that is restarted forgets them, and an
-//! operator's command clears them.
+//! Budget and causes are on disk with the record: a daemon or a machine that restarts has not
+//! earned a new budget. An operator's command clears them.
 
 use super::Node;
 use super::activity::{Activity, Goal};
 use crate::effect::Effect;
 use crate::event::{CheckerAction, ServiceFailure};
 use crate::ids::CheckerId;
-use crate::record::InSync;
+use crate::record::{InSync, Move};
 use crate::table::State;
 use crate::time::Instant;
 use alloc::format;
@@ -22,21 +22,15 @@ const SPENT_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// The causes of failovers that are remembered: more checkers than a module has.
 const MOVES_MAX: usize = 64;
 
+/// The restarts that are remembered beyond the budget: as many as make the pause grow.
+const RESTARTS_OVER_MAX: usize = 10;
+
 /// What was reported, with its reason, and has a consequence.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Verdict {
     failure: ServiceFailure,
     /// `None`: restart in place.
     action: Option<CheckerAction>,
-}
-
-/// The service was given away for a checker.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Move {
-    checker: CheckerId,
-    at: Instant,
-    /// It came back: the other node could not serve.
-    returned: bool,
 }
 
 impl Node {
@@ -117,7 +111,7 @@ impl Node {
         if self.give_up_or_go_on(&failure) {
             return;
         }
-        self.restarts.push(self.now);
+        self.count_restart();
         self.last_failure = Some(failure);
         self.restart_in_place(detail);
     }
@@ -156,10 +150,10 @@ impl Node {
             self.demote(Goal::StopModule, detail);
             return;
         }
-        if self.moves.len() == MOVES_MAX {
-            self.moves.remove(0);
+        if self.durable.moves.len() == MOVES_MAX {
+            self.durable.moves.remove(0);
         }
-        self.moves.push(Move {
+        self.durable.moves.push(Move {
             checker: id,
             at: self.now,
             returned: false,
@@ -174,12 +168,12 @@ impl Node {
 
     fn newest_move(&self) -> Option<&Move> {
         let recent = |m: &&Move| self.now.since(m.at) < self.config.restart_window;
-        self.moves.last().filter(recent)
+        self.durable.moves.last().filter(recent)
     }
 
     /// The service that was given away comes back, or did not leave.
     pub(super) fn move_returned(&mut self) {
-        if let Some(newest) = self.moves.last_mut() {
+        if let Some(newest) = self.durable.moves.last_mut() {
             newest.returned = true;
         }
     }
@@ -211,7 +205,7 @@ impl Node {
     /// A start that failed is a restart that did not help. Returns whether the application was given
     /// up for it.
     pub(super) fn start_spends_budget(&mut self, failure: &ServiceFailure) -> bool {
-        self.restarts.push(self.now);
+        self.count_restart();
         self.last_failure = Some(failure.clone());
         self.give_up_or_go_on(failure)
     }
@@ -232,11 +226,29 @@ impl Node {
             && self.durable.switches.failover
     }
 
+    /// One restart more of the budget is used up.
+    fn count_restart(&mut self) {
+        let most = usize::from(self.config.restart_budget) + RESTARTS_OVER_MAX;
+        let restarts = &mut self.durable.restarts;
+        if restarts.len() >= most {
+            restarts.remove(0);
+        }
+        restarts.push(self.now);
+    }
+
+    /// The machine has booted, and its clock began anew: what was counted counts from now.
+    pub(super) fn count_from_boot(&mut self) {
+        self.durable.restarts.fill(self.now);
+        for cause in &mut self.durable.moves {
+            cause.at = self.now;
+        }
+    }
+
     /// The restarts in place within the window.
     pub(super) fn restarts_used(&self) -> usize {
         let window = self.config.restart_window;
         let recent = |at: &&Instant| self.now.since(**at) < window;
-        self.restarts.iter().filter(recent).count()
+        self.durable.restarts.iter().filter(recent).count()
     }
 
     fn budget_spent(&self) -> bool {
