@@ -7,6 +7,7 @@ use crate::commands::Commands;
 use crate::hub::{EventId, Hub};
 use crate::jobs::Jobs;
 use crate::link;
+use crate::snapshot::Face;
 use axum::Router;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
@@ -31,7 +32,7 @@ use tandem_wire::api::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// Connections at a time; one more is closed at once.
 const CONNECTIONS_MAX: usize = 256;
@@ -45,7 +46,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(90);
 const COMMAND_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long a question for a job waits for something new.
 const JOB_WAIT_MAX: Duration = Duration::from_secs(20);
-/// The status is sent at most this often.
+/// The status is sent at most this often, unless a node became something else.
 const STATUS_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// A stream without news says that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -347,6 +348,8 @@ async fn events(
         place,
         waiting,
         status_sent: None,
+        faces_sent: Vec::new(),
+        gathering: false,
         _permit: permit,
     };
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
@@ -362,6 +365,10 @@ struct Follower {
     place: EventId,
     waiting: VecDeque<(EventId, ApiEvent)>,
     status_sent: Option<Instant>,
+    /// What this node's modules were in it.
+    faces_sent: Vec<Option<Face>>,
+    /// Something changed since.
+    gathering: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -382,14 +389,19 @@ impl Follower {
             let Some(sent) = self.status_sent else {
                 return Some(self.status());
             };
-            self.news.changed().await.ok()?;
-            match self.hub.after(self.place) {
-                Some(events) if !events.is_empty() => self.waiting.extend(events),
-                Some(_) => {
-                    tokio::time::sleep_until(sent + STATUS_INTERVAL_MIN).await;
-                    // What came meanwhile is in it, and looked for in the next turn.
+            // However short it is: what a node was in between belongs to the story.
+            if self.hub.faces() != self.faces_sent {
+                return Some(self.status());
+            }
+            tokio::select! {
+                () = sleep_until(sent + STATUS_INTERVAL_MIN), if self.gathering => {
                     return Some(self.status());
                 }
+                changed = self.news.changed() => changed.ok()?,
+            }
+            self.gathering = true;
+            match self.hub.after(self.place) {
+                Some(events) => self.waiting.extend(events),
                 None => {
                     self.waiting
                         .push_back((self.hub.newest(), ApiEvent::Missed));
@@ -400,6 +412,9 @@ impl Follower {
 
     fn status(&mut self) -> Event {
         self.status_sent = Some(Instant::now());
+        self.gathering = false;
+        // First, so that a change in between is sent again and not missed.
+        self.faces_sent = self.hub.faces();
         event_of(&ApiEvent::Status(Box::new(self.hub.status())))
     }
 }

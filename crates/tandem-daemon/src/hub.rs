@@ -4,7 +4,7 @@
 //! A short lock, never held across an await; the reactor does not know of it.
 
 use crate::config::{Configuration, Module, Place};
-use crate::snapshot::{Decision, Snapshot};
+use crate::snapshot::{Decision, Face, Snapshot};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -189,6 +189,15 @@ impl Hub {
     pub(crate) fn of(&self, place: Place) -> ModuleHub {
         let hub = self.clone();
         ModuleHub { hub, place }
+    }
+
+    /// What this node's modules are at a glance, in the order of the configuration.
+    pub(crate) fn faces(&self) -> Vec<Option<Face>> {
+        let inner = self.lock();
+        let modules = inner.modules.iter();
+        modules
+            .map(|module| module.snapshot.as_ref().map(Snapshot::face))
+            .collect()
     }
 
     /// Keeps an event for clients.

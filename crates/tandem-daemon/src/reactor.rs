@@ -39,7 +39,7 @@ const INPUTS_PER_TURN_MAX: usize = 256;
 const EFFECTS_PER_TURN_MAX: usize = 1024;
 /// How often a picture is handed out when nothing that people see has changed.
 const PICTURE_INTERVAL: Duration = Duration::from_millis(500);
-/// The same when something has: eyes and browsers need no more.
+/// The same when something has: eyes and browsers need no more. What a node is now is always shown.
 const PICTURE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// The longest wait in one turn: the watchdog is fed from here.
 const WAIT_MAX: Duration = Duration::from_millis(500);

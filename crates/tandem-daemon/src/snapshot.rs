@@ -45,7 +45,20 @@ pub(crate) struct Decision {
     pub alarm: bool,
 }
 
+/// State, colour and data column, without the percentage of a comparison.
+pub(crate) type Face = (State, Tone, std::mem::Discriminant<DataState>);
+
+/// What a module looks like at a glance.
+pub(crate) const fn face(state: State, tone: Tone, data: DataState) -> Face {
+    (state, tone, std::mem::discriminant(&data))
+}
+
 impl Snapshot {
+    /// At a glance.
+    pub(crate) const fn face(&self) -> Face {
+        face(self.state, self.tone, self.data)
+    }
+
     /// Copies.
     pub(crate) fn new(
         view: &View<'_>,

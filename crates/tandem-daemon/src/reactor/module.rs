@@ -6,7 +6,7 @@ use super::{
 };
 use crate::config::Place;
 use crate::mirror_link::{Heard, MirrorLink};
-use crate::snapshot::{Channel, Decision, Snapshot};
+use crate::snapshot::{Channel, Decision, Snapshot, face};
 use crate::state_writer::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -286,11 +286,14 @@ impl Module {
     pub fn show(&mut self, wires: &Wires, now: Instant) {
         self.share();
         self.parts.shared.last_turn.store(now.0, Ordering::Relaxed);
-        let age = self.picture.as_ref().map(|(_, at)| now.since(*at));
-        if age.is_some_and(|age| age < PICTURE_INTERVAL_MIN) {
+        let view = self.parts.node.view();
+        let shown = face(view.state, view.tone, view.data);
+        let recent = |(last, at): &(Snapshot, Instant)| {
+            now.since(*at) < PICTURE_INTERVAL_MIN && last.face() == shown
+        };
+        if self.picture.as_ref().is_some_and(recent) {
             return;
         }
-        let view = self.parts.node.view();
         let mirror = self.parts.mirror.status();
         let snapshot = Snapshot::new(&view, mirror, self.channels.clone());
         let due = match &self.picture {
