@@ -1,25 +1,27 @@
-//! The virtual IPv4 address: probed before it is taken, added with a kernel lifetime, announced
+//! A virtual address, IPv4 or IPv6: probed before it is taken, added with a kernel lifetime, announced
 //! again and again, removed.
 
 use std::fmt;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::arp::{self, ArpSocket, Operation, Packet};
-use super::netlink::{Netlink, Placement};
+use super::arp::{self, Operation, Packet};
+use super::ndp;
+use super::netlink::{Link, Netlink, Placement};
+use super::packet::{PacketSocket, Protocol};
 use crate::probe::sentence;
 
 /// Where a virtual address belongs.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct AddressConfig {
     /// The address.
-    pub address: Ipv4Addr,
-    /// The length of its network's prefix, 0 to 32.
+    pub address: IpAddr,
+    /// The length of its network's prefix, 0 to 32, or to 128.
     pub prefix: u8,
     /// The interface that carries it.
     pub interface: String,
@@ -51,7 +53,7 @@ pub enum AddressError {
     /// There is no such interface.
     #[error("the interface {0} does not exist")]
     InterfaceMissing(String),
-    /// It is no network that ARP works on.
+    /// It is no network on which one can ask who has an address.
     #[error("the interface {0} is not an Ethernet interface")]
     NotEthernet(String),
     /// Its cable is out, or it is switched off.
@@ -63,11 +65,14 @@ pub enum AddressError {
         /// What was attempted.
         act: &'static str,
     },
+    /// IPv6 is switched off on it.
+    #[error("IPv6 is switched off on the interface {0}")]
+    Ipv6Off(String),
     /// The address is on this machine, and not by us.
     #[error("{address} is already in use on this machine, on {interface}")]
     InUseHere {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The interface that has it.
         interface: String,
     },
@@ -75,7 +80,7 @@ pub enum AddressError {
     #[error("{address} is not on {interface}")]
     NotHere {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Where it should be.
         interface: String,
     },
@@ -174,12 +179,27 @@ impl Address {
         }
         self.refuse_foreign(&netlink.placements(self.config.address).await?)?;
         let own = netlink.hardware_addresses().await?;
-        let socket = ArpSocket::open(link.index).map_err(system(act))?;
-        let question = Packet::probe(link.hardware, self.config.address);
-        let owner = arp::ask(&socket, question, self.timing, &own)
-            .await
-            .map_err(system(act))?;
+        let owner = self.ask(link, &own).await.map_err(system(act))?;
         Ok(owner.map_or(Occupancy::Free, Occupancy::Taken))
+    }
+
+    async fn ask(
+        &self,
+        link: Link,
+        own: &[HardwareAddress],
+    ) -> io::Result<Option<HardwareAddress>> {
+        match self.config.address {
+            IpAddr::V4(address) => {
+                let socket = PacketSocket::open(link.index, Protocol::Arp)?;
+                let question = Packet::probe(link.hardware, address);
+                arp::ask(&socket, question, self.timing, own).await
+            }
+            IpAddr::V6(address) => {
+                let protocol = Protocol::NeighbourAdvertisements;
+                let socket = PacketSocket::open(link.index, protocol)?;
+                ndp::ask(&socket, address, self.timing, own).await
+            }
+        }
     }
 
     /// Puts the address on the interface for `lifetime`, rounded up to whole seconds, after which
@@ -225,7 +245,8 @@ impl Address {
         Ok(placements.iter().any(here))
     }
 
-    /// Tells the network once, by a request and a reply, where the address is.
+    /// Tells the network once where the address is: by a request and a reply of ARP, or by an
+    /// advertisement that nobody asked for.
     ///
     /// # Errors
     /// The address is not here, or the interface is down.
@@ -329,12 +350,25 @@ async fn announce(config: &AddressConfig) -> Result<(), AddressError> {
             interface: config.interface.clone(),
         });
     }
-    let socket = ArpSocket::open(link.index).map_err(system(act))?;
-    for operation in [Operation::Request, Operation::Reply] {
-        let packet = Packet::announcement(operation, link.hardware, config.address);
-        socket.broadcast(packet).map_err(system(act))?;
+    tell(link, config.address).map_err(system(act))
+}
+
+fn tell(link: Link, address: IpAddr) -> io::Result<()> {
+    match address {
+        IpAddr::V4(address) => {
+            let socket = PacketSocket::open(link.index, Protocol::Arp)?;
+            for operation in [Operation::Request, Operation::Reply] {
+                let packet = Packet::announcement(operation, link.hardware, address);
+                arp::broadcast(&socket, packet)?;
+            }
+            Ok(())
+        }
+        IpAddr::V6(address) => {
+            let protocol = Protocol::NeighbourAdvertisements;
+            let socket = PacketSocket::open(link.index, protocol)?;
+            ndp::announce(&socket, link.hardware, address)
+        }
     }
-    Ok(())
 }
 
 /// The task that announces a held address again and again.

@@ -2,14 +2,12 @@
 //! it now (section 2.3).
 
 use std::io;
-use std::mem;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::address::{HardwareAddress, ProbeTiming};
+use super::packet::PacketSocket;
 
 const ETHERNET: u16 = 1;
 const IPV4: u16 = 0x0800;
@@ -100,108 +98,12 @@ impl Packet {
     }
 }
 
-/// A socket for ARP on one interface.
-pub struct ArpSocket {
-    socket: AsyncFd<OwnedFd>,
-    interface: libc::c_int,
-}
-
-impl ArpSocket {
-    /// Opens a socket on the interface with this index.
-    ///
-    /// # Errors
-    /// Not permitted, or the interface is gone.
-    pub fn open(interface: u32) -> io::Result<Self> {
-        let interface = libc::c_int::try_from(interface).map_err(io::Error::other)?;
-        // SAFETY: the call has no pointers; its result is checked before it is owned.
-        let socket = unsafe {
-            let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-            // Without a protocol it receives nothing until it is bound to one interface.
-            let descriptor = libc::socket(libc::AF_PACKET, kind, 0);
-            if descriptor < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            OwnedFd::from_raw_fd(descriptor)
-        };
-        let place = link_address(interface, NOBODY);
-        // SAFETY: the address is valid and its length is that of its type.
-        let bound = unsafe {
-            libc::bind(
-                socket.as_raw_fd(),
-                (&raw const place).cast(),
-                mem::size_of_val(&place) as libc::socklen_t,
-            )
-        };
-        if bound < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the socket is owned and never changed; it is closed only after the registration.
-        let socket = unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)?;
-        Ok(Self { socket, interface })
-    }
-
-    /// Sends a packet to everybody on the network.
-    ///
-    /// # Errors
-    /// The interface is down or gone.
-    pub fn broadcast(&self, packet: Packet) -> io::Result<()> {
-        let bytes = packet.encode();
-        let everybody = link_address(self.interface, BROADCAST);
-        // SAFETY: the bytes and the address are valid for their lengths.
-        let sent = unsafe {
-            libc::sendto(
-                self.socket.as_raw_fd(),
-                bytes.as_ptr().cast(),
-                bytes.len(),
-                0,
-                (&raw const everybody).cast(),
-                mem::size_of_val(&everybody) as libc::socklen_t,
-            )
-        };
-        if sent < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(())
-    }
-
-    /// The first packet before the deadline that `wanted` accepts. Others are dropped.
-    ///
-    /// # Errors
-    /// The interface is down or gone.
-    pub async fn receive(
-        &self,
-        deadline: Instant,
-        wanted: impl Fn(&Packet) -> bool,
-    ) -> io::Result<Option<Packet>> {
-        loop {
-            let Ok(ready) = timeout_at(deadline, self.socket.readable()).await else {
-                return Ok(None);
-            };
-            // Ethernet's shortest frame has 46 bytes of payload; what is longer is no ARP.
-            let mut buffer = [0; 64];
-            let read = ready?.try_io(|socket| Ok(rustix::io::read(socket, &mut buffer[..])?));
-            match read {
-                Ok(length) => {
-                    let packet = Packet::decode(&buffer[..length?]);
-                    if let Some(packet) = packet.filter(|packet| wanted(packet)) {
-                        return Ok(Some(packet));
-                    }
-                }
-                Err(_would_block) => {}
-            }
-        }
-    }
-}
-
-fn link_address(interface: libc::c_int, hardware: HardwareAddress) -> libc::sockaddr_ll {
-    // SAFETY: all zeros is a valid value of this plain structure.
-    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
-    address.sll_family = libc::AF_PACKET as libc::c_ushort;
-    address.sll_protocol = (libc::ETH_P_ARP as u16).to_be();
-    address.sll_ifindex = interface;
-    address.sll_halen = 6;
-    address.sll_addr[..6].copy_from_slice(&hardware.0);
-    address
+/// Sends a packet to everybody on the network.
+///
+/// # Errors
+/// The interface is down or gone.
+pub fn broadcast(socket: &PacketSocket, packet: Packet) -> io::Result<()> {
+    socket.send(BROADCAST, &packet.encode())
 }
 
 /// Asks for anybody but `own` who has the address. The first answer ends it.
@@ -209,22 +111,23 @@ fn link_address(interface: libc::c_int, hardware: HardwareAddress) -> libc::sock
 /// Deviating from RFC 5227, a probe by somebody else is no conflict: it is the other node, which
 /// has the address as little as this one; who may take it is not decided on the network.
 pub async fn ask(
-    socket: &ArpSocket,
+    socket: &PacketSocket,
     question: Packet,
     timing: ProbeTiming,
     own: &[HardwareAddress],
 ) -> io::Result<Option<HardwareAddress>> {
     let address = question.target.1;
     for _ in 0..timing.count {
-        socket.broadcast(question)?;
+        broadcast(socket, question)?;
         let deadline = Instant::now() + timing.interval;
         let owner = socket
-            .receive(deadline, |packet| {
-                packet.sender.1 == address && !own.contains(&packet.sender.0)
+            .receive(deadline, |bytes| {
+                let (hardware, sender) = Packet::decode(bytes)?.sender;
+                (sender == address && !own.contains(&hardware)).then_some(hardware)
             })
             .await?;
-        if let Some(owner) = owner {
-            return Ok(Some(owner.sender.0));
+        if owner.is_some() {
+            return Ok(owner);
         }
     }
     Ok(None)

@@ -1,10 +1,10 @@
-//! Links and IPv4 addresses over rtnetlink.
+//! Links and addresses over rtnetlink.
 //!
 //! A connection is opened for each errand: there is no state that could outlive its usefulness, and
 //! an errand costs a few system calls.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_route::AddressFamily;
@@ -94,16 +94,9 @@ impl Netlink {
     }
 
     /// Where on this machine an address is.
-    pub async fn placements(&self, address: Ipv4Addr) -> Result<Vec<Placement>, AddressError> {
-        let act = "look at the addresses of this machine";
-        let mut request = self.handle.address().get();
-        request.message_mut().header.family = AddressFamily::Inet;
-        let found: Vec<AddressMessage> = request
-            .execute()
-            .try_filter(|message| std::future::ready(local(message) == Some(address)))
-            .try_collect()
-            .await
-            .map_err(|error| AddressError::of(act, io_error(error)))?;
+    pub async fn placements(&self, address: IpAddr) -> Result<Vec<Placement>, AddressError> {
+        let mut found = self.addresses(address.is_ipv6()).await?;
+        found.retain(|message| local(message) == Some(address));
         if found.is_empty() {
             return Ok(Vec::new());
         }
@@ -112,7 +105,7 @@ impl Netlink {
             index: message.header.index,
             interface: name_of(&links, message.header.index),
             prefix: message.header.prefix_len,
-            is_ours: !is_permanent(&message),
+            is_ours: !flags(&message).contains(AddressFlags::Permanent),
             message,
         });
         Ok(placements.collect())
@@ -128,19 +121,59 @@ impl Netlink {
         let mut request = self
             .handle
             .address()
-            .add(index, IpAddr::V4(config.address), config.prefix)
+            .add(index, config.address, config.prefix)
             .replace();
         let mut lifetime = CacheInfo::default();
         lifetime.ifa_preferred = lifetime_seconds;
         lifetime.ifa_valid = lifetime_seconds;
-        request
-            .message_mut()
-            .attributes
-            .push(AddressAttribute::CacheInfo(lifetime));
-        request
-            .execute()
-            .await
-            .map_err(|error| AddressError::of("put the address on the interface", io_error(error)))
+        let attributes = &mut request.message_mut().attributes;
+        if config.address.is_ipv6() {
+            // What this machine says to others comes from its own address, not from one that moves.
+            lifetime.ifa_preferred = 0;
+            // Probed it was already, and services bind to it at once.
+            let mut flags = AddressFlags::Nodad;
+            if self.has_network(config, index).await? {
+                // The kernel would let the route to that network end with this address.
+                flags |= AddressFlags::Noprefixroute;
+            }
+            attributes.push(AddressAttribute::Flags(flags));
+        }
+        attributes.push(AddressAttribute::CacheInfo(lifetime));
+        let act = "put the address on the interface";
+        request.execute().await.map_err(|error| {
+            let source = io_error(error);
+            match source.raw_os_error() {
+                Some(libc::EACCES) if config.address.is_ipv6() => {
+                    AddressError::Ipv6Off(config.interface.clone())
+                }
+                _ => AddressError::of(act, source),
+            }
+        })
+    }
+
+    /// Whether an address of this machine's own is in the same IPv6 network on this interface.
+    async fn has_network(&self, config: &AddressConfig, index: u32) -> Result<bool, AddressError> {
+        let addresses = self.addresses(true).await?;
+        let beside = |message: &AddressMessage| {
+            message.header.index == index
+                && message.header.prefix_len == config.prefix
+                // Other virtual addresses are never preferred.
+                && !flags(message).contains(AddressFlags::Deprecated)
+                && local(message).is_some_and(|own| same_network(own, config))
+        };
+        Ok(addresses.iter().any(beside))
+    }
+
+    /// All addresses of IPv6, or of IPv4, of this machine.
+    async fn addresses(&self, v6: bool) -> Result<Vec<AddressMessage>, AddressError> {
+        let act = "look at the addresses of this machine";
+        let mut request = self.handle.address().get();
+        request.message_mut().header.family = match v6 {
+            true => AddressFamily::Inet6,
+            false => AddressFamily::Inet,
+        };
+        (request.execute().try_collect().await)
+            .map_err(|error| AddressError::of(act, io_error(error)))
     }
 
     /// Removes one occurrence. One that has gone in the meantime is removed.
@@ -192,9 +225,12 @@ fn name_of(links: &[LinkMessage], index: u32) -> String {
     .unwrap_or_else(|| format!("interface {index}"))
 }
 
-fn local(message: &AddressMessage) -> Option<Ipv4Addr> {
+/// IPv6 names it by the attribute that in IPv4 can be the other end of a point-to-point link.
+fn local(message: &AddressMessage) -> Option<IpAddr> {
     message.attributes.iter().find_map(|attribute| {
-        if let AddressAttribute::Local(IpAddr::V4(address)) = attribute {
+        if let AddressAttribute::Local(address) = attribute {
+            Some(*address)
+        } else if let AddressAttribute::Address(address @ IpAddr::V6(_)) = attribute {
             Some(*address)
         } else {
             None
@@ -202,14 +238,24 @@ fn local(message: &AddressMessage) -> Option<Ipv4Addr> {
     })
 }
 
-fn is_permanent(message: &AddressMessage) -> bool {
-    message.attributes.iter().any(|attribute| {
+fn flags(message: &AddressMessage) -> AddressFlags {
+    let found = message.attributes.iter().find_map(|attribute| {
         if let AddressAttribute::Flags(flags) = attribute {
-            flags.contains(AddressFlags::Permanent)
+            Some(*flags)
         } else {
-            false
+            None
         }
-    })
+    });
+    found.unwrap_or(AddressFlags::empty())
+}
+
+fn same_network(own: IpAddr, config: &AddressConfig) -> bool {
+    let (IpAddr::V6(own), IpAddr::V6(address)) = (own, config.address) else {
+        return false;
+    };
+    let host_bits = 128u32.saturating_sub(u32::from(config.prefix));
+    let network = |address: u128| address.checked_shr(host_bits).unwrap_or(0);
+    own != address && network(own.to_bits()) == network(address.to_bits())
 }
 
 fn io_error(error: rtnetlink::Error) -> io::Error {
