@@ -14,7 +14,7 @@ pub use canonical::{difference, digest, fields, fields_of};
 pub use duration::parse_duration;
 pub use problem::{ConfigError, Problem};
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tandem_core::NodeId;
@@ -67,6 +67,8 @@ pub struct Configuration {
     pub cluster: String,
     /// Silence on every channel after which the standby takes over.
     pub takeover_after: Duration,
+    /// A machine beside the nodes that a standby asks before it takes over from a silent primary.
+    pub gateway: Option<IpAddr>,
     /// node1, node2.
     pub nodes: [Node; 2],
     /// The protected applications.
@@ -149,7 +151,7 @@ pub enum WaitForPeer {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Address {
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The length of its network's prefix.
     pub prefix: u8,
     /// The interface on node1 and on node2.

@@ -8,6 +8,7 @@
 use crate::addresses::{self, Keeper};
 use crate::commands::Commands;
 use crate::config::{self, ConfigError, Configuration, HTTP_PORT, Module, Place};
+use crate::gateway;
 use crate::http::{self, Api};
 use crate::hub::{Hub, ModuleHub};
 use crate::identity::{self, Identity, IdentityError};
@@ -355,6 +356,11 @@ impl Rest {
         self.start_links(&mut tasks, outgoing, &commands);
         self.start_api(&mut tasks, &commands)?;
         self.prevent_starts();
+        if let Some(gateway) = self.configuration.gateway {
+            let (after, inputs) = (self.configuration.takeover_after, self.inputs.clone());
+            let modules = self.configuration.modules.len();
+            tasks.spawn(gateway::watch(gateway, after, inputs, modules));
+        }
         let places = self.configuration.places();
         let hands = places.map(|(place, _)| self.start_hands(&mut tasks, &hub, place));
         let desk = Desk {

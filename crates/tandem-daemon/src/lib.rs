@@ -9,6 +9,7 @@
 //! - [`daemon`]: puts the parts together; they are
 //!   - `reactor`: the thread that owns the core, the heartbeat networks and the mirror's socket
 //!   - `state_writer`, `addresses`, `services`, `mirror_process`: the slow work
+//!   - `gateway`: whether the configured gateway answers
 //!   - `link`: the control link to the other daemon
 //!   - `hub`, `jobs`, `commands`, `http`: what people see and ask for
 
@@ -19,6 +20,7 @@ mod commands;
 pub mod config;
 pub mod daemon;
 mod files;
+mod gateway;
 mod http;
 mod hub;
 pub mod identity;

@@ -13,4 +13,4 @@ mod durable;
 mod linux;
 mod probe;
 
-pub use linux::{address, clock, memory, priority, setup, systemd};
+pub use linux::{address, clock, memory, ping, priority, setup, systemd};

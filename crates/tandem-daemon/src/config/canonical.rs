@@ -34,6 +34,9 @@ fn shared(configuration: &Configuration) -> Fields {
         "cluster.takeover-after",
         words(configuration.takeover_after),
     );
+    let gateway = configuration.gateway.map(|gateway| gateway.to_string());
+    let gateway = gateway.unwrap_or_else(|| "none".to_owned());
+    fields.add("cluster.gateway", gateway);
     for (number, node) in (1..).zip(&configuration.nodes) {
         fields.node(&format!("node{number}"), node);
     }

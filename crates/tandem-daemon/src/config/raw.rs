@@ -20,6 +20,7 @@ pub(super) struct Raw {
 pub(super) struct Cluster {
     pub name: Text,
     pub takeover_after: Option<Text>,
+    pub gateway: Option<Text>,
 }
 
 #[derive(Deserialize)]

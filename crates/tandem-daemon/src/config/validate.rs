@@ -88,6 +88,7 @@ impl Review<'_> {
         let cluster = self.name(&raw.cluster.name, "cluster");
         let takeover_after = self.takeover_after(raw.cluster.takeover_after.as_ref());
         let nodes = [self.node(&raw.node1), self.node(&raw.node2)];
+        let gateway = self.gateway(raw.cluster.gateway.as_ref(), &nodes);
         self.nodes_differ(raw, &nodes);
 
         let modules = raw.module.get_ref();
@@ -112,6 +113,7 @@ impl Review<'_> {
         Configuration {
             cluster,
             takeover_after,
+            gateway,
             nodes,
             modules,
         }
@@ -170,6 +172,17 @@ impl Review<'_> {
                 IpAddr::V4(Ipv4Addr::UNSPECIFIED)
             }
         }
+    }
+
+    fn gateway(&mut self, typed: Option<&Text>, nodes: &[Node; 2]) -> Option<IpAddr> {
+        let typed = typed?;
+        let gateway = self.node_address(typed);
+        let own = |node: &Node| node.address == gateway || node.heartbeat.contains(&gateway);
+        if nodes.iter().any(own) {
+            let hint = "a machine beside the nodes, such as the router of their network";
+            self.problem(typed.span(), "this is a node's own address", hint);
+        }
+        Some(gateway)
     }
 
     fn nodes_differ(&mut self, raw: &Raw, nodes: &[Node; 2]) {
@@ -485,34 +498,36 @@ impl Review<'_> {
             }
         }
         let span = raw.address.span();
-        let hint = "an IPv4 address with its prefix, as in \"10.0.0.100/24\"";
+        let hint = "an address with its prefix, as in \"10.0.0.100/24\" or \"2001:db8::100/64\"";
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let parts = raw.address.get_ref().trim().split_once('/');
         let Some((address, prefix)) = parts else {
             self.problem(span, "the address has no prefix", hint);
             return Address {
-                address: Ipv4Addr::UNSPECIFIED,
+                address: nowhere,
                 prefix: 0,
                 interfaces,
             };
         };
-        let address: Ipv4Addr = address.parse().unwrap_or(Ipv4Addr::UNSPECIFIED);
-        if address.is_unspecified()
-            || address.is_multicast()
-            || address.is_broadcast()
-            || address.is_loopback()
-        {
+        let address: IpAddr = address.parse().unwrap_or(nowhere);
+        let unusable = match address {
+            IpAddr::V4(v4) => v4.is_broadcast(),
+            // Clients would have to name their own interface.
+            IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some(),
+        };
+        if unusable || address.is_unspecified() || address.is_multicast() || address.is_loopback() {
             self.problem(span.clone(), "this is no virtual address", hint);
         }
+        let longest = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix.parse() {
-            Ok(prefix @ 1..=32) => prefix,
-            _ => {
-                let message = "the prefix is a number from 1 to 32";
+            Ok(prefix) if (1..=longest).contains(&prefix) => prefix,
+            Ok(_) | Err(_) => {
+                let message = format!("the prefix is a number from 1 to {longest}");
                 self.problem(span.clone(), message, hint);
-                32
+                longest
             }
         };
-        let own =
-            |node: &Node| node.address == address || node.heartbeat.contains(&IpAddr::V4(address));
+        let own = |node: &Node| node.address == address || node.heartbeat.contains(&address);
         if nodes.iter().any(own) {
             let message = "this is a node's own address";
             let hint = "the virtual address is one more, which moves between the nodes";
@@ -786,6 +801,18 @@ action = "restart"
     }
 
     #[test]
+    fn a_module_has_addresses_of_both_families() {
+        let text = GOOD.replace(
+            "[[module.service]]\nname = \"app\"",
+            "[[module.address]]\naddress = \"2001:db8::100/64\"\ninterface = \"eth0\"\n\
+             [[module.service]]\nname = \"app\"",
+        );
+        let meant = parse(&text).expect("it is good");
+        let addresses = &meant.modules[0].addresses;
+        assert!(addresses[0].address.is_ipv4() && addresses[1].address.is_ipv6());
+    }
+
+    #[test]
     fn an_unknown_key_is_refused_with_its_place_and_its_neighbour() {
         let problem = one("takeover-after", "takeover_after");
         assert_eq!((problem.line, problem.column), (4, 1));
@@ -821,6 +848,17 @@ action = "restart"
             (
                 "10.99.0.100/24",
                 "10.99.0.2/24",
+                "this is a node's own address",
+            ),
+            ("10.99.0.100/24", "fe80::1/64", "this is no virtual address"),
+            (
+                "10.99.0.100/24",
+                "2001:db8::1/129",
+                "the prefix is a number from 1 to 128",
+            ),
+            (
+                "\"5s\"",
+                "\"5s\"\ngateway = \"10.99.1.2\"",
                 "this is a node's own address",
             ),
             (

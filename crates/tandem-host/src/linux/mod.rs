@@ -3,12 +3,15 @@
 pub mod address;
 pub mod clock;
 pub mod memory;
+pub mod ping;
 pub mod priority;
 pub mod setup;
 pub mod systemd;
 
 mod arp;
+mod ndp;
 mod netlink;
+mod packet;
 
 pub(crate) mod cgroup;
 pub(crate) mod command;
