@@ -4,53 +4,28 @@
 mod stage;
 
 use serde_json::Value;
-use stage::{Machine, Stage, is_root, lines, run, until};
+use stage::configuration::{cluster, module};
+use stage::{Machine, Stage, is_root, lines, make_keys, pair_offline, run, until};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
-const CONFIGURATION: &str = r#"
-[cluster]
-name = "cluster1"
-takeover-after = "1s"
-
-[node1]
-name = "one"
-address = "10.99.0.1"
-
-[node2]
-name = "two"
-address = "10.99.0.2"
-
-[[module]]
-name = "files"
-
-[[module.volume]]
-name = "data"
-path = "{data}/volume"
-"#;
-
 /// For one answer: the daemon takes milliseconds, a loaded machine more.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
+/// Two machines with a module that has nothing but a directory.
+fn files(name: &str) -> Stage {
+    Stage::build(name, &(cluster("") + &module("files", "volume", "")))
+}
+
 /// Both nodes, stopped, with their daemons running.
 fn pair(stage: &Stage) -> (Machine<'_>, Machine<'_>) {
-    let (one, two) = (stage.boot(1), stage.boot(2));
-    offline(&one, &two);
-    one.start_daemon();
-    two.start_daemon();
+    let (one, two) = pair_offline(stage);
     one.wait_for(["STOP", "red", "not uptodate"]);
     two.wait_for(["STOP", "red", "not uptodate"]);
     (one, two)
-}
-
-fn offline(one: &Machine<'_>, two: &Machine<'_>) {
-    let directories = [one.state_dir(), two.state_dir()];
-    run(Command::new(env!("CARGO_BIN_EXE_tandem"))
-        .args(["cluster", "init", "--offline"])
-        .args(directories));
 }
 
 fn connect(port: u16) -> TcpStream {
@@ -89,7 +64,7 @@ fn the_api_answers_to_the_token_and_to_nothing_else() {
     if !is_root("the_api_answers_to_the_token_and_to_nothing_else") {
         return;
     }
-    let stage = Stage::build("api", CONFIGURATION);
+    let stage = files("api");
     let (one, _two) = pair(&stage);
     let bearer = bearer(&one);
     stage.in_network(2, || {
@@ -178,7 +153,7 @@ fn events_go_on_where_a_client_was() {
     if !is_root("events_go_on_where_a_client_was") {
         return;
     }
-    let stage = Stage::build("events", CONFIGURATION);
+    let stage = files("events");
     let (one, _two) = pair(&stage);
     let bearer = bearer(&one);
     stage.in_network(2, || {
@@ -241,7 +216,7 @@ fn garbage_on_every_port_of_the_daemon_does_no_harm() {
     if !is_root("garbage_on_every_port_of_the_daemon_does_no_harm") {
         return;
     }
-    let stage = Stage::build("noise", CONFIGURATION);
+    let stage = files("noise");
     let (one, two) = pair(&stage);
     until("the nodes know each other", || {
         both_answer(&one).then_some(())
@@ -295,7 +270,7 @@ fn a_node_of_another_cluster_is_refused_on_every_channel() {
     if !is_root("a_node_of_another_cluster_is_refused_on_every_channel") {
         return;
     }
-    let stage = Stage::build("foreign", CONFIGURATION);
+    let stage = files("foreign");
     let (one, two) = pair(&stage);
     until("the nodes know each other", || {
         both_answer(&one).then_some(())
@@ -336,9 +311,9 @@ fn configurations_that_differ_are_told_by_the_field() {
     if !is_root("configurations_that_differ_are_told_by_the_field") {
         return;
     }
-    let stage = Stage::build("differ", CONFIGURATION);
+    let stage = files("differ");
     let (one, mut two) = (stage.boot(1), stage.boot(2));
-    offline(&one, &two);
+    make_keys(&one, &two);
     let text = fs::read_to_string(stage.config()).expect("it was written");
     two.config = stage.shared().join("other.toml");
     let other = text.replace("takeover-after = \"1s\"", "takeover-after = \"2s\"");
@@ -362,7 +337,7 @@ fn a_configuration_is_checked_against_the_machine() {
     if !is_root("a_configuration_is_checked_against_the_machine") {
         return;
     }
-    let stage = Stage::build("check", CONFIGURATION);
+    let stage = files("check");
     let mut one = stage.boot(1);
     let good = fs::read_to_string(stage.config()).expect("it was written");
     let volume = stage.data().join("volume");

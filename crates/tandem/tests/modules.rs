@@ -3,94 +3,19 @@
 
 mod stage;
 
-use stage::{Machine, Stage, is_root, lines, run, said, until};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::Command;
-
-const CONFIGURATION: &str = r#"
-[cluster]
-name = "cluster1"
-takeover-after = "1s"
-
-[node1]
-name = "one"
-address = "10.99.0.1"
-
-[node2]
-name = "two"
-address = "10.99.0.2"
-
-[[module]]
-name = "left"
-
-[[module.volume]]
-name = "data"
-path = "{data}/volume"
-
-[[module.address]]
-address = "10.99.0.100/24"
-interface = "eth0"
-
-[[module.service]]
-name = "counter"
-start = "{shared}/left"
-stop = "true"
-ready = { command = "test -s {data}/volume/count" }
-stop-limit = "1s"
-
-[[module]]
-name = "right"
-data-port = 9099
-
-[[module.volume]]
-name = "data"
-path = "{data}/other"
-
-[[module.address]]
-address = "10.99.0.101/24"
-interface = "eth0"
-
-[[module.service]]
-name = "counter"
-start = "{shared}/right"
-stop = "true"
-ready = { command = "test -s {data}/other/count" }
-stop-limit = "1s"
-"#;
-
-/// Counts in a mirrored directory, syncs each number, and says it is acknowledged only then.
-const COUNTER: &str = r#"#!/bin/sh
-file=DIRECTORY/count
-number=$(tail -n 1 "$file" 2>/dev/null || echo 0)
-while :; do
-    number=$((number + 1))
-    echo "$number" >>"$file" && sync "$file" && echo "$number" >>ACKNOWLEDGED
-    sleep 0.02
-done
-"#;
+use stage::configuration::{acknowledgements, cluster, counter, install_counter};
+use stage::{Machine, Stage, is_root, lines, pair_offline, run, said, until};
 
 const PRIMARY: [&str; 3] = ["PRIM", "green", "uptodate"];
 const STANDBY: [&str; 3] = ["SECOND", "green", "uptodate"];
 const ALONE: [&str; 3] = ["ALONE", "green", "uptodate"];
 
-fn acknowledgements(stage: &Stage, module: &str) -> PathBuf {
-    stage.shared().join(format!("{module}.acknowledged"))
-}
-
 fn stage(name: &str) -> Stage {
-    let stage = Stage::build(name, CONFIGURATION);
-    for (module, directory) in [("left", "volume"), ("right", "other")] {
-        let directory = stage.data().join(directory);
-        let acknowledged = acknowledgements(&stage, module);
-        let script = COUNTER
-            .replace("DIRECTORY", &directory.display().to_string())
-            .replace("ACKNOWLEDGED", &acknowledged.display().to_string());
-        let counter = stage.shared().join(module);
-        fs::write(&counter, script).expect("a temporary directory");
-        fs::set_permissions(&counter, fs::Permissions::from_mode(0o755)).expect("a file of ours");
-    }
+    let left = counter("left", "volume", "fd99::100/64", "");
+    let right = counter("right", "other", "10.99.0.101/24", "data-port = 9099");
+    let stage = Stage::build(name, &(cluster("") + &left + &right));
+    install_counter(&stage, "left", "volume");
+    install_counter(&stage, "right", "other");
     stage
 }
 
@@ -127,12 +52,7 @@ fn two_modules_crossed_fail_over_without_touching_each_other() {
         return;
     }
     let stage = stage("cross");
-    let (one, two) = (stage.boot(1), stage.boot(2));
-    run(Command::new(env!("CARGO_BIN_EXE_tandem"))
-        .args(["cluster", "init", "--offline"])
-        .args([one.state_dir(), two.state_dir()]));
-    one.start_daemon();
-    two.start_daemon();
+    let (one, two) = pair_offline(&stage);
     crossed(&one, &two);
     counts(&stage, "left");
     counts(&stage, "right");
@@ -169,6 +89,10 @@ fn two_modules_crossed_fail_over_without_touching_each_other() {
     two.wait_for_module("left", ALONE);
     two.wait_for_module("right", ALONE);
     assert!(counts(&stage, "left") > left);
+    let addresses = run(two.command("ip").args(["addr", "show", "dev", "eth0"]));
+    for address in ["fd99::100/64", "10.99.0.101/24"] {
+        assert!(addresses.contains(address), "{addresses}");
+    }
     assert!(counts(&stage, "right") > number);
     for directory in ["volume", "other"] {
         let file = stage.data().join(directory).join("count");

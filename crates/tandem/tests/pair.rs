@@ -2,58 +2,13 @@
 
 mod stage;
 
-use stage::{Machine, Stage, is_root, lines, run, said, until};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use stage::configuration::{acknowledgements, cluster, counter, install_counter};
+use stage::{Machine, Stage, is_root, lines, make_keys, outcome, pair_offline, run, said, until};
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// One node is silent for so long until the other one takes over.
 const TAKEOVER_AFTER: Duration = Duration::from_secs(1);
-
-/// Counts in the mirrored directory, syncs each number, and says it is acknowledged only then.
-const COUNTER: &str = r#"#!/bin/sh
-file=DATA/volume/count
-number=$(tail -n 1 "$file" 2>/dev/null || echo 0)
-while :; do
-    number=$((number + 1))
-    echo "$number" >>"$file" && sync "$file" && echo "$number" >>SHARED/acknowledged
-    sleep 0.01
-done
-"#;
-
-const CONFIGURATION: &str = r#"
-[cluster]
-name = "cluster1"
-takeover-after = "1s"
-
-[node1]
-name = "one"
-address = "10.99.0.1"
-
-[node2]
-name = "two"
-address = "10.99.0.2"
-
-[[module]]
-name = "counter"
-
-[[module.volume]]
-name = "data"
-path = "{data}/volume"
-
-[[module.address]]
-address = "10.99.0.100/24"
-interface = "eth0"
-
-[[module.service]]
-name = "counter"
-start = "{shared}/counter"
-stop = "true"
-ready = { command = "test -s {data}/volume/count" }
-stop-limit = "1s"
-"#;
 
 struct Pair<'a> {
     one: Machine<'a>,
@@ -61,13 +16,9 @@ struct Pair<'a> {
 }
 
 fn stage(name: &str) -> Stage {
-    let stage = Stage::build(name, CONFIGURATION);
-    let counter = stage.shared().join("counter");
-    let script = COUNTER
-        .replace("DATA", &stage.data().display().to_string())
-        .replace("SHARED", &stage.shared().display().to_string());
-    fs::write(&counter, script).expect("a temporary directory");
-    fs::set_permissions(&counter, fs::Permissions::from_mode(0o755)).expect("a file of ours");
+    let module = counter("counter", "volume", "10.99.0.100/24", "");
+    let stage = Stage::build(name, &(cluster("") + &module));
+    install_counter(&stage, "counter", "volume");
     stage
 }
 
@@ -102,7 +53,7 @@ fn first_start(pair: &Pair<'_>) {
 }
 
 fn acknowledged(stage: &Stage) -> Vec<u64> {
-    let lines = lines(&stage.shared().join("acknowledged"));
+    let lines = lines(&acknowledgements(stage, "counter"));
     lines.iter().filter_map(|line| line.parse().ok()).collect()
 }
 
@@ -183,14 +134,7 @@ fn a_daemon_that_is_killed_is_not_missed() {
         return;
     }
     let stage = stage("daemon");
-    let (one, two) = (stage.boot(1), stage.boot(2));
-    let states = [one.state_dir(), two.state_dir()];
-    let bin = env!("CARGO_BIN_EXE_tandem");
-    run(Command::new(bin)
-        .args(["cluster", "init", "--offline"])
-        .args(&states));
-    one.start_daemon();
-    two.start_daemon();
+    let (one, two) = pair_offline(&stage);
     let pair = Pair { one, two };
     first_start(&pair);
     let Pair { one, two } = &pair;
@@ -285,9 +229,7 @@ fn a_command_for_the_other_node_waits_for_the_link_to_it() {
     }
     let stage = stage("link");
     let (one, two) = (stage.boot(1), stage.boot(2));
-    run(Command::new(env!("CARGO_BIN_EXE_tandem"))
-        .args(["cluster", "init", "--offline"])
-        .args([one.state_dir(), two.state_dir()]));
+    make_keys(&one, &two);
     one.start_daemon();
     one.wait_for(["STOP", "red", "not uptodate"]);
     let mut command = one.tandem(&["stop", "--node", "2"]);
@@ -306,13 +248,7 @@ fn a_command_that_cannot_be_done_says_why_with_its_exit_code() {
     }
     let stage = stage("codes");
     let Pair { one, two } = pair(&stage);
-    let code = |machine: &Machine<'_>, words: &[&str]| {
-        let output = machine.tandem(words).output().expect("the binary is built");
-        (
-            output.status.code().expect("it was not killed"),
-            said(&output),
-        )
-    };
+    let code = |machine: &Machine<'_>, words: &[&str]| outcome(&mut machine.tandem(words));
     one.wait_for(["STOP", "red", "not uptodate"]);
     let (status, text) = code(&one, &["swap"]);
     assert_eq!(status, 3, "{text}");
@@ -333,7 +269,7 @@ fn a_command_that_cannot_be_done_says_why_with_its_exit_code() {
         let nodes = one.status()?.nodes.into_iter();
         let switches = nodes.filter_map(|node| node.modules.into_iter().next()?.switches);
         let switches: Vec<_> = switches.map(|s| (s.failover, s.boot_start)).collect();
-        (switches == [(false, true), (false, false)]).then_some(())
+        (switches == [(false, true), (false, true)]).then_some(())
     });
     let (status, text) = code(&one, &["estimate"]);
     assert_eq!(status, 3, "{text}");

@@ -8,6 +8,8 @@
     reason = "shared by several tests, of which none needs everything"
 )]
 
+pub mod configuration;
+
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,6 +52,13 @@ pub fn run(command: &mut Command) -> String {
     let output = command.output().expect("the command can be started");
     assert!(output.status.success(), "{command:?}: {}", said(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The exit status of a command, and everything it said.
+pub fn outcome(command: &mut Command) -> (i32, String) {
+    let output = command.output().expect("the command can be started");
+    let status = output.status.code().expect("it was not killed");
+    (status, said(&output))
 }
 
 /// Everything that a command said.
@@ -121,6 +130,12 @@ impl Stage {
     /// The configuration file of both.
     pub fn config(&self) -> PathBuf {
         self.directory.path().join("tandem.toml")
+    }
+
+    /// Changes the network of machine 1 or 2, as `ip` does.
+    pub fn ip(&self, number: u8, words: &[&str]) -> String {
+        let network = self.network(number);
+        run(Command::new("ip").args(["-n", &network]).args(words))
     }
 
     /// Runs something in the network of machine 1 or 2.
@@ -218,6 +233,22 @@ impl Stage {
         });
         machine
     }
+}
+
+/// Boots and pairs both machines, and starts their daemons.
+pub fn pair_offline(stage: &Stage) -> (Machine<'_>, Machine<'_>) {
+    let (one, two) = (stage.boot(1), stage.boot(2));
+    make_keys(&one, &two);
+    one.start_daemon();
+    two.start_daemon();
+    (one, two)
+}
+
+/// Writes the keys of both nodes.
+pub fn make_keys(one: &Machine<'_>, two: &Machine<'_>) {
+    run(Command::new(env!("CARGO_BIN_EXE_tandem"))
+        .args(["cluster", "init", "--offline"])
+        .args([one.state_dir(), two.state_dir()]));
 }
 
 impl Drop for Stage {

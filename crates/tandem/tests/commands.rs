@@ -1,0 +1,180 @@
+//! Every command for a node and a module, given on the other node; and what is said when the node
+//! that should carry it out cannot be reached.
+
+mod stage;
+
+use stage::configuration::{acknowledgements, cluster, counter, install_counter};
+use stage::{Machine, Stage, is_root, lines, outcome, pair_offline, run, until};
+
+const PRIMARY: [&str; 3] = ["PRIM", "green", "uptodate"];
+const STANDBY: [&str; 3] = ["SECOND", "green", "uptodate"];
+const ALONE: [&str; 3] = ["ALONE", "green", "uptodate"];
+const OUTDATED: [&str; 3] = ["STOP", "red", "not uptodate"];
+const LEVEL: [&str; 3] = ["STOP", "red", "uptodate"];
+
+fn stage(name: &str) -> Stage {
+    let module = counter("counter", "volume", "10.99.0.100/24", "");
+    let stage = Stage::build(name, &(cluster("") + &module));
+    install_counter(&stage, "counter", "volume");
+    stage
+}
+
+/// Given on `machine`, for a node; it has to succeed.
+fn order(machine: &Machine<'_>, words: &[&str], node: &str) {
+    let whom = ["--node", node, "--module", "counter"];
+    run(&mut machine.tandem(&[words, &whom].concat()));
+}
+
+fn counts(stage: &Stage) {
+    let numbers = || lines(&acknowledgements(stage, "counter")).len();
+    let begun = numbers();
+    until("the counter counts", || {
+        (numbers() > begun + 5).then_some(())
+    });
+}
+
+/// Failover, checkers, boot start, as `machine` knows them of both nodes.
+fn switches(machine: &Machine<'_>) -> Option<Vec<[bool; 3]>> {
+    let nodes = machine.status()?.nodes.into_iter();
+    let switches = nodes.map(|node| node.modules.into_iter().next()?.switches);
+    switches
+        .map(|found| found.map(|s| [s.failover, s.checkers, s.boot_start]))
+        .collect()
+}
+
+fn wait_for_switches(machine: &Machine<'_>, expected: [[bool; 3]; 2]) {
+    until("both nodes are switched", || {
+        (switches(machine)? == expected).then_some(())
+    });
+}
+
+#[test]
+fn every_command_is_carried_out_for_the_other_node() {
+    if !is_root("every_command_is_carried_out_for_the_other_node") {
+        return;
+    }
+    let stage = stage("every");
+    let (one, two) = pair_offline(&stage);
+    for node in [&one, &two] {
+        node.wait_for(OUTDATED);
+    }
+    // All for node1 is said on node2, and the other way round.
+    order(&two, &["start", "--no-wait"], "1");
+    order(&one, &["start", "--no-wait"], "2");
+    for node in [&one, &two] {
+        node.wait_for(["WAIT", "red", "not uptodate"]);
+    }
+    order(&two, &["prim"], "1");
+    one.wait_for(PRIMARY);
+    two.wait_for(STANDBY);
+    counts(&stage);
+
+    order(&two, &["restart"], "1");
+    one.wait_for(PRIMARY);
+    counts(&stage);
+
+    for verb in ["failover", "checkers"] {
+        order(&two, &[verb, "off"], "1");
+    }
+    order(&two, &["boot", "on"], "1");
+    wait_for_switches(&two, [[false, false, true], [true, true, false]]);
+    // Of both nodes, unless one is named.
+    for words in [["failover", "on"], ["checkers", "on"], ["boot", "on"]] {
+        run(&mut two.tandem(&words));
+    }
+    wait_for_switches(&two, [[true, true, true]; 2]);
+
+    order(&two, &["swap"], "1");
+    two.wait_for(PRIMARY);
+    one.wait_for(STANDBY);
+    counts(&stage);
+
+    // On the primary this is a failover.
+    order(&one, &["stopstart"], "2");
+    one.wait_for(PRIMARY);
+    two.wait_for(STANDBY);
+    counts(&stage);
+
+    order(&one, &["stop"], "2");
+    two.wait_for(OUTDATED);
+    one.wait_for(ALONE);
+    order(&one, &["second"], "2");
+    two.wait_for(STANDBY);
+    one.wait_for(PRIMARY);
+
+    run(&mut two.tandem(&["estimate", "--module", "counter"]));
+    run(&mut two.tandem(&["stop", "--all", "--module", "counter"]));
+    for node in [&one, &two] {
+        node.wait_for(LEVEL);
+    }
+    // One node alone, whatever the other has.
+    order(&one, &["prim", "--force"], "2");
+    two.wait_for(ALONE);
+    counts(&stage);
+    order(&two, &["start"], "1");
+    one.wait_for(STANDBY);
+    two.wait_for(PRIMARY);
+
+    // Who leaves keeps the data, and nothing of ours in it.
+    order(&two, &["stop"], "1");
+    one.wait_for(OUTDATED);
+    one.stop_daemon();
+    let volume = stage.data().join("volume");
+    let holds = |name: &str| {
+        let listed = run(one.command("ls").arg("-A").arg(&volume));
+        listed.lines().any(|line| line == name)
+    };
+    assert!(holds(".tandem") && holds("count"));
+    run(&mut one.tandem(&["cluster", "leave"]));
+    assert!(!holds(".tandem") && holds("count"));
+    counts(&stage);
+}
+
+#[test]
+fn a_command_for_a_node_that_is_dead_ends_with_its_own_exit_code() {
+    if !is_root("a_command_for_a_node_that_is_dead_ends_with_its_own_exit_code") {
+        return;
+    }
+    let stage = stage("dead");
+    let (one, two) = pair_offline(&stage);
+    for node in [&one, &two] {
+        node.wait_for(OUTDATED);
+    }
+    two.kill_daemon();
+    until("node1 has lost the link", || {
+        let words = ["stop", "--node", "2", "--no-wait"];
+        (outcome(&mut one.tandem(&words)).0 == 6).then_some(())
+    });
+    let commands: [&[&str]; 11] = [
+        &["start"],
+        &["stop"],
+        &["restart"],
+        &["stopstart"],
+        &["swap"],
+        &["prim"],
+        &["prim", "--force"],
+        &["second"],
+        &["failover", "off"],
+        &["checkers", "off"],
+        &["boot", "on"],
+    ];
+    // Each waits for the link, all at the same time.
+    std::thread::scope(|scope| {
+        for words in commands {
+            let mut command = one.tandem(&[words, &["--node", "2"]].concat());
+            scope.spawn(move || {
+                let (status, text) = outcome(&mut command);
+                assert_eq!(status, 6, "{words:?}: {text}");
+                let sentence = "node2: the other node's daemon did not answer within 5 s";
+                assert!(text.contains(sentence), "{words:?}: {text}");
+            });
+        }
+    });
+    // The node that can be reached is switched all the same.
+    let (status, text) = outcome(&mut one.tandem(&["boot", "on"]));
+    assert_eq!(status, 6, "{text}");
+    let module = one.module().expect("the daemon runs");
+    assert!(module.switches.is_some_and(|switches| switches.boot_start));
+    let (status, text) = outcome(&mut one.tandem(&["stop", "--all"]));
+    assert_eq!(status, 6, "{text}");
+}
