@@ -302,7 +302,7 @@ _tandem() {
             return 0
             ;;
         tandem__subcmd__cluster__subcmd__leave)
-            opts="-h --config --state-dir --runtime-dir --help"
+            opts="-h --keep --config --state-dir --runtime-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -40,9 +40,9 @@ complete -c tandem -n "__fish_tandem_needs_command" -f -a "stopstart" -d 'Stops 
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "swap" -d 'Exchanges the roles of the nodes'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "prim" -d 'Lets a node serve: the answer to the first start, or to a WAIT'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "second" -d 'Starts a node as standby; gives up its side of a divergence'
-complete -c tandem -n "__fish_tandem_needs_command" -f -a "failover" -d 'Lets the service move between the nodes by itself, or not; on both nodes, unless one is named'
-complete -c tandem -n "__fish_tandem_needs_command" -f -a "checkers" -d 'Lets what checkers and services report have consequences on a node, or not'
-complete -c tandem -n "__fish_tandem_needs_command" -f -a "boot" -d 'Lets a node start the module by itself after a boot, or not'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "failover" -d 'Lets the service move between the nodes by itself, or not; both nodes, unless one is named'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "checkers" -d 'Lets what checkers and services report have consequences, or not; both nodes, unless one is named'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "boot" -d 'Lets a node start the module by itself after a boot, or not; both nodes, unless one is named'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "estimate" -d 'Says how much a synchronisation has to compare, and how long that took last time'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "config" -d 'The configuration file'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "cluster" -d 'The keys of the two nodes'
@@ -73,7 +73,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand start" -l config -d 'The c
 complete -c tandem -n "__fish_tandem_using_subcommand start" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand start" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand start" -l no-wait -d 'Only begins, and says the job\'s name'
-complete -c tandem -n "__fish_tandem_using_subcommand start" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand start" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand start" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand stop" -l node -d 'The node, 1 or 2; default: this one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand stop" -l module -d 'The module; default: the only one' -r
@@ -82,7 +82,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand stop" -l config -d 'The co
 complete -c tandem -n "__fish_tandem_using_subcommand stop" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand stop" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand stop" -l no-wait -d 'Only begins, and says the job\'s name'
-complete -c tandem -n "__fish_tandem_using_subcommand stop" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand stop" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand stop" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand restart" -l node -d 'The node, 1 or 2; default: this one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand restart" -l module -d 'The module; default: the only one' -r
@@ -91,7 +91,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand restart" -l config -d 'The
 complete -c tandem -n "__fish_tandem_using_subcommand restart" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand restart" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand restart" -l no-wait -d 'Only begins, and says the job\'s name'
-complete -c tandem -n "__fish_tandem_using_subcommand restart" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand restart" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand restart" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l node -d 'The node, 1 or 2; default: this one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l module -d 'The module; default: the only one' -r
@@ -100,7 +100,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l config -d 'T
 complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l no-wait -d 'Only begins, and says the job\'s name'
-complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand stopstart" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand swap" -l node -d 'The node, 1 or 2; default: this one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand swap" -l module -d 'The module; default: the only one' -r
@@ -109,7 +109,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand swap" -l config -d 'The co
 complete -c tandem -n "__fish_tandem_using_subcommand swap" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand swap" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand swap" -l no-wait -d 'Only begins, and says the job\'s name'
-complete -c tandem -n "__fish_tandem_using_subcommand swap" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand swap" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand swap" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand prim" -l node -d 'The node, 1 or 2; default: this one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand prim" -l module -d 'The module; default: the only one' -r
@@ -119,7 +119,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand prim" -l state-dir -d 'Ide
 complete -c tandem -n "__fish_tandem_using_subcommand prim" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand prim" -l force -d 'Serve whatever is there, even where the other node may have newer data. The other node must be off'
 complete -c tandem -n "__fish_tandem_using_subcommand prim" -l no-wait -d 'Only begins, and says the job\'s name'
-complete -c tandem -n "__fish_tandem_using_subcommand prim" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand prim" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand prim" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand second" -l node -d 'The node, 1 or 2; default: this one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand second" -l module -d 'The module; default: the only one' -r
@@ -128,7 +128,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand second" -l config -d 'The 
 complete -c tandem -n "__fish_tandem_using_subcommand second" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand second" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand second" -l no-wait -d 'Only begins, and says the job\'s name'
-complete -c tandem -n "__fish_tandem_using_subcommand second" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand second" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand second" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand failover" -l node -d 'The node, 1 or 2; default: this one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand failover" -l module -d 'The module; default: the only one' -r
@@ -137,7 +137,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand failover" -l config -d 'Th
 complete -c tandem -n "__fish_tandem_using_subcommand failover" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand failover" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand failover" -l no-wait -d 'Only begins, and says the job\'s name'
-complete -c tandem -n "__fish_tandem_using_subcommand failover" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand failover" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand failover" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l node -d 'The node, 1 or 2; default: this one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l module -d 'The module; default: the only one' -r
@@ -146,7 +146,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l config -d 'Th
 complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l no-wait -d 'Only begins, and says the job\'s name'
-complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand checkers" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand checkers" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand boot" -l node -d 'The node, 1 or 2; default: this one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand boot" -l module -d 'The module; default: the only one' -r
@@ -155,7 +155,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand boot" -l config -d 'The co
 complete -c tandem -n "__fish_tandem_using_subcommand boot" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand boot" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand boot" -l no-wait -d 'Only begins, and says the job\'s name'
-complete -c tandem -n "__fish_tandem_using_subcommand boot" -l all -d 'Both nodes (start, stop, switches): a stop brings both copies level first'
+complete -c tandem -n "__fish_tandem_using_subcommand boot" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand boot" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l module -d 'The module; default: all' -r
 complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l config -d 'The configuration, the same on both nodes' -r -F
@@ -178,7 +178,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_se
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -f -a "init" -d 'On node1: makes the keys of a new cluster and says how node2 joins'
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -f -a "invite" -d 'On node1: says again how node2 joins (the first word lasts for 15 minutes)'
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -f -a "join" -d 'On node2: joins the cluster, as `cluster init` on node1 says'
-complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -f -a "leave" -d 'Takes this node out of its cluster: keys and state are removed, the units start at boot as before, the data stays'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -f -a "leave" -d 'Takes this node out of its cluster: keys and state are removed, the units start at boot as before, the data stays as a plain directory'
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from init" -l offline -d 'For tests and images: writes the keys of both nodes into two state directories at once' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from init" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from init" -l state-dir -d 'Identity, token and state of this node' -r -F
@@ -197,6 +197,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_s
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -l keep -d 'Leaves the `.tandem` directories in the volumes, which say where the copies stand'
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand demo" -l takeover-after -d 'Silence of the primary after which the standby takes over. With less than the default a slow disk is soon taken for a standby that does not answer' -r
 complete -c tandem -n "__fish_tandem_using_subcommand demo" -l config -d 'The configuration, the same on both nodes' -r -F

@@ -79,7 +79,7 @@ _arguments "${_arguments_options[@]}" : \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '--no-wait[Only begins, and says the job'\''s name]' \
-'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -93,7 +93,7 @@ _arguments "${_arguments_options[@]}" : \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '--no-wait[Only begins, and says the job'\''s name]' \
-'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -107,7 +107,7 @@ _arguments "${_arguments_options[@]}" : \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '--no-wait[Only begins, and says the job'\''s name]' \
-'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -121,7 +121,7 @@ _arguments "${_arguments_options[@]}" : \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '--no-wait[Only begins, and says the job'\''s name]' \
-'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -135,7 +135,7 @@ _arguments "${_arguments_options[@]}" : \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '--no-wait[Only begins, and says the job'\''s name]' \
-'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -150,7 +150,7 @@ _arguments "${_arguments_options[@]}" : \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '--force[Serve whatever is there, even where the other node may have newer data. The other node must be off]' \
 '--no-wait[Only begins, and says the job'\''s name]' \
-'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -164,7 +164,7 @@ _arguments "${_arguments_options[@]}" : \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '--no-wait[Only begins, and says the job'\''s name]' \
-'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -178,7 +178,7 @@ _arguments "${_arguments_options[@]}" : \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '--no-wait[Only begins, and says the job'\''s name]' \
-'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
 '--help[Print help]' \
 ':on -- The position:_default' \
@@ -193,7 +193,7 @@ _arguments "${_arguments_options[@]}" : \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '--no-wait[Only begins, and says the job'\''s name]' \
-'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
 '--help[Print help]' \
 ':on -- The position:_default' \
@@ -208,7 +208,7 @@ _arguments "${_arguments_options[@]}" : \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '--no-wait[Only begins, and says the job'\''s name]' \
-'(--node)--all[Both nodes (start, stop, switches)\: a stop brings both copies level first]' \
+'(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
 '--help[Print help]' \
 ':on -- The position:_default' \
@@ -308,6 +308,7 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[The configuration, the same on both nodes]:FILE:_files' \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--keep[Leaves the \`.tandem\` directories in the volumes, which say where the copies stand]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -347,9 +348,9 @@ _tandem_commands() {
 'swap:Exchanges the roles of the nodes' \
 'prim:Lets a node serve\: the answer to the first start, or to a WAIT' \
 'second:Starts a node as standby; gives up its side of a divergence' \
-'failover:Lets the service move between the nodes by itself, or not; on both nodes, unless one is named' \
-'checkers:Lets what checkers and services report have consequences on a node, or not' \
-'boot:Lets a node start the module by itself after a boot, or not' \
+'failover:Lets the service move between the nodes by itself, or not; both nodes, unless one is named' \
+'checkers:Lets what checkers and services report have consequences, or not; both nodes, unless one is named' \
+'boot:Lets a node start the module by itself after a boot, or not; both nodes, unless one is named' \
 'estimate:Says how much a synchronisation has to compare, and how long that took last time' \
 'config:The configuration file' \
 'cluster:The keys of the two nodes' \
@@ -373,7 +374,7 @@ _tandem__subcmd__cluster_commands() {
 'init:On node1\: makes the keys of a new cluster and says how node2 joins' \
 'invite:On node1\: says again how node2 joins (the first word lasts for 15 minutes)' \
 'join:On node2\: joins the cluster, as \`cluster init\` on node1 says' \
-'leave:Takes this node out of its cluster\: keys and state are removed, the units start at boot as before, the data stays' \
+'leave:Takes this node out of its cluster\: keys and state are removed, the units start at boot as before, the data stays as a plain directory' \
     )
     _describe -t commands 'tandem cluster commands' commands "$@"
 }

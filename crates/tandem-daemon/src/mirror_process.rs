@@ -16,8 +16,9 @@ use tandem_wire::local::{ToMirror, VERSION};
 
 /// The pause after an attempt, doubled up to [`PAUSE_MAX`]; begins anew when a mirror was there.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
-/// A mirror that cannot start is tried for ever: only it can bring the module back.
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A mirror that cannot start is tried for ever: only it can bring the module back. No longer than a
+/// person's patience: what kept it from starting may just have been repaired.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long systemd may take to start the unit.
 const START_MAX: Duration = Duration::from_secs(30);
 

@@ -100,11 +100,12 @@ pub enum Verb {
     },
     /// Starts a node as standby; gives up its side of a divergence
     Second(CommandOptions),
-    /// Lets the service move between the nodes by itself, or not; on both nodes, unless one is named
+    /// Lets the service move between the nodes by itself, or not; both nodes, unless one is named
     Failover(SwitchOptions),
-    /// Lets what checkers and services report have consequences on a node, or not
+    /// Lets what checkers and services report have consequences, or not; both nodes, unless one is
+    /// named
     Checkers(SwitchOptions),
-    /// Lets a node start the module by itself after a boot, or not
+    /// Lets a node start the module by itself after a boot, or not; both nodes, unless one is named
     Boot(SwitchOptions),
     /// Says how much a synchronisation has to compare, and how long that took last time
     Estimate {
@@ -163,8 +164,12 @@ pub enum ClusterVerb {
         token: String,
     },
     /// Takes this node out of its cluster: keys and state are removed, the units start at boot as
-    /// before, the data stays
-    Leave,
+    /// before, the data stays as a plain directory
+    Leave {
+        /// Leaves the `.tandem` directories in the volumes, which say where the copies stand
+        #[arg(long)]
+        keep: bool,
+    },
     #[command(hide = true)]
     ServeInvitation,
 }
@@ -195,7 +200,7 @@ pub struct CommandOptions {
     /// How long to wait for the end; default: no limit
     #[arg(long, value_name = "DURATION", value_parser = limit)]
     pub timeout: Option<Duration>,
-    /// Both nodes (start, stop, switches): a stop brings both copies level first
+    /// Both nodes (start, stop): a stop brings both copies level first
     #[arg(long, conflicts_with = "node")]
     pub all: bool,
 }

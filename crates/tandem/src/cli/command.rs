@@ -105,33 +105,32 @@ pub async fn second(places: &Places, options: &CommandOptions) -> Exit {
     one(places, CommandName::Second, options).await
 }
 
-/// `failover`, `checkers`, `boot`
+/// `failover`, `checkers`, `boot`: on both nodes, unless one is named. A node that cannot be reached
+/// keeps the other one from nothing.
 pub async fn switch(places: &Places, command: CommandName, switch: &SwitchOptions) -> Exit {
     let options = &switch.options;
     let client = Client::new(&places.runtime_dir);
-    // Whether the service may move is a matter of both.
-    let both = options.all || (command == CommandName::Failover && options.node.is_none());
-    let nodes = match both {
-        true => vec![Some(1), Some(2)],
-        false => vec![options.node],
+    let nodes = match options.node {
+        Some(node) => vec![node],
+        None => vec![1, 2],
     };
+    let mut exit = Exit::Done;
     for node in nodes {
         let request = CommandRequest {
-            node,
             on: Some(switch.on),
-            ..plain(command, options)
+            ..request(command, options, node)
         };
         match give(&client, &request, options).await {
             Exit::Done => {}
-            other => return other,
+            other => exit = other,
         }
     }
-    Exit::Done
+    exit
 }
 
 async fn one(places: &Places, command: CommandName, options: &CommandOptions) -> Exit {
     if options.all {
-        eprintln!("tandem: --all is for start, stop and switches");
+        eprintln!("tandem: --all is for start and stop");
         return Exit::Refused;
     }
     let client = Client::new(&places.runtime_dir);

@@ -1,5 +1,6 @@
-//! `tandem cluster leave`: this node belongs to no cluster any more. The data stays where it is, the
-//! configuration file too; the application's units are as they were before.
+//! `tandem cluster leave`: this node belongs to no cluster any more. The data stays where it is, as a
+//! plain directory without anything of ours in it; the configuration file stays too; the
+//! application's units are as they were before.
 //!
 //! Each step can be done again, and the keys go last: who is interrupted types it again.
 
@@ -11,13 +12,23 @@ use tandem_daemon::client::Client;
 use tandem_daemon::config::Configuration;
 use tandem_daemon::daemon::{Settings, mirror_socket};
 use tandem_daemon::{identity, mirror_process, report, units};
+use tandem_mirror::backing::HIDDEN;
 use tandem_mirror::mountinfo;
 
 /// Mounts over one path that are taken away; Tandem makes one.
 const MOUNTS_MAX: usize = 16;
 
+/// What becomes of the `.tandem` directories, which say where the copies stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Marks {
+    /// They are removed.
+    Remove,
+    /// They stay, for somebody who wants to look at them.
+    Keep,
+}
+
 /// Leaves.
-pub async fn run(places: &Places) -> Exit {
+pub async fn run(places: &Places, marks: Marks) -> Exit {
     let settings = places.settings();
     let configuration = match Configuration::read(&settings.config) {
         Ok(configuration) => configuration,
@@ -36,7 +47,7 @@ pub async fn run(places: &Places) -> Exit {
         eprintln!("hint: start the daemon again (systemctl start tandem), then tandem stop");
         return Exit::Refused;
     }
-    match undo(&configuration, &settings).await {
+    match undo(&configuration, &settings, marks).await {
         Ok(()) => {
             println!("This node belongs to no cluster any more.");
             println!(
@@ -63,16 +74,34 @@ fn dismiss_mirrors(configuration: &Configuration, settings: &Settings) -> Result
     Ok(())
 }
 
-async fn undo(configuration: &Configuration, settings: &Settings) -> Result<(), String> {
+async fn undo(
+    configuration: &Configuration,
+    settings: &Settings,
+    marks: Marks,
+) -> Result<(), String> {
     for volume in configuration.modules.iter().flat_map(|m| &m.volumes) {
         lay_bare(&volume.path)
             .map_err(|error| format!("unmount {}: {error}", volume.path.display()))?;
+        let mark = volume.path.join(HIDDEN);
+        if marks == Marks::Remove {
+            remove(&mark).map_err(|error| format!("remove {}: {error}", mark.display()))?;
+        } else {
+            println!("{} stays.", mark.display());
+        }
     }
     let units = units::give_back(configuration, settings).await;
     for unit in units.map_err(|error| report(&error))? {
         println!("{unit} starts at boot again, as before.");
     }
     identity::leave(&settings.state_dir).map_err(|error| report(&error))
+}
+
+/// Removes a directory, if it is there; never what a link of this name leads to.
+fn remove(directory: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Takes the read-only directory away that stands over the plain one.

@@ -88,7 +88,13 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
             ClusterVerb::Join { address, token } => {
                 asynchronously(cluster::join(places, &address, &token))
             }
-            ClusterVerb::Leave => asynchronously(leave::run(places)),
+            ClusterVerb::Leave { keep } => {
+                let marks = match keep {
+                    true => leave::Marks::Keep,
+                    false => leave::Marks::Remove,
+                };
+                asynchronously(leave::run(places, marks))
+            }
             ClusterVerb::ServeInvitation => asynchronously(cluster::serve(places)),
         },
     }

@@ -58,7 +58,9 @@ const fn remedy(error: &VolumeError) -> &'static str {
         VolumeError::Locked(_) => "one mirror at a time",
         VolumeError::Privilege(_) => "run this as root",
         VolumeError::PositionDamaged { .. } => {
-            "remove .tandem in that directory: everything is compared once more"
+            "nobody knows any more where this copy stands. If the other node has the data, remove \
+             .tandem in that directory: this copy then is inconsistent, is compared with the other \
+             node's as a whole, and is served before that only by `tandem prim --force`"
         }
         VolumeError::Io { .. } => "look at the file system: dmesg, df, mount",
     }
