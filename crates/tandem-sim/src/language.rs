@@ -329,7 +329,7 @@ pub struct Face {
 }
 
 /// The commands of operators, as they are typed.
-pub const COMMANDS: [&str; 17] = [
+pub const COMMANDS: [&str; 16] = [
     "start",
     "start --all",
     "stop",
@@ -340,7 +340,6 @@ pub const COMMANDS: [&str; 17] = [
     "prim",
     "prim --force",
     "second",
-    "second --full-sync",
     "failover on",
     "failover off",
     "checkers on",

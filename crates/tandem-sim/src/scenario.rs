@@ -443,7 +443,7 @@ fn command(words: &str) -> Command {
         "swap" => Command::Swap,
         "prim" => Command::Prim,
         "prim --force" => Command::PrimForce,
-        "second" | "second --full-sync" => Command::Second,
+        "second" => Command::Second,
         "failover on" => Command::Failover(Switch::On),
         "failover off" => Command::Failover(Switch::Off),
         "checkers on" => Command::Checkers(Switch::On),
