@@ -24,7 +24,7 @@ test: build-tools lab-tools
 	@scripts/need sqlite3 python3 fio util-linux postgresql-15 postgresql-client-15
 	scripts/test
 
-# All end-to-end cases again and again, with longer trials: SOAK rounds, in each trial SOAK_SECONDS
+# All end-to-end cases again and again, the longest ones too, with longer trials: SOAK rounds, in each trial SOAK_SECONDS
 # of writing before anything happens, and SOAK_POINTS instants at which a copy is looked at, and
 # points at which a database's stream is cut, by a seed that is printed.
 SOAK := 3
@@ -37,7 +37,7 @@ soak: build-tools lab-tools
 	@scripts/need postgresql-15 postgresql-client-15
 	TANDEM_SEED=$$$$ TANDEM_CRASH_POINTS=$(SOAK_POINTS) \
 	  cargo test -p tandem-mirror --test crash_points -- --nocapture
-	$(LAB) e2e --rounds $(SOAK) --before $(SOAK_SECONDS) --points $(SOAK_POINTS)
+	$(LAB) e2e --long --rounds $(SOAK) --before $(SOAK_SECONDS) --points $(SOAK_POINTS)
 
 # The simulator far beyond what `make test` plays; a failing seed is replayed with --seed N --trace.
 simulate: build-tools

@@ -193,6 +193,14 @@ impl Client {
         run(&format!("kill -STOP {}", self.process.id())).map(drop)
     }
 
+    /// It asks again.
+    ///
+    /// # Errors
+    /// It had ended by itself.
+    pub fn go_on(&self) -> Result<()> {
+        run(&format!("kill -CONT {}", self.process.id())).map(drop)
+    }
+
     /// Ends it and gives all that was acknowledged.
     ///
     /// # Errors

@@ -6,18 +6,22 @@
 //! block counts, sizes of directories. The product's own hidden directory is left out.
 
 use anyhow::{Context, Result};
+use rustix::fs::SeekFrom;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The product's own directory at the top of a volume.
 const OWN: &str = ".tandem";
 /// The longest value of an extended attribute on Linux.
 const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
+
+/// What is hashed at once.
+const BLOCK_BYTES: usize = 64 << 10;
 
 /// One name of a tree.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -149,10 +153,38 @@ fn content(path: &Path, about: &fs::Metadata) -> Result<Vec<u8>> {
         return Ok(Vec::new());
     }
     let mut hasher = blake3::Hasher::new();
-    hasher
-        .update_reader(fs::File::open(path)?)
-        .with_context(|| path.display().to_string())?;
+    let file = fs::File::open(path)?;
+    hash_content(&file, about.size(), &mut hasher).with_context(|| path.display().to_string())?;
     Ok(hasher.finalize().as_bytes().to_vec())
+}
+
+/// Hashes each block that is not all zeros, with its place. So a hole is equal to zeros, and a file
+/// that is mostly holes needs no long time; the size is compared for itself.
+fn hash_content(file: &fs::File, size: u64, hasher: &mut blake3::Hasher) -> Result<()> {
+    let mut block = vec![0_u8; BLOCK_BYTES];
+    let mut at = 0;
+    while at < size {
+        let data = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            // Only a hole up to the end.
+            Err(rustix::io::Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        at = data - data % BLOCK_BYTES as u64;
+        let mut length = 0;
+        while length < block.len() {
+            match file.read_at(&mut block[length..], at + length as u64)? {
+                0 => break,
+                read => length += read,
+            }
+        }
+        if block[..length].iter().any(|byte| *byte != 0) {
+            hasher.update(&at.to_le_bytes());
+            hasher.update(&block[..length]);
+        }
+        at += BLOCK_BYTES as u64;
+    }
+    Ok(())
 }
 
 fn attributes(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
@@ -245,6 +277,32 @@ mod tests {
             let found = found(&left, &right);
             assert!(found.iter().any(|f| f.contains(what)), "{what}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_hole_is_equal_to_zeros_and_content_behind_it_is_found() {
+        let (left, right) = trees();
+        let time = std::time::SystemTime::UNIX_EPOCH;
+        let write = |top: &TempDir, sparse: bool, last: u8| {
+            let file = fs::File::create(top.path().join("sparse")).expect("made");
+            if !sparse {
+                file.write_all_at(&[0; 5 * BLOCK_BYTES], 0)
+                    .expect("written");
+            }
+            let end = 5 * BLOCK_BYTES as u64;
+            file.write_all_at(&[1, last], end).expect("written");
+            file.set_times(fs::FileTimes::new().set_modified(time))
+                .expect("set");
+            let top = fs::File::open(top.path()).expect("there");
+            top.set_times(fs::FileTimes::new().set_modified(time))
+                .expect("set");
+        };
+        write(&left, true, 2);
+        write(&right, false, 2);
+        assert_eq!(found(&left, &right), Vec::<String>::new());
+        write(&right, false, 3);
+        let found = found(&left, &right);
+        assert!(found.iter().any(|f| f.contains("content")), "{found:?}");
     }
 
     #[test]

@@ -10,17 +10,21 @@ pub mod hosts;
 pub mod modules;
 pub mod network;
 pub mod operation;
+pub mod promises;
 pub mod sabotage;
+pub mod scenarios;
 pub mod sqlite;
 pub mod stage;
 pub mod strangers;
 pub mod trial;
+pub mod volumes;
 
 use crate::lab::Lab;
 use crate::product::Setting;
 use anyhow::{Result, bail};
 use stage::Stage;
 use std::time::{Duration, Instant};
+use tandem_sim::language::Scenario;
 
 /// What a case leaves behind for its line: outage, number of rows.
 pub type Told = Vec<String>;
@@ -33,7 +37,29 @@ pub struct Case {
     pub run: fn(&mut Stage) -> Result<Told>,
 }
 
-fn cases() -> Vec<Case> {
+/// What is played: a case of this crate, or a scenario file.
+enum Piece {
+    Case(Case),
+    Scenario(Scenario),
+}
+
+impl Piece {
+    fn name(&self) -> String {
+        match self {
+            Self::Case(case) => case.name.to_owned(),
+            Self::Scenario(scenario) => format!("scenario {}", scenario.name),
+        }
+    }
+
+    fn play(&self, stage: &mut Stage) -> Result<Told> {
+        match self {
+            Self::Case(case) => (case.run)(stage),
+            Self::Scenario(scenario) => scenarios::play(stage, scenario),
+        }
+    }
+}
+
+fn pieces(long: bool) -> Result<Vec<Piece>> {
     let mut cases = Vec::from(hosts::CASES);
     cases.extend(failures::CASES);
     cases.extend(operation::CASES);
@@ -43,17 +69,27 @@ fn cases() -> Vec<Case> {
     cases.extend(crash_points::CASES);
     cases.extend(filesystem::CASES);
     cases.extend(sqlite::CASES);
-    cases.extend(modules::CASES);
     cases.extend(full_disk::CASES);
-    cases.extend(sabotage::CASES);
-    cases
+    // From here on each needs a pair of its own kind, or leaves none.
+    let mut other_pairs = Vec::from(volumes::CASES);
+    other_pairs.extend(modules::CASES);
+    other_pairs.extend(promises::CASES);
+    other_pairs.extend(sabotage::CASES);
+    let pieces = cases.into_iter().map(Piece::Case);
+    let scenarios = scenarios::load(long)?.into_iter().map(Piece::Scenario);
+    let other_pairs = other_pairs.into_iter().map(Piece::Case);
+    Ok(pieces.chain(scenarios).chain(other_pairs).collect())
 }
 
 /// Prints the names of all cases.
-pub fn list() {
-    for case in cases() {
-        println!("{}", case.name);
+///
+/// # Errors
+/// A scenario file cannot be read.
+pub fn list() -> Result<()> {
+    for piece in pieces(true)? {
+        println!("{}", piece.name());
     }
+    Ok(())
 }
 
 /// Which cases are played, and how.
@@ -67,6 +103,8 @@ pub struct Order {
     pub before: Duration,
     /// At how many instants a copy is looked at.
     pub points: usize,
+    /// Also what takes very long.
+    pub long: bool,
     /// The hosts run on afterwards.
     pub keep: bool,
 }
@@ -83,24 +121,25 @@ pub fn run(lab: Lab, order: &Order) -> Result<bool> {
         println!("skipped: the end-to-end tests need root");
         return Ok(true);
     }
-    let wanted = |case: &Case| {
-        order.names.is_empty() || order.names.iter().any(|w| case.name.contains(w.as_str()))
-    };
-    let cases = cases().into_iter().filter(wanted).collect::<Vec<_>>();
-    if cases.is_empty() {
+    let mut pieces = pieces(order.long)?;
+    pieces.retain(|piece| {
+        let name = piece.name();
+        order.names.is_empty() || order.names.iter().any(|w| name.contains(w.as_str()))
+    });
+    if pieces.is_empty() {
         bail!("no case has such a name");
     }
-    let mut stage = Stage::new(lab, order.before, order.points);
+    let mut stage = Stage::new(lab, order);
     let (mut passed, mut failed) = (0, Vec::new());
     let begin = Instant::now();
     for round in 1..=order.rounds {
         if order.rounds > 1 {
             println!("round {round} of {}", order.rounds);
         }
-        for case in &cases {
-            match play(case, &mut stage)? {
+        for piece in &pieces {
+            match play(piece, &mut stage)? {
                 true => passed += 1,
-                false => failed.push(case.name),
+                false => failed.push(piece.name()),
             }
         }
     }
@@ -113,21 +152,22 @@ pub fn run(lab: Lab, order: &Order) -> Result<bool> {
     Ok(failed.is_empty())
 }
 
-/// Plays one case, prints its line, and gives whether it passed.
-fn play(case: &Case, stage: &mut Stage) -> Result<bool> {
+/// Plays one piece, prints its line, and gives whether it passed.
+fn play(piece: &Piece, stage: &mut Stage) -> Result<bool> {
+    let name = piece.name();
     let begin = Instant::now();
     stage.want(Setting::USUAL);
-    let result = (case.run)(stage);
+    let result = piece.play(stage);
     let seconds = begin.elapsed().as_secs_f64();
     match result {
         Ok(told) => {
             let told = told.join(", ");
-            println!("ok   {} ({seconds:.1} s) {told}", case.name);
+            println!("ok   {name} ({seconds:.1} s) {told}");
             Ok(true)
         }
         Err(error) => {
-            println!("FAIL {} ({seconds:.1} s)\n     {error:#}", case.name);
-            let kept = stage.keep_evidence(case.name)?;
+            println!("FAIL {name} ({seconds:.1} s)\n     {error:#}");
+            let kept = stage.keep_evidence(&name)?;
             println!("     logs: {}", kept.display());
             Ok(false)
         }

@@ -448,23 +448,23 @@ impl<'a> Host<'a> {
         fs::write(&file, value).with_context(|| file.display().to_string())
     }
 
-    /// Keeps the data disk of a host without power, as it is, under `name`.
+    /// Keeps a disk (`data` or `system`) of a host without power, as it is, under `name`.
     ///
     /// # Errors
     /// No room.
-    pub fn keep_data_disk(&self, name: &str) -> Result<()> {
-        self.copy_data_disk("data.img", name)
+    pub fn keep_disk(&self, disk: &str, name: &str) -> Result<()> {
+        self.copy_disk(&format!("{disk}.img"), &format!("{disk}-{name}.img"))
     }
 
-    /// Puts the data disk that was kept as `name` into a host without power: it went back in time.
+    /// Puts the disk that was kept as `name` into a host without power: it went back in time.
     ///
     /// # Errors
     /// There is none.
-    pub fn put_data_disk(&self, name: &str) -> Result<()> {
-        self.copy_data_disk(name, "data.img")
+    pub fn put_disk(&self, disk: &str, name: &str) -> Result<()> {
+        self.copy_disk(&format!("{disk}-{name}.img"), &format!("{disk}.img"))
     }
 
-    fn copy_data_disk(&self, from: &str, to: &str) -> Result<()> {
+    fn copy_disk(&self, from: &str, to: &str) -> Result<()> {
         let (from, to) = (self.file(from), self.file(to));
         run(&format!(
             "cp --sparse=always {} {}",
@@ -529,6 +529,18 @@ impl<'a> Host<'a> {
     /// It did not.
     pub fn must(&self, line: &str) -> Result<String> {
         self.sh(line)?
+            .success()
+            .with_context(|| format!("h{}: {line}", self.number))
+    }
+
+    /// As [`Host::must`], for a line that takes longer.
+    ///
+    /// # Errors
+    /// It did not succeed within the limit.
+    pub fn must_within(&self, line: &str, limit: Duration) -> Result<String> {
+        let mut all = self.enter()?;
+        all.extend(["sh", "-c", line].map(str::to_owned));
+        outcome(&all, limit)?
             .success()
             .with_context(|| format!("h{}: {line}", self.number))
     }

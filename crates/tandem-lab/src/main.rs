@@ -69,6 +69,9 @@ enum Verb {
         /// Look at a standby's copy at so many instants
         #[arg(long, default_value_t = 6)]
         points: usize,
+        /// Play the longest ones, too
+        #[arg(long)]
+        long: bool,
         /// Leave the hosts running
         #[arg(long)]
         keep: bool,
@@ -183,12 +186,13 @@ fn run(verb: Verb) -> Result<ExitCode> {
             lab.boot_both()?;
             product::set_up(&lab, &product::Setting::USUAL)?;
         }
-        Verb::E2e { list: true, .. } => e2e::list(),
+        Verb::E2e { list: true, .. } => e2e::list()?,
         Verb::E2e {
             names,
             rounds,
             before,
             points,
+            long,
             keep,
             ..
         } => {
@@ -197,6 +201,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
                 rounds,
                 before: Duration::from_secs(before),
                 points,
+                long,
                 keep,
             };
             if !e2e::run(lab, &order)? {

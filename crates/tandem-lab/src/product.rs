@@ -34,6 +34,10 @@ pub struct Setting {
     pub sabotage: Option<&'static str>,
     /// A second module with MariaDB, whose first primary is node 2.
     pub mariadb: bool,
+    /// More keys of the module, a line.
+    pub module_keys: &'static str,
+    /// More keys of the volume, a line.
+    pub volume_keys: &'static str,
 }
 
 impl Setting {
@@ -42,6 +46,8 @@ impl Setting {
         takeover_after: TAKEOVER_AFTER,
         sabotage: None,
         mariadb: false,
+        module_keys: "",
+        volume_keys: "",
     };
 }
 
@@ -65,11 +71,11 @@ heartbeat = ["10.99.0.2", "10.99.1.2"]
 
 [[module]]
 name = "{MODULE}"
-
+{module_keys}
 [[module.volume]]
 name = "db"
 path = "{data}"
-
+{volume_keys}
 [[module.address]]
 address = "10.99.0.100/24"
 interface = "eth0"
@@ -85,6 +91,8 @@ tcp = "127.0.0.1:5432"
 action = "restart"
 "#,
         takeover = setting.takeover_after.as_millis(),
+        module_keys = setting.module_keys,
+        volume_keys = setting.volume_keys,
         data = postgres::DATA,
         unit = postgres::UNIT,
     );

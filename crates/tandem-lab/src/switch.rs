@@ -5,7 +5,7 @@
 //! without telling its TCP anything.
 
 use crate::shell::{run, try_run};
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 /// A pair of cables is pulled, or only one of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,6 +143,25 @@ impl Switch {
         run(&format!("ip -n {switch} link set {letter}{n} {state}")).map(drop)
     }
 
+    /// How many bytes crossed the ports of host `n` so far, both networks and directions together,
+    /// as the kernel counts them.
+    ///
+    /// # Errors
+    /// There are no such ports.
+    pub fn crossed(&self, n: u8) -> Result<u64> {
+        let mut bytes = 0;
+        for cable in Cable::BOTH {
+            let port = format!("{}{n}", cable.letter());
+            let said = run(&format!("ip -n {} -s -j link show {port}", self.name()))?;
+            let said: serde_json::Value = serde_json::from_str(&said)?;
+            for way in ["rx", "tx"] {
+                let counted = said[0]["stats64"][way]["bytes"].as_u64();
+                bytes += counted.with_context(|| format!("no counter of {port}"))?;
+            }
+        }
+        Ok(bytes)
+    }
+
     /// From now on the switch drops the frames that `what` describes, in the words of nftables, and
     /// nobody is told. Hosts are known by their ports: `iifname p1 oifname p2`.
     ///
@@ -160,10 +179,19 @@ impl Switch {
     /// # Errors
     /// There are no such ports.
     pub fn block_way(&self, from: u8, to: u8) -> Result<()> {
-        for letter in ['p', 'q'] {
-            self.block(&format!("iifname {letter}{from} oifname {letter}{to}"))?;
+        for cable in Cable::BOTH {
+            self.block_way_of(cable, from, to)?;
         }
         Ok(())
+    }
+
+    /// As [`Switch::block_way`], on the network of this cable.
+    ///
+    /// # Errors
+    /// There are no such ports.
+    pub fn block_way_of(&self, cable: Cable, from: u8, to: u8) -> Result<()> {
+        let letter = cable.letter();
+        self.block(&format!("iifname {letter}{from} oifname {letter}{to}"))
     }
 
     /// Nothing is dropped any more.

@@ -8,21 +8,11 @@ use crate::compare;
 use crate::linux::boottime;
 use crate::postgres;
 use crate::product::{Node, RESYNCHRONISATION_LIMIT, TAKEOVER_AFTER, TAKEOVER_LIMIT};
-use crate::switch::Cable;
-use crate::wait::wait_for;
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 
 /// The cases.
-pub const CASES: [Case; 9] = [
-    Case {
-        name: "one of two networks is cut and nothing happens",
-        run: one_network,
-    },
-    Case {
-        name: "heartbeats are blocked, the stream is alive, and nothing happens",
-        run: heartbeats_blocked,
-    },
+pub const CASES: [Case; 5] = [
     Case {
         name: "the stream is blocked, heartbeats are alive: the primary goes on alone",
         run: stream_blocked,
@@ -43,14 +33,6 @@ pub const CASES: [Case; 9] = [
         name: "the primary hangs, is replaced, and acknowledges nothing when it thaws",
         run: frozen_primary,
     },
-    Case {
-        name: "each host is rebooted",
-        run: reboots,
-    },
-    Case {
-        name: "the standby's disk went back in time while it was down",
-        run: rolled_back,
-    },
 ];
 
 /// A row that only the line of the first primary has, larger than any row of a client.
@@ -59,36 +41,6 @@ const FIRST_LINE: u64 = 9_000_000_001;
 const SECOND_LINE: u64 = 9_000_000_002;
 /// Longer than any decision takes.
 const LONG: Duration = Duration::from_secs(2 * TAKEOVER_AFTER.as_secs());
-
-fn one_network(stage: &mut Stage) -> Result<Told> {
-    let lab = stage.lab;
-    let trial = Trial::begin(stage)?;
-    // Not the one that carries the virtual address and the stream.
-    let numbers = [trial.primary.number(), trial.standby.number()];
-    for number in numbers {
-        lab.switch.pull(number, Cable::Second)?;
-    }
-    std::thread::sleep(LONG);
-    trial.nothing_happened()?;
-    for number in numbers {
-        lab.switch.plug(number, Cable::Second)?;
-    }
-    trial.rows_flow()?;
-    trial.nothing_happened()?;
-    trial.finish()
-}
-
-fn heartbeats_blocked(stage: &mut Stage) -> Result<Told> {
-    let lab = stage.lab;
-    let trial = Trial::begin(stage)?;
-    lab.switch.block("udp dport 9013")?;
-    std::thread::sleep(LONG);
-    trial.nothing_happened()?;
-    lab.switch.unblock();
-    trial.rows_flow()?;
-    trial.nothing_happened()?;
-    trial.finish()
-}
 
 fn stream_blocked(stage: &mut Stage) -> Result<Told> {
     let lab = stage.lab;
@@ -254,44 +206,5 @@ fn frozen_primary(stage: &mut Stage) -> Result<Told> {
         .push(format!("{} rows of its own client", journal.rows.len()));
     // It comes back by itself, or is started by hand.
     let _ = primary.command("start --no-wait");
-    trial.finish()
-}
-
-fn reboots(stage: &mut Stage) -> Result<Told> {
-    let mut trial = Trial::begin(stage)?;
-    let (first, second) = (trial.primary.clone(), trial.standby.clone());
-    let begin = std::time::Instant::now();
-    first.host.shut_down()?;
-    second.wait_until_it_serves(TAKEOVER_LIMIT)?;
-    trial.rows_flow().context("while the primary reboots")?;
-    let announced = trial.client.journal()?.outage();
-    trial.told.push(format!(
-        "shut down in {:.1} s, an outage of {:.2} s",
-        begin.elapsed().as_secs_f64(),
-        announced.as_secs_f64()
-    ));
-    super::failures::bring_back(&first)?;
-    first.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
-    first.host.shut_down()?;
-    second.wait_until("it to go on alone", TAKEOVER_LIMIT, |m| m.state == "ALONE")?;
-    trial.rows_flow().context("while the standby reboots")?;
-    super::failures::bring_back(&first)?;
-    trial.finish()
-}
-
-fn rolled_back(stage: &mut Stage) -> Result<Told> {
-    let trial = Trial::begin(stage)?;
-    let standby = &trial.standby;
-    standby.host.power_off()?;
-    standby.host.keep_data_disk("older.img")?;
-    trial.rows_flow()?;
-    super::failures::bring_back(standby)?;
-    standby.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
-    trial.rows_flow()?;
-    standby.host.shut_down()?;
-    standby.host.put_data_disk("older.img")?;
-    trial.rows_flow()?;
-    super::failures::bring_back(standby)?;
-    wait_for("the daemon", TAKEOVER_LIMIT, || Ok(standby.module().ok()))?;
     trial.finish()
 }

@@ -5,18 +5,13 @@ use super::trial::Trial;
 use super::{Case, Told};
 use crate::postgres;
 use crate::product::{RESYNCHRONISATION_LIMIT, TAKEOVER_LIMIT};
-use crate::shell::run;
 use crate::wait::wait_for;
 use crate::watch::{Seen, Watcher};
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 
 /// The cases.
-pub const CASES: [Case; 4] = [
-    Case {
-        name: "the database is killed and restarted in place",
-        run: database_killed,
-    },
+pub const CASES: [Case; 3] = [
     Case {
         name: "the database is stopped and masked: failover at once",
         run: database_masked,
@@ -33,24 +28,6 @@ pub const CASES: [Case; 4] = [
 
 /// How long a swap may take: the longest took 5 s on a loaded machine.
 const SWAP_LIMIT: Duration = Duration::from_secs(20);
-
-fn database_killed(stage: &mut Stage) -> Result<Told> {
-    let mut trial = Trial::begin(stage)?;
-    // A service that ends by itself is for a person to look at.
-    trial.expect_error("service postgresql is down");
-    let host = &trial.primary.host;
-    let before = host.main_process(postgres::UNIT)?.context("it runs")?;
-    run(&format!("kill -KILL {before}"))?;
-    wait_for("the database to be restarted here", TAKEOVER_LIMIT, || {
-        let now = host.main_process(postgres::UNIT)?;
-        Ok(now.filter(|pid| *pid != before))
-    })?;
-    trial.rows_flow()?;
-    trial
-        .primary
-        .wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
-    trial.finish()
-}
 
 fn database_masked(stage: &mut Stage) -> Result<Told> {
     let mut trial = Trial::begin(stage)?;

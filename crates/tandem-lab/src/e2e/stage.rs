@@ -1,5 +1,6 @@
 //! What the cases share: one pair of hosts, made and booted only where needed.
 
+use super::Order;
 use crate::lab::Lab;
 use crate::product::{self, Node, Setting};
 use crate::shell::run;
@@ -20,6 +21,8 @@ pub struct Stage {
     pub before: Duration,
     /// At how many instants a copy is looked at.
     pub points: usize,
+    /// Whether there is time for the largest sizes.
+    pub long: bool,
     /// What the running case wants of a pair.
     wanted: Setting,
     /// What the pair is that stands and works.
@@ -29,14 +32,15 @@ pub struct Stage {
 impl Stage {
     /// A stage with nothing on it.
     #[must_use]
-    pub fn new(lab: Lab, before: Duration, points: usize) -> Self {
+    pub fn new(lab: Lab, order: &Order) -> Self {
         let _ = fs::remove_dir_all(lab.directory.join("failed"));
         Self {
             lab: Box::leak(Box::new(lab)),
             acknowledged: Vec::new(),
             trials: 0,
-            before,
-            points,
+            before: order.before,
+            points: order.points,
+            long: order.long,
             wanted: Setting::USUAL,
             pair: None,
         }

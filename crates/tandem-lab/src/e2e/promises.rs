@@ -1,0 +1,124 @@
+//! Other promises than the usual one: every write waits for the peer, and its memory is enough.
+
+use super::stage::Stage;
+use super::trial::Trial;
+use super::{Case, Told};
+use crate::postgres;
+use crate::product::{Node, RESYNCHRONISATION_LIMIT, Setting, TAKEOVER_LIMIT};
+use crate::wait::wait_for;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The cases.
+pub const CASES: [Case; 1] = [Case {
+    name: "every write waits for the peer's memory, and no power cut of one node loses any",
+    run: write_and_memory,
+}];
+
+const SETTING: Setting = Setting {
+    module_keys: "durability = \"memory\"",
+    volume_keys: "wait-for-peer = \"write\"",
+    ..Setting::USUAL
+};
+/// How many lines there are, at least, before something happens.
+const LINES: usize = 100;
+/// How long they may take on a loaded machine.
+const LINES_LIMIT: Duration = Duration::from_secs(40);
+
+/// A program on the node that serves. It never syncs: a line is acknowledged when `write` returned.
+struct Writer {
+    process: Child,
+    acknowledged: PathBuf,
+}
+
+fn file() -> String {
+    format!("{}/plain-writes", postgres::DATA)
+}
+
+impl Writer {
+    fn start(node: &Node<'_>, stage: &Stage, first: u64) -> Result<Self> {
+        let acknowledged = stage.lab.directory.join(format!("written-{first}"));
+        let script = format!(
+            "number={first}; while echo $number >>{}; do \
+               echo $number; number=$((number + 1)); sleep 0.005; done",
+            file()
+        );
+        let words = node.host.enter()?;
+        let process = Command::new(&words[0])
+            .args(&words[1..])
+            .args(["sh", "-c", &script])
+            .stdin(Stdio::null())
+            .stdout(fs::File::create(&acknowledged)?)
+            .stderr(Stdio::null())
+            .spawn()
+            .context("start the writer")?;
+        let writer = Self {
+            process,
+            acknowledged,
+        };
+        wait_for("written lines", LINES_LIMIT, || {
+            Ok((writer.lines()?.len() >= LINES).then_some(()))
+        })?;
+        Ok(writer)
+    }
+
+    /// What was written: whole lines only.
+    fn lines(&self) -> Result<Vec<String>> {
+        let text = fs::read_to_string(&self.acknowledged)?;
+        let lines = text.split_inclusive('\n').filter(|l| l.ends_with('\n'));
+        Ok(lines.map(|l| l.trim().to_owned()).collect())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn has_all(node: &Node<'_>, written: &[String]) -> Result<()> {
+    let found = node.host.must(&format!("cat {}", file()))?;
+    let found = found.lines().collect::<std::collections::BTreeSet<_>>();
+    let lost = written.iter().filter(|l| !found.contains(l.as_str()));
+    let lost = lost.count();
+    ensure!(lost == 0, "{lost} of {} writes are lost", written.len());
+    Ok(())
+}
+
+fn write_and_memory(stage: &mut Stage) -> Result<Told> {
+    stage.want(SETTING);
+    let mut trial = Trial::begin(stage)?;
+    let (primary, standby) = (trial.primary.clone(), trial.standby.clone());
+    let writer = Writer::start(&primary, trial.stage(), 1)?;
+    primary.host.power_off()?;
+    let mut written = writer.lines()?;
+    drop(writer);
+    standby.wait_until_it_serves(TAKEOVER_LIMIT)?;
+    has_all(&standby, &written)?;
+    trial.rows_flow()?;
+    super::failures::bring_back(&primary)?;
+    primary.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
+    standby.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
+
+    // What a standby has only in memory goes with its power, and is compared when it returns.
+    let writer = Writer::start(&standby, trial.stage(), 1_000_000)?;
+    primary.host.power_off()?;
+    trial.rows_flow()?;
+    super::failures::bring_back(&primary)?;
+    primary.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
+    standby.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
+    let before = writer.lines()?.len();
+    wait_for("writes after it", LINES_LIMIT, || {
+        Ok((writer.lines()?.len() > before).then_some(()))
+    })?;
+    written.extend(writer.lines()?);
+    drop(writer);
+    (standby.host).must("while pgrep -f 'plain-[w]rites'; do pkill -f 'plain-[w]rites'; done")?;
+    has_all(&standby, &written)?;
+    trial.told.push(format!("{} writes", written.len()));
+    trial.finish()
+}
