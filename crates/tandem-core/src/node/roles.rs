@@ -705,8 +705,7 @@ impl Node {
         // A mirror that is not there is started again by itself.
         self.mirror.as_ref()?;
         let (what, advice) = self.missing()?;
-        // A cable that is pulled for a moment costs no standby; without one nothing is taken over.
-        (self.divergence.is_none() && !self.is_isolated()).then_some((what, advice))
+        (self.divergence.is_none()).then_some((what, advice))
     }
 
     /// Asks to be recorded out, then stops.
@@ -825,17 +824,13 @@ impl Node {
             None if self.contact.heard().is_none()
                 && self.now.since(self.started) < self.config.takeover_after => {}
             None if usable && self.durable.switches.failover => {
-                if self.is_isolated() {
-                    self.waits_a_moment(
-                        "isolated: none of this node's own links has a carrier; it does not take \
-                         over",
-                    );
-                } else if self.may_be_cut_off() {
+                let listened = self.now.since(self.started) >= self.config.takeover_after;
+                if self.may_be_cut_off() {
                     self.waits_a_moment(
                         "the primary is silent, and so is the gateway: this node may be the one \
                          cut off, and does not take over",
                     );
-                } else if self.has_listened() {
+                } else if listened {
                     self.promote(Cause::PrimarySilent, String::new());
                 }
             }
