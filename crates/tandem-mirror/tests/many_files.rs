@@ -36,9 +36,13 @@ fn is_level(status: &Status) -> bool {
 
 fn level() -> (Node, Node) {
     own_mounts();
-    let (mut one, mut two) = pair_on(&["db"], 4096);
-    one.start();
-    two.start();
+    // Room for twice as many names as `TANDEM_FILES` is meant for.
+    let (mut one, mut two) = pair_on(&["db"], 8192);
+    for node in [&mut one, &mut two] {
+        // What a user would call a time-out, not what a busy machine makes.
+        node.set(node::STALL_SETTING, "10000");
+        node.start();
+    }
     one.serve(1, 7, false);
     two.follow(1, 7);
     one.await_status("level", is_level);
