@@ -1,6 +1,7 @@
 //! The end-to-end tests: runs cases one after the other, a line for each, and closes with
 //! `N passed, N failed`.
 
+pub mod addresses;
 pub mod bad_input;
 pub mod crash_points;
 pub mod failures;
@@ -74,6 +75,7 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     let mut other_pairs = Vec::from(volumes::CASES);
     other_pairs.extend(modules::CASES);
     other_pairs.extend(promises::CASES);
+    other_pairs.extend(addresses::CASES);
     other_pairs.extend(sabotage::CASES);
     let pieces = cases.into_iter().map(Piece::Case);
     let scenarios = scenarios::load(long)?.into_iter().map(Piece::Scenario);

@@ -33,7 +33,7 @@ pub fn configure(root: &Path) -> Result<()> {
     fs::write(directory.join("start.conf"), "manual\n")?;
     let access = directory.join("pg_hba.conf");
     let mut lines = fs::read_to_string(&access)?;
-    lines += "host all all 10.99.0.0/16 trust\n";
+    lines += "host all all 10.99.0.0/16 trust\nhost all all fd99::/16 trust\n";
     fs::write(access, lines).context("write pg_hba.conf")
 }
 

@@ -14,6 +14,13 @@ use tandem_wire::api::{ClusterStatus, ModuleStatus, NodeStatus};
 pub const MODULE: &str = "videeos";
 /// The virtual address, as the client reaches the database.
 pub const VIRTUAL: &str = "10.99.0.100:5432";
+/// The virtual IPv6 address, as the client reaches the database.
+pub const VIRTUAL_IPV6: &str = "[fd99::100]:5432";
+const IPV6_ADDRESS: &str = "
+[[module.address]]
+address = \"fd99::100/64\"
+interface = \"eth0\"
+";
 /// The configuration file on the hosts.
 pub const CONFIGURATION: &str = "/etc/tandem/tandem.toml";
 /// `takeover-after` of the tests: the product's default.
@@ -34,6 +41,8 @@ pub struct Setting {
     pub sabotage: Option<&'static str>,
     /// A second module with MariaDB, whose first primary is node 2.
     pub mariadb: bool,
+    /// A second virtual address, of IPv6.
+    pub ipv6: bool,
     /// More keys of the module, a line.
     pub module_keys: &'static str,
     /// More keys of the volume, a line.
@@ -46,6 +55,7 @@ impl Setting {
         takeover_after: TAKEOVER_AFTER,
         sabotage: None,
         mariadb: false,
+        ipv6: false,
         module_keys: "",
         volume_keys: "",
     };
@@ -79,7 +89,7 @@ path = "{data}"
 [[module.address]]
 address = "10.99.0.100/24"
 interface = "eth0"
-
+{ipv6}
 [[module.service]]
 name = "postgresql"
 unit = "{unit}"
@@ -91,6 +101,7 @@ tcp = "127.0.0.1:5432"
 action = "restart"
 "#,
         takeover = setting.takeover_after.as_millis(),
+        ipv6 = if setting.ipv6 { IPV6_ADDRESS } else { "" },
         module_keys = setting.module_keys,
         volume_keys = setting.volume_keys,
         data = postgres::DATA,

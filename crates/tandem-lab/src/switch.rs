@@ -1,6 +1,7 @@
 //! The network: a switch with two networks, and a network stack for each host and for the client.
 //!
-//! Host N has `eth0` 10.99.0.N on the first network and `eth1` 10.99.1.N on the second. Its cables
+//! Host N has `eth0` 10.99.0.N and fd99:0::N on the first network, and `eth1` 10.99.1.N and fd99:1::N
+//! on the second. Its cables
 //! end in the switch as ports `pN` and `qN`: pulling one there takes the carrier from the host
 //! without telling its TCP anything.
 
@@ -97,6 +98,9 @@ impl Switch {
             ))?;
             run(&format!(
                 "ip -n {stack} addr add 10.99.{network}.{n}/24 dev eth{network}"
+            ))?;
+            run(&format!(
+                "ip -n {stack} -6 addr add fd99:{network}::{n}/64 dev eth{network} nodad"
             ))?;
             run(&format!("ip -n {stack} link set eth{network} up"))?;
         }

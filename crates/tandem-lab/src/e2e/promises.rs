@@ -18,7 +18,9 @@ pub const CASES: [Case; 1] = [Case {
     run: write_and_memory,
 }];
 
-const SETTING: Setting = Setting {
+/// Also has an IPv6 address, so that the cases of that need no pair of their own.
+pub const SETTING: Setting = Setting {
+    ipv6: true,
     module_keys: "durability = \"memory\"",
     volume_keys: "wait-for-peer = \"write\"",
     ..Setting::USUAL
