@@ -436,6 +436,7 @@ impl Play<'_> {
         );
         // A service that ends by itself is for a person to look at.
         self.trial.expect_error("postgresql");
+        self.trial.expect_error("checker sql is down");
         match action {
             Action::KillApplication(who) => self.signal(*who, unit, "KILL"),
             Action::StopApplication(who) => {
