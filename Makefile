@@ -24,9 +24,9 @@ test: build-tools lab-tools
 	@scripts/need sqlite3 python3 fio util-linux postgresql-15 postgresql-client-15
 	scripts/test
 
-# All end-to-end cases again and again, the longest ones too, with longer trials: SOAK rounds, in each trial SOAK_SECONDS
-# of writing before anything happens, and SOAK_POINTS instants at which a copy is looked at, and
-# points at which a database's stream is cut, by a seed that is printed.
+# All end-to-end cases again and again, the longest ones too, with longer trials: SOAK rounds, in
+# each trial SOAK_SECONDS of writing before anything happens, and SOAK_POINTS instants at which a
+# copy is looked at, and points at which a database's stream is cut, by a seed that is printed.
 SOAK := 3
 SOAK_SECONDS := 20
 SOAK_POINTS := 200
