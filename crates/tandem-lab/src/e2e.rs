@@ -19,6 +19,7 @@ pub mod stage;
 pub mod strangers;
 pub mod trial;
 pub mod volumes;
+pub mod writer;
 
 use crate::lab::Lab;
 use crate::product::Setting;

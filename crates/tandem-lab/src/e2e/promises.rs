@@ -2,14 +2,12 @@
 
 use super::stage::Stage;
 use super::trial::Trial;
+use super::writer::Writer;
 use super::{Case, Told};
 use crate::postgres;
 use crate::product::{Node, RESYNCHRONISATION_LIMIT, Setting, TAKEOVER_LIMIT};
 use crate::wait::wait_for;
-use anyhow::{Context, Result, ensure};
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use anyhow::{Result, ensure};
 use std::time::Duration;
 
 /// The cases.
@@ -30,56 +28,22 @@ const LINES: usize = 100;
 /// How long they may take on a loaded machine.
 const LINES_LIMIT: Duration = Duration::from_secs(40);
 
-/// A program on the node that serves. It never syncs: a line is acknowledged when `write` returned.
-struct Writer {
-    process: Child,
-    acknowledged: PathBuf,
-}
-
 fn file() -> String {
     format!("{}/plain-writes", postgres::DATA)
 }
 
-impl Writer {
-    fn start(node: &Node<'_>, stage: &Stage, first: u64) -> Result<Self> {
-        let acknowledged = stage.lab.directory.join(format!("written-{first}"));
-        let script = format!(
-            "number={first}; while echo $number >>{}; do \
-               echo $number; number=$((number + 1)); sleep 0.005; done",
-            file()
-        );
-        let words = node.host.enter()?;
-        let process = Command::new(&words[0])
-            .args(&words[1..])
-            .args(["sh", "-c", &script])
-            .stdin(Stdio::null())
-            .stdout(fs::File::create(&acknowledged)?)
-            .stderr(Stdio::null())
-            .spawn()
-            .context("start the writer")?;
-        let writer = Self {
-            process,
-            acknowledged,
-        };
-        wait_for("written lines", LINES_LIMIT, || {
-            Ok((writer.lines()?.len() >= LINES).then_some(()))
-        })?;
-        Ok(writer)
-    }
-
-    /// What was written: whole lines only.
-    fn lines(&self) -> Result<Vec<String>> {
-        let text = fs::read_to_string(&self.acknowledged)?;
-        let lines = text.split_inclusive('\n').filter(|l| l.ends_with('\n'));
-        Ok(lines.map(|l| l.trim().to_owned()).collect())
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// A program on the node that serves. It never syncs: a line is acknowledged when `write` returned.
+fn start_writer(node: &Node<'_>, stage: &Stage, first: u64) -> Result<Writer> {
+    let script = format!(
+        "number={first}; while echo $number >>{}; do \
+           echo $number; number=$((number + 1)); sleep 0.005; done",
+        file()
+    );
+    let writer = Writer::start(node, stage, &format!("written-{first}"), &script)?;
+    wait_for("written lines", LINES_LIMIT, || {
+        Ok((writer.lines()?.len() >= LINES).then_some(()))
+    })?;
+    Ok(writer)
 }
 
 fn has_all(node: &Node<'_>, written: &[String]) -> Result<()> {
@@ -95,7 +59,7 @@ fn write_and_memory(stage: &mut Stage) -> Result<Told> {
     stage.want(SETTING);
     let mut trial = Trial::begin(stage)?;
     let (primary, standby) = (trial.primary.clone(), trial.standby.clone());
-    let writer = Writer::start(&primary, trial.stage(), 1)?;
+    let writer = start_writer(&primary, trial.stage(), 1)?;
     primary.host.power_off()?;
     let mut written = writer.lines()?;
     drop(writer);
@@ -107,7 +71,7 @@ fn write_and_memory(stage: &mut Stage) -> Result<Told> {
     standby.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
 
     // What a standby has only in memory goes with its power, and is compared when it returns.
-    let writer = Writer::start(&standby, trial.stage(), 1_000_000)?;
+    let writer = start_writer(&standby, trial.stage(), 1_000_000)?;
     primary.host.power_off()?;
     trial.rows_flow()?;
     super::failures::bring_back(&primary)?;

@@ -3,15 +3,13 @@
 
 use super::stage::Stage;
 use super::trial::Trial;
+use super::writer::Writer;
 use super::{Case, Told};
 use crate::postgres;
 use crate::product::{Node, TAKEOVER_LIMIT};
 use crate::wait::wait_for;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// The cases.
@@ -27,20 +25,18 @@ const ROWS: usize = 50;
 /// How long they may take on a loaded machine.
 const ROWS_LIMIT: Duration = Duration::from_secs(40);
 
-/// A writer on the node that serves. What it prints was committed before.
-struct Writer {
+/// A table on the node that serves. What its writer prints was committed before.
+struct Table {
     mode: &'static str,
-    process: Child,
-    acknowledged: PathBuf,
+    writer: Writer,
 }
 
 fn file_of(mode: &str) -> String {
     format!("{}/beside-{mode}.sqlite", postgres::DATA)
 }
 
-impl Writer {
-    fn start(node: &Node<'_>, stage: &Stage, mode: &'static str, first: u64) -> Result<Self> {
-        let acknowledged = stage.lab.directory.join(format!("sqlite-{mode}-{first}"));
+impl Table {
+    fn fill(node: &Node<'_>, stage: &Stage, mode: &'static str, first: u64) -> Result<Self> {
         let script = format!(
             "(echo 'pragma journal_mode={mode}; pragma synchronous=full; \
                create table if not exists rows (number integer primary key);'; \
@@ -49,47 +45,27 @@ impl Writer {
                 number=$((number + 1)); sleep 0.01; done) | exec stdbuf -oL sqlite3 {}",
             file_of(mode)
         );
-        let words = node.host.enter()?;
-        let process = Command::new(&words[0])
-            .args(&words[1..])
-            .args(["sh", "-c", &script])
-            .stdin(Stdio::null())
-            .stdout(fs::File::create(&acknowledged)?)
-            .stderr(Stdio::null())
-            .spawn()
-            .context("start SQLite's writer")?;
-        let writer = Self {
-            mode,
-            process,
-            acknowledged,
-        };
+        let writer = Writer::start(node, stage, &format!("sqlite-{mode}-{first}"), &script)?;
+        let table = Self { mode, writer };
         wait_for("SQLite's acknowledged rows", ROWS_LIMIT, || {
-            Ok((writer.rows()?.len() >= ROWS).then_some(()))
+            Ok((table.rows()?.len() >= ROWS).then_some(()))
         })?;
-        Ok(writer)
+        Ok(table)
     }
 
-    /// What was acknowledged: whole lines only.
+    /// What was acknowledged.
     fn rows(&self) -> Result<Vec<u64>> {
-        let text = fs::read_to_string(&self.acknowledged)?;
-        let lines = text.split_inclusive('\n').filter(|l| l.ends_with('\n'));
+        let lines = self.writer.lines()?;
         // The first lines tell the journal's mode.
-        Ok(lines.filter_map(|l| l.trim().parse().ok()).collect())
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        Ok(lines.iter().filter_map(|l| l.parse().ok()).collect())
     }
 }
 
 fn swap_and_power_cut(stage: &mut Stage) -> Result<Told> {
     let (primary, standby) = stage.pair()?;
-    let start = |node: &Node<'_>, stage: &Stage, first| -> Result<Vec<Writer>> {
-        let writers = MODES.iter().map(|m| Writer::start(node, stage, m, first));
-        writers.collect()
+    let start = |node: &Node<'_>, stage: &Stage, first| -> Result<Vec<Table>> {
+        let tables = MODES.iter().map(|m| Table::fill(node, stage, m, first));
+        tables.collect()
     };
     let first = start(&primary, stage, 1)?;
     let second_first = 1_000_000;
@@ -99,18 +75,18 @@ fn swap_and_power_cut(stage: &mut Stage) -> Result<Told> {
     primary.command("swap --timeout 40s")?;
     standby.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
     primary.wait_for_face(["SECOND", "green", "uptodate"], TAKEOVER_LIMIT)?;
-    let mut expected = (first.iter().map(Writer::rows)).collect::<Result<Vec<_>>>()?;
+    let mut expected = (first.iter().map(Table::rows)).collect::<Result<Vec<_>>>()?;
     drop(first);
     has_all(&standby, &expected)?;
     trial.rows_flow()?;
 
     let second = start(&standby, trial.stage(), second_first)?;
     standby.host.power_off()?;
-    for (all, writer) in expected.iter_mut().zip(&second) {
-        all.extend(writer.rows()?);
+    for (all, table) in expected.iter_mut().zip(&second) {
+        all.extend(table.rows()?);
         trial
             .told
-            .push(format!("{} rows in {}", all.len(), writer.mode));
+            .push(format!("{} rows in {}", all.len(), table.mode));
     }
     drop(second);
     primary.wait_until_it_serves(TAKEOVER_LIMIT)?;
