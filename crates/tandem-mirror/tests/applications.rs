@@ -17,16 +17,12 @@ use std::path::Path;
 use std::process::Command as Process;
 
 use disk::root_or_skip;
-use node::{Node, own_mounts, pair};
-use tandem_wire::local::{Command, Peer, Role, Status};
+use node::{Node, is_level, own_mounts, pair};
+use tandem_wire::local::Command;
 
 #[test]
 fn a_mirror_is_a_process_of_its_own() {
     node::be_a_mirror_if_asked();
-}
-
-fn is_level(status: &Status) -> bool {
-    status.peer == Peer::Level && matches!(status.role, Role::Serving { gated: true, .. })
 }
 
 /// Two nodes that are level; `None` where that cannot be.

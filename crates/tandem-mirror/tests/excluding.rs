@@ -14,25 +14,12 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use disk::root_or_skip;
-use node::{Node, aside, await_true, own_mounts, pair};
-use tandem_wire::local::{Command, Peer, Role, Status};
+use node::{Node, aside, await_true, is_level, pair, ready};
+use tandem_wire::local::Command;
 
 #[test]
 fn a_mirror_is_a_process_of_its_own() {
     node::be_a_mirror_if_asked();
-}
-
-fn ready(test: &str) -> bool {
-    let ready = root_or_skip(test);
-    if ready {
-        own_mounts();
-    }
-    ready
-}
-
-fn is_level(status: &Status) -> bool {
-    status.peer == Peer::Level && matches!(status.role, Role::Serving { gated: true, .. })
 }
 
 /// Two nodes whose database leaves out what databases leave out.

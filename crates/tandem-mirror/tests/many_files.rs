@@ -15,8 +15,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use disk::root_or_skip;
-use node::{Node, own_mounts, pair_on};
-use tandem_wire::local::{Command, Peer, Role, Status};
+use node::{Node, is_level, own_mounts, pair_on};
+use tandem_wire::local::Command;
 
 /// In each directory.
 const FILES: usize = 500;
@@ -28,10 +28,6 @@ const MEMORY_BYTES_EACH: u64 = 1024;
 #[test]
 fn a_mirror_is_a_process_of_its_own() {
     node::be_a_mirror_if_asked();
-}
-
-fn is_level(status: &Status) -> bool {
-    status.peer == Peer::Level && matches!(status.role, Role::Serving { gated: true, .. })
 }
 
 fn level() -> (Node, Node) {

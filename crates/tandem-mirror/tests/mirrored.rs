@@ -22,8 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use disk::root_or_skip;
-use node::{Node, own_mounts, pair};
+use node::{Node, pair, ready};
 use proxy::Proxy;
 use tandem_wire::local::{Command, Peer, Role, Status};
 use trees::{AccessTimes, Changes, Random, assert_equal, change, look};
@@ -31,14 +30,6 @@ use trees::{AccessTimes, Changes, Random, assert_equal, change, look};
 #[test]
 fn a_mirror_is_a_process_of_its_own() {
     node::be_a_mirror_if_asked();
-}
-
-fn ready(test: &str) -> bool {
-    let ready = root_or_skip(test);
-    if ready {
-        own_mounts();
-    }
-    ready
 }
 
 fn seeds(usual: u64, many: u64) -> std::ops::Range<u64> {

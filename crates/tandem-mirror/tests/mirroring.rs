@@ -23,29 +23,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use disk::root_or_skip;
 use nix::sys::signal::Signal;
-use node::{Node, STALL_LIMIT, aside, await_true, own_mounts, pair, pair_with};
+use node::{Node, STALL_LIMIT, aside, await_true, is_level, pair, pair_with, ready};
 use proxy::Proxy;
 use random_work::Worker;
-use tandem_wire::local::{Command, Fault, Peer, Role, Status};
+use tandem_wire::local::{Command, Fault, Role};
 use tandem_wire::position::Position;
 
 #[test]
 fn a_mirror_is_a_process_of_its_own() {
     node::be_a_mirror_if_asked();
-}
-
-fn ready(test: &str) -> bool {
-    let ready = root_or_skip(test);
-    if ready {
-        own_mounts();
-    }
-    ready
-}
-
-fn is_level(status: &Status) -> bool {
-    status.peer == Peer::Level && matches!(status.role, Role::Serving { gated: true, .. })
 }
 
 /// Waits until the follower has applied everything, and compares the plain directories.

@@ -17,28 +17,15 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use disk::root_or_skip;
-use node::{Node, own_mounts, pair};
+use node::{Node, is_level, pair, ready};
 use proxy::Proxy;
-use tandem_wire::local::{Command, Peer, Role, Status};
+use tandem_wire::local::{Command, Peer, Role};
 
 const MIB: u64 = 1 << 20;
 
 #[test]
 fn a_mirror_is_a_process_of_its_own() {
     node::be_a_mirror_if_asked();
-}
-
-fn ready(test: &str) -> bool {
-    let ready = root_or_skip(test);
-    if ready {
-        own_mounts();
-    }
-    ready
-}
-
-fn is_level(status: &Status) -> bool {
-    status.peer == Peer::Level && matches!(status.role, Role::Serving { gated: true, .. })
 }
 
 /// Two nodes on a wire; the first serves in epoch 1 and generation 7, both are level.

@@ -12,21 +12,12 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, sy
 use std::process::Command as Process;
 use std::time::Duration;
 
-use disk::root_or_skip;
-use node::{FOREVER, aside, await_true, own_mounts, pair};
+use node::{FOREVER, aside, await_true, pair, ready};
 use tandem_wire::local::{Command, Fault, Role};
 
 #[test]
 fn a_mirror_is_a_process_of_its_own() {
     node::be_a_mirror_if_asked();
-}
-
-fn ready(test: &str) -> bool {
-    let ready = root_or_skip(test);
-    if ready {
-        own_mounts();
-    }
-    ready
 }
 
 #[test]

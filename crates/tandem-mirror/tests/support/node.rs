@@ -15,10 +15,10 @@ use tandem_core::NodeId;
 use tandem_mirror::transport::Identity;
 use tandem_mirror::{Durability, MirrorConfig, VolumeConfig, WaitForPeer};
 use tandem_wire::exclude::Exclude;
-use tandem_wire::local::{Command, Status, ToDaemon, ToMirror, VERSION};
+use tandem_wire::local::{Command, Peer, Role, Status, ToDaemon, ToMirror, VERSION};
 use tandem_wire::position::Position;
 
-use crate::disk::{Image, Mounted};
+use crate::disk::{Image, Mounted, root_or_skip};
 
 /// No condition of these tests takes longer on a healthy machine, however busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -117,6 +117,20 @@ fn identity(base: &Path) -> Identity {
         key_der: read("key.der"),
         peer_certificate_der: read("peer.der"),
     }
+}
+
+/// Whether a test can run here; its mounts are then its own.
+pub fn ready(test: &str) -> bool {
+    let ready = root_or_skip(test);
+    if ready {
+        own_mounts();
+    }
+    ready
+}
+
+/// Serves with a peer that has everything, and acknowledges nothing without it.
+pub fn is_level(status: &Status) -> bool {
+    status.peer == Peer::Level && matches!(status.role, Role::Serving { gated: true, .. })
 }
 
 /// Gives this thread, and the processes that it starts, mounts of their own.
