@@ -101,6 +101,8 @@ pub struct Node {
     /// What was reported while error detection is off.
     suspended: Option<Verdict>,
     isolated: bool,
+    /// Since when this node can hear the other one, as far as its process and its links go.
+    listens_since: Instant,
     gateway_lost: bool,
     failures: u32,
     shutting_down: bool,
@@ -166,6 +168,7 @@ impl Node {
             held: None,
             suspended: None,
             isolated: false,
+            listens_since: now,
             gateway_lost: false,
             failures: 0,
             shutting_down: false,
@@ -225,7 +228,12 @@ impl Node {
             Event::ServiceDown(failure) => self.service_down(failure),
             Event::CheckerDown { failure, action } => self.checker_down(failure, action),
             Event::CheckerUp { name } => self.checker_up(&name),
-            Event::LinksChanged { carrier } => self.isolated = !carrier,
+            Event::LinksChanged { carrier } => {
+                if carrier && self.isolated {
+                    self.listens_since = self.now;
+                }
+                self.isolated = !carrier;
+            }
             Event::GatewayChanged { reachable } => self.gateway_lost = !reachable,
             Event::Commanded { id, command } => self.commanded(id, command),
             Event::ShuttingDown => self.shutting_down = true,

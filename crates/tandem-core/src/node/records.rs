@@ -243,9 +243,13 @@ impl Node {
             .record()
             .is_some_and(|r| r.insync.contains(self.config.node) && !r.clean);
         let member = member || mutated!(self.config, PromoteOutdated);
-        member
-            && self.durable.switches.failover
-            && self.now.since(self.started) >= self.config.takeover_after
+        member && self.durable.switches.failover && self.has_listened()
+    }
+
+    /// Whether this node would have heard a primary that lives.
+    pub(super) fn has_listened(&self) -> bool {
+        let since = self.now.since(self.listens_since);
+        since >= self.config.takeover_after && !self.is_isolated()
     }
 
     /// Looks at what the peer shows, and at the own proposal.

@@ -703,9 +703,11 @@ impl Node {
 
     fn unusable(&self) -> Option<(String, &'static str)> {
         // A mirror that is not there is started again by itself.
-        self.mirror.as_ref()?;
+        let failed = self.mirror.as_ref()?.fault.is_some();
         let (what, advice) = self.missing()?;
-        (self.divergence.is_none()).then_some((what, advice))
+        // A cable that is pulled for a moment costs no standby; without one nothing is taken over.
+        let passing = self.is_isolated() && !failed;
+        (self.divergence.is_none() && !passing).then_some((what, advice))
     }
 
     /// Asks to be recorded out, then stops.
@@ -815,6 +817,12 @@ impl Node {
     }
 
     fn watch_primary(&mut self) {
+        if self.is_isolated() {
+            self.waits_a_moment(
+                "isolated: none of this node's own links has a carrier; it does not take over",
+            );
+            return;
+        }
         let member = self
             .record()
             .is_some_and(|r| r.insync.contains(self.config.node));
@@ -824,13 +832,12 @@ impl Node {
             None if self.contact.heard().is_none()
                 && self.now.since(self.started) < self.config.takeover_after => {}
             None if usable && self.durable.switches.failover => {
-                let listened = self.now.since(self.started) >= self.config.takeover_after;
                 if self.may_be_cut_off() {
                     self.waits_a_moment(
                         "the primary is silent, and so is the gateway: this node may be the one \
                          cut off, and does not take over",
                     );
-                } else if listened {
+                } else if self.has_listened() {
                     self.promote(Cause::PrimarySilent, String::new());
                 }
             }

@@ -268,9 +268,14 @@ impl Node {
         self.gateway_lost && !mutated!(self.config, TakeOverWithoutGateway)
     }
 
+    /// All own links have lost their carrier: this node is the one that is cut off.
+    pub(super) fn is_isolated(&self) -> bool {
+        self.isolated && !mutated!(self.config, ServeIsolated)
+    }
+
     /// Why this node may not serve, as far as its surroundings say so.
     pub(super) fn held_back(&self) -> Option<(String, &'static str)> {
-        if self.isolated && !mutated!(self.config, ServeIsolated) {
+        if self.is_isolated() {
             return Some((
                 "isolated: none of this node's own links has a carrier".into(),
                 "look at its cables and switches; it goes on by itself",
