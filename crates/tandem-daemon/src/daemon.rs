@@ -6,6 +6,7 @@
 //! machine itself is going down.
 
 use crate::addresses::{self, Keeper};
+use crate::carrier::Links;
 use crate::commands::Commands;
 use crate::config::{self, ConfigError, Configuration, HTTP_PORT, Module, Place};
 use crate::gateway;
@@ -473,6 +474,8 @@ impl Rest {
         let runner = Runner::new(module, runtime_dir, inputs, hub.of(place));
         let (services, orders) = mpsc::channel(services::ORDERS_MAX);
         tasks.spawn(runner.run(orders));
+        let links = Links::new(&self.configuration, module, self.identity.node);
+        tasks.spawn(links.watch(self.inputs.of(place)));
         let process = MirrorProcess {
             module: module.name.clone(),
             config: self.settings.config.clone(),

@@ -9,11 +9,13 @@
 //! - [`daemon`]: puts the parts together; they are
 //!   - `reactor`: the thread that owns the core, the heartbeat networks and the mirror's socket
 //!   - `state_writer`, `addresses`, `services`, `mirror_process`: the slow work
+//!   - `carrier`: whether this node's own links are alive
 //!   - `gateway`: whether the configured gateway answers
 //!   - `link`: the control link to the other daemon
 //!   - `hub`, `jobs`, `commands`, `http`: what people see and ask for
 
 mod addresses;
+mod carrier;
 pub mod check;
 pub mod client;
 mod commands;
