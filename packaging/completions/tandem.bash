@@ -636,7 +636,7 @@ _tandem() {
             return 0
             ;;
         tandem__subcmd__second)
-            opts="-h --node --module --no-wait --timeout --all --config --state-dir --runtime-dir --help"
+            opts="-h --full-sync --node --module --no-wait --timeout --all --config --state-dir --runtime-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

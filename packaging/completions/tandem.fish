@@ -127,6 +127,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand second" -l timeout -d 'How
 complete -c tandem -n "__fish_tandem_using_subcommand second" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand second" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand second" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand second" -l full-sync -d 'Believe nothing of its copy, also of a standby\'s: compare all of it with the primary\'s by hash. Until that is done the node cannot take over'
 complete -c tandem -n "__fish_tandem_using_subcommand second" -l no-wait -d 'Only begins, and says the job\'s name'
 complete -c tandem -n "__fish_tandem_using_subcommand second" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand second" -s h -l help -d 'Print help'

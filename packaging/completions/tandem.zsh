@@ -163,6 +163,7 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[The configuration, the same on both nodes]:FILE:_files' \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--full-sync[Believe nothing of its copy, also of a standby'\''s\: compare all of it with the primary'\''s by hash. Until that is done the node cannot take over]' \
 '--no-wait[Only begins, and says the job'\''s name]' \
 '(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \

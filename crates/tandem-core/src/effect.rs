@@ -107,6 +107,9 @@ pub enum MirrorCommand {
         epoch: Epoch,
         /// The generation that the peer writes.
         generation: GenerationId,
+        /// Whether it first forgets, durably, what it knows of its copy: then everything is
+        /// compared with what the peer has.
+        forget: bool,
     },
     /// Apply everything received, sync it, accept nothing more.
     Seal,

@@ -154,6 +154,8 @@ pub enum Command {
     PrimForce,
     /// `second`: start as standby; also the decision to give up this node's side of a divergence.
     Second,
+    /// `second --full-sync`: nothing is believed of this copy, all of it is compared.
+    SecondFullSync,
     /// `failover on|off`
     Failover(Switch),
     /// `checkers on|off`

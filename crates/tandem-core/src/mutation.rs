@@ -54,6 +54,8 @@ mutations! {
     PermitWithoutEnd,
     /// R5: a permit counts from the arrival of a message, however old it is.
     PermitFromArrival,
+    /// R7: a copy that an operator wants compared is believed.
+    BelieveAfterAll,
     /// R7: copies that were not brought level are recorded as equal.
     CleanWithoutDrain,
     /// R8: a successor is accepted while the own session is open.

@@ -172,6 +172,9 @@ pub struct Durable {
     pub restarts: Vec<Instant>,
     /// For what this node gave the service away lately, oldest first; counted like that too.
     pub moves: Vec<Move>,
+    /// An operator wants all of this copy compared with the primary's: its mirror has to forget
+    /// what it knows of it, and has not said yet that it did.
+    pub full_sync: bool,
 }
 
 /// The service was given away for a checker.

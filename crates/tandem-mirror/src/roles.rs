@@ -19,7 +19,8 @@
 //! standing back before anything is mounted: a crash in between only costs a comparison; one after
 //! a forced `Serve` leaves the copy as the operator declared it, consistent. `Close` records a clean
 //! standing last, after the session is gone and everything is on disk. One without a drain leaves
-//! what the peer lacks: see [`crate::left`].
+//! what the peer lacks: see [`crate::left`]. A `Follow` that has to forget takes every standing back
+//! before it follows: after a crash in between the daemon repeats it, after it nothing is believed.
 
 use crate::MirrorConfig;
 use crate::backing::{self, Volume};
@@ -81,6 +82,9 @@ struct Gated;
 
 /// An operator wants this copy served whatever it is.
 struct Forced;
+
+/// An operator believes nothing that is known of this copy.
+struct Forget;
 
 /// What is to be served.
 struct Serving {
@@ -192,7 +196,11 @@ impl Roles {
                 gated: gated.then_some(Gated),
                 forced: forced.then_some(Forced),
             }),
-            Command::Follow { epoch, generation } => self.follow(epoch, generation),
+            Command::Follow {
+                epoch,
+                generation,
+                forget,
+            } => self.follow(epoch, generation, forget.then_some(Forget)),
             Command::Seal => self.seal(),
             Command::ReleasePeer { epoch, generation } => self.release_peer(epoch, generation),
             Command::Drain => self.drain(),
@@ -277,7 +285,7 @@ impl Roles {
         Ok(position)
     }
 
-    fn follow(&self, epoch: u64, generation: u64) -> CommandResult {
+    fn follow(&self, epoch: u64, generation: u64, forget: Option<Forget>) -> CommandResult {
         let older = match &*self.current() {
             Current::Idle | Current::Sealed(_) => None,
             Current::Following {
@@ -286,7 +294,7 @@ impl Roles {
             } => {
                 let status = follower.status();
                 // One that could not be sealed accepts nothing any more: begun anew.
-                if *followed == epoch && status.accepting {
+                if *followed == epoch && status.accepting && forget.is_none() {
                     return Ok(status.applied);
                 }
                 Some(follower.clone())
@@ -309,6 +317,11 @@ impl Roles {
             self.begin_change();
             self.stop(follower);
             *self.current() = Current::Idle;
+        }
+        if let Some(Forget) = forget {
+            standing::take_back(&self.config, &volumes).map_err(|error| sentence(&error))?;
+            left::remove(&self.config);
+            tracing::info!("nothing is believed of this copy: all of it will be compared");
         }
         let follower = Follower::start(self.config.clone(), volumes, epoch, generation);
         let follower = Arc::new(follower.map_err(|error| sentence(&error))?);

@@ -115,6 +115,25 @@ pub fn record(
     Ok(())
 }
 
+/// Takes everything back that is claimed of these copies, which are then compared as a whole. What
+/// was found inconsistent stays so; where nothing was ever recorded, nothing is claimed.
+///
+/// # Errors
+/// [`VolumeError`]; some positions may be the new ones then.
+pub fn take_back(config: &MirrorConfig, volumes: &[Volume]) -> Result<(), VolumeError> {
+    if volumes.iter().all(|volume| is_new(config, volume)) {
+        return Ok(());
+    }
+    let found = found(config, volumes);
+    let begun = Standing {
+        clean: false,
+        comparison: None,
+        inconsistent: found.inconsistent.is_some(),
+        ..found.standing.unwrap_or_default()
+    };
+    record(config, volumes, &begun)
+}
+
 /// Reads what was recorded.
 #[must_use]
 pub fn found(config: &MirrorConfig, volumes: &[Volume]) -> Found {

@@ -1195,6 +1195,7 @@ fn a_failing_disk_answers_nothing_and_the_peer_has_everything() {
     let follow = Command::Follow {
         epoch: 2,
         generation: 8,
+        forget: false,
     };
     assert!(one.command(follow).is_err());
 }

@@ -151,6 +151,40 @@ fn after_a_clean_stop_of_the_standby_little_more_is_sent_than_what_changed() {
 }
 
 #[test]
+fn a_copy_that_is_to_be_forgotten_is_compared_as_a_whole_also_after_a_crash() {
+    if !ready("a_copy_that_is_to_be_forgotten_is_compared_as_a_whole_also_after_a_crash") {
+        return;
+    }
+    let (one, mut two, _proxy) = level_pair(|one| {
+        fs::write(one.path().join("table"), content(40 * MIB, 1)).expect("write");
+    });
+    leave_in_order(&one, &mut two, 8);
+    // A byte rots, and nothing shows it: neither size nor times, nor what changed at the source.
+    let path = two.plain("db").join("table");
+    let rotten = OpenOptions::new().write(true).open(&path).expect("open");
+    let modified = rotten.metadata().and_then(|m| m.modified());
+    rotten.write_all_at(b"rot", 7 * MIB).expect("write");
+    let times = fs::FileTimes::new().set_modified(modified.expect("a time"));
+    rotten.set_times(times).expect("set the times");
+    drop(rotten);
+    two.start();
+    two.follow(1, 8);
+    let read = read_until_level(&one, &two, "what is owed");
+    assert!(read < MIB, "{read}: the rot is outside of what is read");
+    leave_in_order(&one, &mut two, 9);
+    two.start();
+    two.forget_and_follow(1, 9);
+    // Also if it dies before anything was compared.
+    two.kill();
+    release(&one, 10);
+    two.start();
+    two.follow(1, 10);
+    let read = read_until_level(&one, &two, "everything");
+    assert!(read >= 40 * MIB, "{read}");
+    assert_equal(&one, &two, "at the end");
+}
+
+#[test]
 fn a_node_that_served_and_stopped_in_order_is_compared_in_what_changed_since() {
     if !ready("a_node_that_served_and_stopped_in_order_is_compared_in_what_changed_since") {
         return;

@@ -443,6 +443,7 @@ fn commands_can_be_repeated_and_roles_do_not_mix() {
     let follow = Command::Follow {
         epoch: 3,
         generation: 7,
+        forget: false,
     };
     assert!(one.command(follow.clone()).is_err());
     assert!(one.command(Command::Drain).is_err(), "nobody to drain to");

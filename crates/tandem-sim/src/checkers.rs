@@ -17,6 +17,7 @@
 //! | `epoch-grows` | one session per epoch, each higher than the one before |
 //! | `services-on-mirror` | services start only on a mounted mirror |
 //! | `one-application` | the application starts nowhere while it runs on the other node, unexcused |
+//! | `full-sync` | R7: after `second --full-sync` the next stream begins with a whole comparison |
 //! | `level-means-equal` | at level, with nothing on the way, both copies are equal |
 //! | `status-true` | a node that is shown as uptodate has all that was acknowledged |
 //! | `legal-transitions` | every change of state is one of the table |
@@ -27,6 +28,7 @@
 
 use crate::clock::{MILLISECOND, nanoseconds};
 use crate::content::Bits;
+use crate::full_sync::FullSync;
 use crate::host::ServicesState;
 use crate::network::place;
 use crate::queue::channels;
@@ -76,6 +78,7 @@ impl World {
         let finding = self.truth.session_opened(node, epoch, generation);
         self.finding(finding);
         // What an operator forced is a copy like any other from now on.
+        self.hosts[place(node)].full_sync = FullSync::Settled;
         self.hosts[place(node)].volume.rolled_back = false;
         self.hosts[place(node)].volume.set_back = false;
         self.hosts[place(node)].volume.label.mixed = false;

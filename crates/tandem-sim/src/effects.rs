@@ -82,6 +82,7 @@ impl World {
         let Some(daemon) = self.hosts[place(node)].daemon.as_mut() else {
             return;
         };
+        let asked = daemon.unanswered.get(&id.0).map(|(command, _)| *command);
         match answer {
             Answer::Progress(_) => {}
             Answer::Done(_) | Answer::Failed(_) => {
@@ -91,6 +92,9 @@ impl World {
                 daemon.unanswered.remove(&id.0);
                 self.statistics.refused += 1;
             }
+        }
+        if asked == Some(Command::SecondFullSync) {
+            self.full_sync_answered(node, answer);
         }
     }
 
@@ -109,6 +113,9 @@ impl World {
         }
         if let Some(daemon) = self.hosts[place(node)].daemon.as_mut() {
             daemon.unanswered.insert(number, (command, now));
+        }
+        if command == Command::SecondFullSync {
+            self.full_sync_asked(node);
         }
         self.feed(
             node,

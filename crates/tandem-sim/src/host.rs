@@ -4,6 +4,7 @@
 use crate::clock::{Clock, MILLISECOND, Time, nanoseconds};
 use crate::content::Volume;
 use crate::daemon::Daemon;
+use crate::full_sync::FullSync;
 use crate::mirror::Mirror;
 use crate::network::place;
 use crate::queue::{Happening, Scope};
@@ -106,6 +107,8 @@ pub struct Host {
     pub daemon_starts: u64,
     /// The mirror's process.
     pub mirror: Option<Mirror>,
+    /// What is owed to an operator who does not believe its copy.
+    pub full_sync: FullSync,
     /// When the last session of its mirror ended.
     pub unmounted: Time,
     /// The services.
@@ -145,6 +148,7 @@ impl Host {
             daemon: None,
             daemon_starts: 0,
             mirror: None,
+            full_sync: FullSync::Settled,
             unmounted: 0,
             services: Services::default(),
             address_until: None,
@@ -249,6 +253,7 @@ impl World {
         let host = &mut self.hosts[place(node)];
         (host.durable, host.volume) = (durable, volume);
         host.volume.set_back = true;
+        host.full_sync = FullSync::Settled;
         self.truth.forgets(node);
         let host = &mut self.hosts[place(node)];
         host.volume.keep();

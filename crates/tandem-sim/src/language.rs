@@ -329,7 +329,7 @@ pub struct Face {
 }
 
 /// The commands of operators, as they are typed.
-pub const COMMANDS: [&str; 16] = [
+pub const COMMANDS: [&str; 17] = [
     "start",
     "start --all",
     "stop",
@@ -340,6 +340,7 @@ pub const COMMANDS: [&str; 16] = [
     "prim",
     "prim --force",
     "second",
+    "second --full-sync",
     "failover on",
     "failover off",
     "checkers on",

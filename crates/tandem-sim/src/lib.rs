@@ -19,6 +19,7 @@ pub mod daemon;
 pub mod effects;
 pub mod faults;
 pub mod following;
+pub mod full_sync;
 pub mod host;
 pub mod language;
 pub mod mirror;

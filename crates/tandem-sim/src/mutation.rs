@@ -107,6 +107,7 @@ fn core_mutations() -> Vec<Planned> {
                 M::AcceptAnyProposal => &["one-vote"],
                 M::HideUnconfirmed => &["status-true", "nothing-lost", "one-acknowledger"],
                 M::GrowAlways => &["generation-rule"],
+                M::BelieveAfterAll => &["full-sync"],
                 M::CleanWithoutDrain => &["handover-equal", "level-means-equal"],
                 M::AcceptWhileOpen => &["one-application", "one-acknowledger"],
                 M::AnswerBeforeRecord => &["record-before-lone-answer"],

@@ -116,6 +116,7 @@ impl World {
                     Command::Swap,
                     Command::Prim,
                     Command::Second,
+                    Command::SecondFullSync,
                     Command::Failover(Switch::Off),
                     Command::Failover(Switch::On),
                     Command::Checkers(Switch::Off),

@@ -209,9 +209,9 @@ impl World {
                 self.session_opens(node, epoch, generation);
                 self.stream_tick(node);
             }
-            MirrorCommand::Follow { epoch, .. } => {
+            MirrorCommand::Follow { epoch, forget, .. } => {
                 host.volume.epoch = host.volume.epoch.max(epoch.0);
-                let raised = mirror.role != MirrorRole::Following { epoch };
+                let raised = forget || mirror.role != MirrorRole::Following { epoch };
                 mirror.role = MirrorRole::Following { epoch };
                 if matches!(mirror.fault, Some(MirrorFault::Apply(_))) {
                     mirror.fault = None;
@@ -220,6 +220,9 @@ impl World {
                 let old = mirror.connection.filter(|_| raised);
                 if raised {
                     mirror.follower.level = false;
+                }
+                if forget {
+                    host.volume.base = None;
                 }
                 if let Some(connection) = old {
                     self.stream_breaks(node, connection);

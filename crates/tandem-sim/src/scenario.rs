@@ -444,6 +444,7 @@ fn command(words: &str) -> Command {
         "prim" => Command::Prim,
         "prim --force" => Command::PrimForce,
         "second" => Command::Second,
+        "second --full-sync" => Command::SecondFullSync,
         "failover on" => Command::Failover(Switch::On),
         "failover off" => Command::Failover(Switch::Off),
         "checkers on" => Command::Checkers(Switch::On),

@@ -341,6 +341,7 @@ impl World {
             .cloned()
             .collect();
         self.note(node, || format!("stream begins: {start:?}"));
+        self.full_sync_begins(node.peer(), start == Start::Compare);
         self.stream_send(node, frame);
         if start == Start::Compare {
             self.compare_later(node);

@@ -301,6 +301,9 @@ pub struct CommandRequest {
     /// For `stop`: the node that serves brings both copies level, and nobody takes over.
     #[serde(default)]
     pub whole: bool,
+    /// For `second`: nothing is believed of the copy, all of it is compared with the primary's.
+    #[serde(default)]
+    pub full_sync: bool,
     /// For `failover`, `checkers` and `boot`: the position of the switch.
     #[serde(default)]
     pub on: Option<bool>,
@@ -344,21 +347,25 @@ pub enum Manner {
     Force,
     /// `stop` of the whole module.
     Whole,
+    /// `second --full-sync`
+    FullSync,
     /// A switch is switched.
     Switch(Switch),
 }
 
 impl CommandRequest {
-    /// What the core is told, or `None` where `force`, `whole` or `on` make no sense.
+    /// What the core is told, or `None` where `force`, `whole`, `full_sync` or `on` make no sense.
     #[must_use]
     pub const fn command(&self) -> Option<Command> {
-        let manner = match (self.force, self.whole, self.on) {
-            (false, false, None) => Manner::Plain,
-            (true, false, None) => Manner::Force,
-            (false, true, None) => Manner::Whole,
-            (false, false, Some(true)) => Manner::Switch(Switch::On),
-            (false, false, Some(false)) => Manner::Switch(Switch::Off),
-            (true, true, _) | (true, _, Some(_)) | (_, true, Some(_)) => return None,
+        let manner = match (self.force, self.whole, self.full_sync, self.on) {
+            (false, false, false, None) => Manner::Plain,
+            (true, false, false, None) => Manner::Force,
+            (false, true, false, None) => Manner::Whole,
+            (false, false, true, None) => Manner::FullSync,
+            (false, false, false, Some(true)) => Manner::Switch(Switch::On),
+            (false, false, false, Some(false)) => Manner::Switch(Switch::Off),
+            // More than one of them.
+            (_, _, _, _) => return None,
         };
         self.command.command(manner)
     }
@@ -368,7 +375,7 @@ impl CommandName {
     /// What the core is told, or `None` where the manner makes no sense.
     #[must_use]
     pub const fn command(self, manner: Manner) -> Option<Command> {
-        use Manner::{Force, Plain, Switch, Whole};
+        use Manner::{Force, FullSync, Plain, Switch, Whole};
         match (self, manner) {
             (Self::Start, Plain) => Some(Command::Start),
             (Self::Stop, Plain) => Some(Command::Stop),
@@ -379,16 +386,20 @@ impl CommandName {
             (Self::Prim, Plain) => Some(Command::Prim),
             (Self::Prim, Force) => Some(Command::PrimForce),
             (Self::Second, Plain) => Some(Command::Second),
+            (Self::Second, FullSync) => Some(Command::SecondFullSync),
             (Self::Failover, Switch(switch)) => Some(Command::Failover(switch)),
             (Self::Checkers, Switch(switch)) => Some(Command::Checkers(switch)),
             (Self::Boot, Switch(switch)) => Some(Command::BootStart(switch)),
             (
-                Self::Start | Self::Restart | Self::StopStart | Self::Swap | Self::Second,
-                Force | Whole | Switch(_),
+                Self::Start | Self::Restart | Self::StopStart | Self::Swap,
+                Force | Whole | FullSync | Switch(_),
             )
-            | (Self::Stop, Force | Switch(_))
-            | (Self::Prim, Whole | Switch(_))
-            | (Self::Failover | Self::Checkers | Self::Boot, Plain | Force | Whole) => None,
+            | (Self::Stop, Force | FullSync | Switch(_))
+            | (Self::Prim, Whole | FullSync | Switch(_))
+            | (Self::Second, Force | Whole | Switch(_))
+            | (Self::Failover | Self::Checkers | Self::Boot, Plain | Force | Whole | FullSync) => {
+                None
+            }
         }
     }
 }
@@ -521,5 +532,13 @@ mod tests {
         let force = CommandName::Prim.command(Manner::Force);
         assert_eq!(force, Some(Command::PrimForce));
         assert_eq!(CommandName::Swap.command(Manner::Force), None);
+        let request: CommandRequest =
+            serde_json::from_str(r#"{"command":"second","full_sync":true}"#).expect("plain");
+        assert_eq!(request.command(), Some(Command::SecondFullSync));
+        let twice = CommandRequest {
+            force: true,
+            ..request
+        };
+        assert_eq!(twice.command(), None);
     }
 }

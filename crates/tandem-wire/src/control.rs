@@ -192,6 +192,7 @@ mod tests {
                     command: CommandName::Swap,
                     force: false,
                     whole: false,
+                    full_sync: false,
                     on: None,
                     wait: false,
                 },

@@ -68,6 +68,12 @@ struct Remembered {
     moves: Vec<(u64, u64, bool)>,
 }
 
+/// Added after that.
+#[derive(Serialize, Deserialize, Default)]
+struct Asked {
+    full_sync: bool,
+}
+
 /// Whose state it is, so that a file that was copied between nodes is noticed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Owner {
@@ -105,8 +111,11 @@ pub fn encode(owner: &Owner, durable: &Durable) -> Vec<u8> {
             .map(|cause| (cause.checker.0, cause.at.0, cause.returned))
             .collect(),
     };
+    let asked = Asked {
+        full_sync: durable.full_sync,
+    };
     postcard::to_extend(
-        &(body, switched, remembered),
+        &(body, switched, remembered, asked),
         VERSION.to_le_bytes().to_vec(),
     )
     .expect("a state has no map and no unsized field, so postcard cannot fail")
@@ -138,12 +147,16 @@ pub fn decode(owner: &Owner, bytes: &[u8]) -> Result<Durable, DurableError> {
             (Switches::from(switched), later)
         }
     };
-    let remembered = match later_fields {
-        [] => Remembered::default(),
+    let (remembered, later_fields) = match later_fields {
+        [] => (Remembered::default(), later_fields),
+        bytes => postcard::take_from_bytes::<Remembered>(bytes).map_err(DurableError::Malformed)?,
+    };
+    let asked = match later_fields {
+        [] => Asked::default(),
         bytes => {
-            let taken = postcard::take_from_bytes::<Remembered>(bytes);
-            let (remembered, _later_fields) = taken.map_err(DurableError::Malformed)?;
-            remembered
+            let taken = postcard::take_from_bytes::<Asked>(bytes);
+            let (asked, _later_fields) = taken.map_err(DurableError::Malformed)?;
+            asked
         }
     };
     Ok(Durable {
@@ -169,6 +182,7 @@ pub fn decode(owner: &Owner, bytes: &[u8]) -> Result<Durable, DurableError> {
                 returned,
             })
             .collect(),
+        full_sync: asked.full_sync,
     })
 }
 
@@ -228,25 +242,32 @@ mod tests {
                 at: Instant(9),
                 returned: true,
             }],
+            full_sync: true,
         }
     }
 
-    /// The bytes that a release without the later fields wrote.
-    fn of_older(switches: bool) -> (Vec<u8>, Durable) {
-        let state = Durable {
-            switches: match switches {
-                true => durable().switches,
-                false => Switches::default(),
-            },
+    /// The bytes that releases without some of the later fields wrote.
+    fn of_older() -> [(Vec<u8>, Durable); 3] {
+        let remembering = Durable {
+            full_sync: false,
+            ..durable()
+        };
+        let switched = Durable {
             trust: Trust::Recorded,
             restarts: Vec::new(),
             moves: Vec::new(),
-            ..durable()
+            ..remembering.clone()
         };
-        let mut bytes = encode(&owner(), &state);
-        // One byte each: trust, no restarts, no moves; three switches before them.
-        bytes.truncate(bytes.len() - if switches { 3 } else { 6 });
-        (bytes, state)
+        let first = Durable {
+            switches: Switches::default(),
+            ..switched.clone()
+        };
+        // One byte each: the full sync; trust, no restarts, no moves; three switches.
+        [(remembering, 1), (switched, 4), (first, 7)].map(|(state, later)| {
+            let mut bytes = encode(&owner(), &state);
+            bytes.truncate(bytes.len() - later);
+            (bytes, state)
+        })
     }
 
     #[test]
@@ -260,7 +281,7 @@ mod tests {
     fn a_state_that_is_cut_short_is_an_error() {
         let bytes = encode(&owner(), &durable());
         // What older releases wrote ends earlier. (The file as a whole has a checksum.)
-        let older = [false, true].map(|switches| of_older(switches).0.len());
+        let older = of_older().map(|(bytes, _)| bytes.len());
         for length in (0..bytes.len()).filter(|length| !older.contains(length)) {
             assert!(
                 decode(&owner(), &bytes[..length]).is_err(),
@@ -283,8 +304,7 @@ mod tests {
 
     #[test]
     fn a_state_of_an_older_release_has_the_defaults() {
-        for switches in [false, true] {
-            let (bytes, state) = of_older(switches);
+        for (bytes, state) in of_older() {
             assert_eq!(decode(&owner(), &bytes), Ok(state));
         }
     }

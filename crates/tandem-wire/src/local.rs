@@ -39,7 +39,11 @@ pub enum Command {
         forced: bool,
     },
     /// See [`MirrorCommand::Follow`].
-    Follow { epoch: u64, generation: u64 },
+    Follow {
+        epoch: u64,
+        generation: u64,
+        forget: bool,
+    },
     /// See [`MirrorCommand::Seal`].
     Seal,
     /// See [`MirrorCommand::ReleasePeer`].
@@ -158,9 +162,14 @@ impl From<MirrorCommand> for Command {
                 gated,
                 forced,
             },
-            MirrorCommand::Follow { epoch, generation } => Self::Follow {
+            MirrorCommand::Follow {
+                epoch,
+                generation,
+                forget,
+            } => Self::Follow {
                 epoch: epoch.0,
                 generation: generation.0,
+                forget,
             },
             MirrorCommand::Seal => Self::Seal,
             MirrorCommand::ReleasePeer { epoch, generation } => Self::ReleasePeer {
@@ -187,9 +196,14 @@ impl From<Command> for MirrorCommand {
                 gated,
                 forced,
             },
-            Command::Follow { epoch, generation } => Self::Follow {
+            Command::Follow {
+                epoch,
+                generation,
+                forget,
+            } => Self::Follow {
                 epoch: Epoch(epoch),
                 generation: GenerationId(generation),
+                forget,
             },
             Command::Seal => Self::Seal,
             Command::ReleasePeer { epoch, generation } => Self::ReleasePeer {

@@ -102,6 +102,16 @@ fn every_command_is_carried_out_for_the_other_node() {
     two.wait_for(STANDBY);
     one.wait_for(PRIMARY);
 
+    // A copy that is not believed is compared anew. What serves is compared with nothing.
+    order(&one, &["second", "--full-sync"], "2");
+    two.wait_for(STANDBY);
+    one.wait_for(PRIMARY);
+    assert!(stage.logs().contains("nothing is believed of this copy"));
+    let words = ["second", "--full-sync", "--node", "1"];
+    let (status, text) = outcome(&mut two.tandem(&words));
+    assert_eq!(status, 3, "{text}");
+    counts(&stage);
+
     run(&mut two.tandem(&["estimate", "--module", "counter"]));
     run(&mut two.tandem(&["stop", "--all", "--module", "counter"]));
     for node in [&one, &two] {
@@ -145,7 +155,7 @@ fn a_command_for_a_node_that_is_dead_ends_with_its_own_exit_code() {
         let words = ["stop", "--node", "2", "--no-wait"];
         (outcome(&mut one.tandem(&words)).0 == 6).then_some(())
     });
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 12] = [
         &["start"],
         &["stop"],
         &["restart"],
@@ -154,6 +164,7 @@ fn a_command_for_a_node_that_is_dead_ends_with_its_own_exit_code() {
         &["prim"],
         &["prim", "--force"],
         &["second"],
+        &["second", "--full-sync"],
         &["failover", "off"],
         &["checkers", "off"],
         &["boot", "on"],

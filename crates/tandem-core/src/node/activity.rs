@@ -201,6 +201,13 @@ impl Node {
     /// Hands an outcome to the step that waits for it. An outcome that nobody waits for belongs to
     /// something that was given up meanwhile.
     pub(super) fn outcome(&mut self, id: EffectId, outcome: Outcome) {
+        if self.forgetting == Some(id) {
+            self.forgetting = None;
+            // From here on it is the mirror that remembers.
+            if let Outcome::Done(_) = outcome {
+                self.durable.full_sync = false;
+            }
+        }
         if self.follow_sent.is_some_and(|(sent, _)| sent == id) {
             if let Outcome::Refused(reason) = outcome {
                 self.follow_sent = None;

@@ -10,6 +10,10 @@ use crate::table::{Cause, State};
 use alloc::format;
 use alloc::string::{String, ToString};
 
+/// What is said of a copy of which nothing is believed any more.
+const FULL_SYNC: &str = "all of this copy is compared with the primary's; until that is done, this \
+                         node cannot take over";
+
 /// A command that was begun and is not answered yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Pending {
@@ -29,6 +33,8 @@ enum Expectation {
     Serving,
     /// Standby.
     Standby,
+    /// Standby, with a mirror that believes nothing of its copy.
+    Forgotten,
     /// The other role than the one at the start.
     Swapped(State),
 }
@@ -83,7 +89,8 @@ impl Node {
             | Command::Swap
             | Command::Prim
             | Command::PrimForce
-            | Command::Second => return false,
+            | Command::Second
+            | Command::SecondFullSync => return false,
         }
         true
     }
@@ -127,6 +134,7 @@ impl Node {
             Command::Prim => self.begin_prim(),
             Command::PrimForce => self.begin_force(),
             Command::Second => self.begin_second(),
+            Command::SecondFullSync => self.begin_full_sync(),
             Command::Failover(_) | Command::Checkers(_) | Command::BootStart(_) => {
                 Err(Answer::Done("switched".to_string()))
             }
@@ -301,6 +309,42 @@ impl Node {
         Ok(Expectation::Standby)
     }
 
+    /// A standby leaves its role first: what it is asked to forget, its primary relies on.
+    fn begin_full_sync(&mut self) -> Result<Expectation, Answer> {
+        let follows = self.state == State::Second;
+        if !follows {
+            self.begin_second()?;
+        } else if self.peer_silent() || !self.contact.latest().is_some_and(|m| m.state.serves()) {
+            let reason = "there is no primary to compare with".to_string();
+            return Err(Answer::Refused(reason));
+        } else if self.activity != Activity::Idle {
+            return Err(self.busy());
+        } else {
+            self.operator_resets();
+            self.durable.wanted = Wanted::Running;
+        }
+        self.durable.full_sync = true;
+        // A mirror that is forgetting already does so for an earlier command.
+        self.forgetting = None;
+        if follows {
+            self.standby_ready = false;
+            self.go(Cause::StopStart, FULL_SYNC);
+            self.demote(Goal::Rejoin, FULL_SYNC.to_string());
+        } else {
+            self.note(FULL_SYNC.to_string());
+        }
+        Ok(Expectation::Forgotten)
+    }
+
+    /// This node serves: there is nothing left that its copy could be compared with.
+    pub(super) fn drop_full_sync(&mut self) {
+        let dropped = core::mem::take(&mut self.durable.full_sync);
+        let until = self.pending.as_ref().map(|pending| pending.until);
+        if dropped && until == Some(Expectation::Forgotten) {
+            self.fail_pending("this node serves now");
+        }
+    }
+
     /// Answers the command that waits, or tells how far it is.
     pub(super) fn answer_pending(&mut self) {
         if self.disk.switches == self.durable.switches {
@@ -326,6 +370,9 @@ impl Node {
             Expectation::Running => settled && (serving || self.state == State::Second),
             Expectation::Serving => serving && settled,
             Expectation::Standby => self.state == State::Second && settled,
+            Expectation::Forgotten => {
+                self.state == State::Second && settled && !self.durable.full_sync
+            }
             Expectation::Swapped(State::Second) => serving && settled,
             Expectation::Swapped(_) => {
                 self.state == State::Second
@@ -337,7 +384,11 @@ impl Node {
             }
         };
         if reached {
-            let answer = Answer::Done(format!("{}: {}", self.config.node, self.state));
+            let mut done = format!("{}: {}", self.config.node, self.state);
+            if pending.until == Expectation::Forgotten {
+                done = format!("{done}; {FULL_SYNC}");
+            }
+            let answer = Answer::Done(done);
             self.effects.push_back(Effect::Answer {
                 id: pending.id,
                 answer,
@@ -391,6 +442,7 @@ const fn word(command: Command) -> &'static str {
         Command::Prim => "prim",
         Command::PrimForce => "prim --force",
         Command::Second => "second",
+        Command::SecondFullSync => "second --full-sync",
         Command::Failover(Switch::On) => "failover on",
         Command::Failover(Switch::Off) => "failover off",
         Command::Checkers(Switch::On) => "checkers on",

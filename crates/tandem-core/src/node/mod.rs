@@ -85,6 +85,8 @@ pub struct Node {
     /// Commands under way, and the role that they lead to.
     ordered: Vec<(EffectId, MirrorRole)>,
     follow_sent: Option<(EffectId, Epoch)>,
+    /// The order to follow with which the mirror forgets what it knows of its copy.
+    forgetting: Option<EffectId>,
     released: Option<EffectId>,
     last_released: Option<GenerationId>,
     refused_again: Option<Instant>,
@@ -155,6 +157,7 @@ impl Node {
             mirror_reported: now,
             ordered: Vec::new(),
             follow_sent: None,
+            forgetting: None,
             released: None,
             last_released: boot.durable.record.as_ref().map(|r| r.lineage.current),
             refused_again: None,

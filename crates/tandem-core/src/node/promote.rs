@@ -105,6 +105,7 @@ impl Node {
             (PromoteStep::Serve(waiting), Outcome::Done(_)) if waiting == id => {
                 // What an operator forced is served: from now on it is a copy like any other.
                 self.durable.trust = Trust::Recorded;
+                self.drop_full_sync();
                 self.hold(promote);
             }
             (PromoteStep::Hold(waiting), Outcome::Gone) if waiting == id => {

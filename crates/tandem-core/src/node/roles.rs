@@ -84,7 +84,8 @@ impl Node {
             (MirrorRole::Following { epoch }, Some(record))
                 if record.epoch == epoch
                     && record.holder != self.config.node
-                    && self.durable.wanted == Wanted::Running =>
+                    && self.durable.wanted == Wanted::Running
+                    && !self.durable.full_sync =>
             {
                 self.go(Cause::FoundFollowing, "");
             }
@@ -654,11 +655,14 @@ impl Node {
         }
         self.refused_again = None;
         self.idle_since = None;
+        let forget = self.durable.full_sync;
         let id = self.command_mirror(MirrorCommand::Follow {
             epoch: record.epoch,
             generation: record.lineage.current,
+            forget: forget && !mutated!(self.config, BelieveAfterAll),
         });
         self.follow_sent = Some((id, record.epoch));
+        self.forgetting = forget.then_some(id);
     }
 
     fn decide_second(&mut self) {

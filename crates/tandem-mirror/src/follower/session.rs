@@ -180,19 +180,8 @@ impl Connection {
                 ..Standing::default()
             },
             // The comparison may never come: that it begins is recorded by who applies it.
-            Continuation::Compare | Continuation::Owed(_)
-                if volumes.iter().all(|v| standing::is_new(config, v)) =>
-            {
-                return Ok(());
-            }
             Continuation::Compare | Continuation::Owed(_) => {
-                let found = standing::found(config, volumes);
-                Standing {
-                    clean: false,
-                    comparison: None,
-                    inconsistent: found.inconsistent.is_some(),
-                    ..found.standing.unwrap_or_default()
-                }
+                return standing::take_back(config, volumes);
             }
         };
         standing::record(config, volumes, &begun)

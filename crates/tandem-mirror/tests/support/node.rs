@@ -396,8 +396,22 @@ impl Node {
     }
 
     pub fn follow(&self, epoch: u64, generation: u64) {
-        self.command(Command::Follow { epoch, generation })
-            .expect("follow");
+        self.command(Command::Follow {
+            epoch,
+            generation,
+            forget: false,
+        })
+        .expect("follow");
+    }
+
+    /// Believes nothing of what it has.
+    pub fn forget_and_follow(&self, epoch: u64, generation: u64) {
+        self.command(Command::Follow {
+            epoch,
+            generation,
+            forget: true,
+        })
+        .expect("follow");
     }
 
     pub fn await_status(&self, what: &str, condition: impl Fn(&Status) -> bool) -> Status {

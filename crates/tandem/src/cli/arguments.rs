@@ -99,7 +99,14 @@ pub enum Verb {
         options: CommandOptions,
     },
     /// Starts a node as standby; gives up its side of a divergence
-    Second(CommandOptions),
+    Second {
+        /// Believe nothing of its copy, also of a standby's: compare all of it with the primary's
+        /// by hash. Until that is done the node cannot take over
+        #[arg(long)]
+        full_sync: bool,
+        #[command(flatten)]
+        options: CommandOptions,
+    },
     /// Lets the service move between the nodes by itself, or not; both nodes, unless one is named
     Failover(SwitchOptions),
     /// Lets what checkers and services report have consequences, or not; both nodes, unless one is

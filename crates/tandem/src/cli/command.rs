@@ -101,8 +101,12 @@ pub async fn prim(places: &Places, force: bool, options: &CommandOptions) -> Exi
 }
 
 /// `second`
-pub async fn second(places: &Places, options: &CommandOptions) -> Exit {
-    one(places, CommandName::Second, options).await
+pub async fn second(places: &Places, full_sync: bool, options: &CommandOptions) -> Exit {
+    let request = CommandRequest {
+        full_sync,
+        ..plain(CommandName::Second, options)
+    };
+    on_one_node(places, &request, options).await
 }
 
 /// `failover`, `checkers`, `boot`: on both nodes, unless one is named. A node that cannot be reached
@@ -129,12 +133,16 @@ pub async fn switch(places: &Places, command: CommandName, switch: &SwitchOption
 }
 
 async fn one(places: &Places, command: CommandName, options: &CommandOptions) -> Exit {
+    on_one_node(places, &plain(command, options), options).await
+}
+
+async fn on_one_node(places: &Places, request: &CommandRequest, options: &CommandOptions) -> Exit {
     if options.all {
         eprintln!("tandem: --all is for start and stop");
         return Exit::Refused;
     }
     let client = Client::new(&places.runtime_dir);
-    give(&client, &plain(command, options), options).await
+    give(&client, request, options).await
 }
 
 fn plain(command: CommandName, options: &CommandOptions) -> CommandRequest {
@@ -144,6 +152,7 @@ fn plain(command: CommandName, options: &CommandOptions) -> CommandRequest {
         command,
         force: false,
         whole: false,
+        full_sync: false,
         on: None,
         wait: false,
     }

@@ -66,7 +66,9 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
         Verb::Stopstart(options) => asynchronously(command::stopstart(places, &options)),
         Verb::Swap(options) => asynchronously(command::swap(places, &options)),
         Verb::Prim { force, options } => asynchronously(command::prim(places, force, &options)),
-        Verb::Second(options) => asynchronously(command::second(places, &options)),
+        Verb::Second { full_sync, options } => {
+            asynchronously(command::second(places, full_sync, &options))
+        }
         Verb::Failover(switch) => {
             asynchronously(command::switch(places, CommandName::Failover, &switch))
         }
