@@ -465,7 +465,7 @@ impl Inner {
             divergence: snapshot.divergence.as_ref().map(divergence_status),
             mirror: MirrorSummary {
                 resync_bytes_per_second: module.pace.bytes_per_second,
-                ..mirror_summary(snapshot.mirror.as_ref())
+                ..mirror_summary(snapshot)
             },
             channels: (snapshot.channels.iter())
                 .map(|channel| ChannelStatus {
@@ -614,8 +614,8 @@ fn resync_percent(snapshot: &Snapshot) -> Option<u8> {
     }
 }
 
-fn mirror_summary(mirror: Option<&MirrorStatus>) -> MirrorSummary {
-    let Some(mirror) = mirror else {
+fn mirror_summary(snapshot: &Snapshot) -> MirrorSummary {
+    let Some(mirror) = &snapshot.mirror else {
         return MirrorSummary::default();
     };
     let (role, gated) = match mirror.role {
@@ -632,6 +632,7 @@ fn mirror_summary(mirror: Option<&MirrorStatus>) -> MirrorSummary {
         } => ("comparing", Some(done_bytes), Some(total_bytes)),
         PeerCopy::Level => ("level", None, None),
     };
+    let resync = snapshot.resync.filter(|_| done.is_some());
     MirrorSummary {
         running: true,
         role: role.to_owned(),
@@ -651,6 +652,8 @@ fn mirror_summary(mirror: Option<&MirrorStatus>) -> MirrorSummary {
         exposure_ms: milliseconds(mirror.exposure_age),
         resync_done_bytes: done,
         resync_total_bytes: total,
+        resync_sent_bytes: resync.map(|resync| resync.sent_bytes),
+        resync_left_seconds: resync.and_then(|resync| resync.left_seconds),
         resync_bytes_per_second: None,
         data_bytes: mirror.data_bytes,
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tandem_core::{
     EffectId, Epoch, Event, Instant, MirrorCommand, MirrorRole, MirrorStatus, Sequence,
 };
-use tandem_wire::local::{Command, MESSAGE_MAX, ToDaemon, ToMirror, VERSION};
+use tandem_wire::local::{Command, MESSAGE_MAX, Resync, ToDaemon, ToMirror, VERSION};
 
 /// How soon a connection is tried again: short against every `takeover-after`.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
@@ -60,6 +60,8 @@ pub(crate) struct MirrorLink {
     /// The process that was talked to last; `None` after it was found to be gone.
     incarnation: Option<u64>,
     status: Option<MirrorStatus>,
+    /// How far its comparison is: for people, the core decides nothing by it.
+    resync: Option<Resync>,
     pub(crate) unsent: u64,
 }
 
@@ -94,6 +96,7 @@ impl MirrorLink {
             permit: None,
             incarnation: None,
             status: None,
+            resync: None,
             unsent: 0,
         }
     }
@@ -115,6 +118,11 @@ impl MirrorLink {
     /// What it said last.
     pub(crate) fn status(&self) -> Option<&MirrorStatus> {
         self.status.as_ref()
+    }
+
+    /// How far its comparison of the peer's copy is, if there is one.
+    pub(crate) const fn resync(&self) -> Option<Resync> {
+        self.resync
     }
 
     pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -233,6 +241,7 @@ impl MirrorLink {
         if self.incarnation.take().is_some() {
             self.permit = None;
             self.status = None;
+            self.resync = None;
             hear(Heard::Event(Event::MirrorLost));
             let void = self.commands.iter().filter(|pending| pending.sent);
             for id in void.map(|pending| pending.effect) {
@@ -351,6 +360,7 @@ impl MirrorLink {
                 self.greet(now);
             }
             ToDaemon::Status(status) => {
+                self.resync = status.resync;
                 let status = MirrorStatus::from(status);
                 self.status = Some(status.clone());
                 if self.outdated && status.role == MirrorRole::Idle && self.commands.is_empty() {

@@ -5,6 +5,7 @@ use tandem_core::{
     ChannelId, DataState, DivergenceView, Instant, MirrorStatus, PeerView, Record, Row, State,
     Switches, Tone, View,
 };
+use tandem_wire::local::Resync;
 
 /// The module on this node at one moment.
 #[derive(Clone, PartialEq, Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct Snapshot {
     pub permit_until: Option<Instant>,
     pub peer: Option<PeerView>,
     pub mirror: Option<MirrorStatus>,
+    pub resync: Option<Resync>,
     pub channels: Vec<Channel>,
 }
 
@@ -62,7 +64,7 @@ impl Snapshot {
     /// Copies.
     pub(crate) fn new(
         view: &View<'_>,
-        mirror: Option<&MirrorStatus>,
+        (mirror, resync): (Option<&MirrorStatus>, Option<Resync>),
         channels: Vec<Channel>,
     ) -> Self {
         Self {
@@ -80,6 +82,7 @@ impl Snapshot {
             permit_until: view.permit_until,
             peer: view.peer,
             mirror: mirror.cloned(),
+            resync,
             channels,
         }
     }

@@ -196,6 +196,10 @@ pub struct MirrorSummary {
     pub resync_done_bytes: Option<u64>,
     /// Resynchronisation: bytes to compare.
     pub resync_total_bytes: Option<u64>,
+    /// Resynchronisation: bytes that differed, and were sent.
+    pub resync_sent_bytes: Option<u64>,
+    /// Resynchronisation: what is left at the speed of the last seconds; none while that is unknown.
+    pub resync_left_seconds: Option<u64>,
     /// How fast the present comparison is, or the last one was.
     pub resync_bytes_per_second: Option<u64>,
     /// The size of the volumes.

@@ -58,7 +58,10 @@ function showNode(node, name) {
   row('mirror', mirror.running ? mirror.role : 'does not run');
   row('fault', mirror.fault);
   if (mirror.resync_total_bytes) {
-    row('compared', `${bytes(mirror.resync_done_bytes)} of ${bytes(mirror.resync_total_bytes)}`);
+    const left = mirror.resync_left_seconds;
+    const rest = left === undefined || left === null ? '' : `, about ${seconds(left * 1000)} left`;
+    row('compared', `${bytes(mirror.resync_done_bytes)} of ${bytes(mirror.resync_total_bytes)}, ` +
+      `${bytes(mirror.resync_sent_bytes || 0)} differed${rest}`);
   }
   if (mirror.exposure_bytes) {
     row('only here', `${bytes(mirror.exposure_bytes)}, ${seconds(mirror.exposure_ms)}`);

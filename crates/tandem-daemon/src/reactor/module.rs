@@ -294,8 +294,9 @@ impl Module {
         if self.picture.as_ref().is_some_and(recent) {
             return;
         }
-        let mirror = self.parts.mirror.status();
-        let snapshot = Snapshot::new(&view, mirror, self.channels.clone());
+        let mirror = &self.parts.mirror;
+        let mirrored = (mirror.status(), mirror.resync());
+        let snapshot = Snapshot::new(&view, mirrored, self.channels.clone());
         let due = match &self.picture {
             Some((last, at)) => snapshot.differs(last) || now.since(*at) >= PICTURE_INTERVAL,
             None => true,

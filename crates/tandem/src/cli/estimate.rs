@@ -2,8 +2,7 @@
 //! compared; how fast that is, only a comparison that ran tells.
 
 use super::arguments::Places;
-use super::{Exit, complain};
-use std::time::Duration;
+use super::{Exit, amount, complain};
 use tandem_daemon::client::Client;
 use tandem_wire::api::{ClusterStatus, ModuleStatus};
 
@@ -36,24 +35,29 @@ fn estimates(status: &ClusterStatus, module: Option<&str>) -> Vec<String> {
 
 fn estimate(node: u8, module: &ModuleStatus) -> String {
     let mirror = &module.mirror;
-    let time = |bytes: u64, rate: u64| Duration::from_secs(bytes / rate.max(1) + 1).as_secs();
+    let all = amount::bytes(mirror.data_bytes);
     let rate = mirror.resync_bytes_per_second;
     match (mirror.resync_done_bytes, mirror.resync_total_bytes, rate) {
-        (Some(done), Some(total), Some(rate)) => format!(
-            "{done} of {total} bytes are compared, {rate} bytes/s, about {} s left",
-            time(total.saturating_sub(done), rate)
-        ),
-        (Some(done), Some(total), None) => format!("{done} of {total} bytes are compared"),
+        (Some(done), Some(total), _) => {
+            let left = mirror.resync_left_seconds;
+            let left = left.map(|left| format!(", about {} left", amount::time(left)));
+            format!(
+                "{} of {} are compared, {} differed and were sent{}",
+                amount::bytes(done),
+                amount::bytes(total),
+                amount::bytes(mirror.resync_sent_bytes.unwrap_or(0)),
+                left.unwrap_or_default()
+            )
+        }
         (_, _, Some(rate)) => format!(
-            "a comparison reads {} bytes on both nodes; the last one from node{node} ran at \
-             {rate} bytes/s: about {} s",
-            mirror.data_bytes,
-            time(mirror.data_bytes, rate)
+            "a comparison reads {all} on both nodes; the last one from node{node} ran at {}/s: \
+             about {}",
+            amount::bytes(rate),
+            amount::time(mirror.data_bytes / rate.max(1) + 1)
         ),
         (_, _, None) => format!(
-            "a comparison reads {} bytes on both nodes; none was measured since node{node}'s \
-             daemon started",
-            mirror.data_bytes
+            "a comparison reads {all} on both nodes; none was measured since node{node}'s daemon \
+             started"
         ),
     }
 }

@@ -3,6 +3,7 @@
 //! 0 done · 1 failed · 2 usage · 3 refused · 4 timed out waiting · 5 no daemon · 6 the other node
 //! does not answer. Scripts rely on them.
 
+mod amount;
 mod arguments;
 mod check;
 mod cluster;

@@ -1,7 +1,7 @@
 //! `tandem status`: both nodes, one line each, and below what a person has to know.
 
 use super::arguments::{Places, StatusOptions};
-use super::{Exit, complain};
+use super::{Exit, amount, complain};
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -105,15 +105,11 @@ fn details(text: &mut String, node: &NodeStatus, module: &ModuleStatus) {
         let (address, interface) = (&address.address, &address.interface);
         line(text, &format!("{name} holds {address} on {interface}"));
     }
-    if let (Some(done), Some(total)) = (
-        module.mirror.resync_done_bytes,
-        module.mirror.resync_total_bytes,
-    ) {
-        let percent = module.resync_percent.unwrap_or(0);
-        line(
-            text,
-            &format!("{name} compares: {percent} % ({done} of {total} bytes)"),
-        );
+    if node.answers
+        && let Some(progress) = resynchronisation(module)
+    {
+        // Who serves knows how far it is; it is the other copy that is not there yet.
+        line(text, &format!("node{} {progress}", 3 - node.node));
     }
     let failing = (module.services.iter().chain(&module.checkers))
         .filter(|resource| matches!(resource.state.as_str(), "failed" | "down"));
@@ -162,6 +158,21 @@ fn details(text: &mut String, node: &NodeStatus, module: &ModuleStatus) {
     }
 }
 
+/// How far the comparison of the other copy is.
+fn resynchronisation(module: &ModuleStatus) -> Option<String> {
+    let mirror = &module.mirror;
+    let (done, total) = (mirror.resync_done_bytes?, mirror.resync_total_bytes?);
+    let percent = module.resync_percent.unwrap_or(0);
+    let left = mirror.resync_left_seconds;
+    let left = left.map(|left| format!(", about {} left", amount::time(left)));
+    Some(format!(
+        "resyncing {percent} %, {} of {}{}",
+        amount::bytes(done),
+        amount::bytes(total),
+        left.unwrap_or_default()
+    ))
+}
+
 fn line(text: &mut String, words: &str) {
     writeln!(text, "{}", words.trim_end()).expect("writing to a string");
 }
@@ -181,7 +192,7 @@ fn paint(word: &str, colour: &str, ansi: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tandem_wire::api::AddressStatus;
+    use tandem_wire::api::{AddressStatus, MirrorSummary};
 
     fn node(number: u8, state: &str, colour: &str, reason: &str) -> NodeStatus {
         NodeStatus {
@@ -226,5 +237,26 @@ node2 advice: switch it on
 ";
         assert_eq!(describe(&status, false), expected);
         assert!(describe(&status, true).contains("\x1b[32mPRIM"));
+    }
+
+    #[test]
+    fn people_see_how_far_a_resynchronisation_is() {
+        let mut module = ModuleStatus {
+            resync_percent: Some(42),
+            mirror: MirrorSummary {
+                resync_done_bytes: Some(1_260_000_000),
+                resync_total_bytes: Some(3_000_000_000),
+                resync_left_seconds: Some(40),
+                ..MirrorSummary::default()
+            },
+            ..ModuleStatus::default()
+        };
+        let whole = "resyncing 42 %, 1.2 GB of 3.0 GB, about 40 s left";
+        assert_eq!(resynchronisation(&module).as_deref(), Some(whole));
+        module.mirror.resync_left_seconds = None;
+        let unknown = "resyncing 42 %, 1.2 GB of 3.0 GB";
+        assert_eq!(resynchronisation(&module).as_deref(), Some(unknown));
+        module.mirror.resync_done_bytes = None;
+        assert_eq!(resynchronisation(&module), None);
     }
 }
