@@ -6,6 +6,8 @@ use crate::hub::ModuleHub;
 use crate::reactor::ModuleInputs;
 use std::future::poll_fn;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use tandem_core::{EffectId, Event, ServiceFailure, ServiceStop};
 use tandem_host::checker::{CheckerAction, CheckerChange, CheckerConfig, Checkers, Probe, Verdict};
@@ -96,6 +98,8 @@ pub(crate) struct Runner {
     paused: watch::Receiver<bool>,
     /// The newest order was a start.
     wanted: bool,
+    /// How many stops were ordered: one that comes while services start makes that start end.
+    stops: Arc<AtomicU64>,
     inputs: ModuleInputs,
     hub: ModuleHub,
 }
@@ -121,6 +125,7 @@ impl Runner {
             running: None,
             conditions: (!conditions.is_empty()).then(|| Checkers::start(conditions)),
             wanted: false,
+            stops: Arc::default(),
             inputs,
             hub,
         }
@@ -176,6 +181,8 @@ impl Runner {
         self.hub.services("starting", None);
         let (services, inputs, hub) =
             (self.services.clone(), self.inputs.clone(), self.hub.clone());
+        let stops = Arc::clone(&self.stops);
+        let stops_before = stops.load(Ordering::SeqCst);
         spawn_in_order(async move {
             let event = match services.start().await {
                 Ok(()) => {
@@ -184,6 +191,11 @@ impl Runner {
                     // The runner is gone only when the daemon ends.
                     let _ = started.send(()).await;
                     Event::ServicesStarted(id)
+                }
+                // What they are now, the stop will show.
+                Err(failure) if stops.load(Ordering::SeqCst) != stops_before => {
+                    tracing::info!("the start of the services ends: {}", failure.reason);
+                    Event::ServicesFailed { id, failure }
                 }
                 Err(failure) => {
                     tracing::error!(
@@ -202,6 +214,7 @@ impl Runner {
 
     async fn stop(&mut self, id: EffectId, how: ServiceStop) {
         self.wanted = false;
+        self.stops.fetch_add(1, Ordering::SeqCst);
         self.stop_checkers().await;
         self.hub.services("stopping", None);
         let (services, inputs, hub) =

@@ -378,11 +378,6 @@ impl Play<'_> {
         let node = self.node(who).clone();
         let diverged =
             !self.silent[place(who)] && node.module().is_ok_and(|m| m.data == "diverged");
-        if words.starts_with("stop") {
-            // It may come while the node is about to start its services.
-            self.trial
-                .expect_error("a stop was ordered before it was done");
-        }
         let line = format!("{words} --timeout {COMMAND_LIMIT}");
         self.commands.push(std::thread::spawn(move || {
             wait_for("the daemon to answer", TAKEOVER_LIMIT, || {
