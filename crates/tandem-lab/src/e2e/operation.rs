@@ -8,10 +8,13 @@ use crate::product::{RESYNCHRONISATION_LIMIT, TAKEOVER_LIMIT};
 use crate::wait::wait_for;
 use crate::watch::{Seen, Watcher};
 use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// The cases.
-pub const CASES: [Case; 3] = [
+pub const CASES: [Case; 4] = [
     Case {
         name: "the database is stopped and masked: failover at once",
         run: database_masked,
@@ -23,6 +26,10 @@ pub const CASES: [Case; 3] = [
     Case {
         name: "ten swaps under load",
         run: swaps,
+    },
+    Case {
+        name: "what rots on the standby's disk is found by second --full-sync",
+        run: rot_is_found,
     },
 ];
 
@@ -52,6 +59,54 @@ fn database_masked(stage: &mut Stage) -> Result<Told> {
     host.must(&format!("systemctl unmask {unit}"))?;
     trial.primary.command("start")?;
     trial.finish()
+}
+
+/// A file that rots, and where.
+const ROTTEN_MIB: u64 = 8;
+const ROTTEN_AT: u64 = 5 << 20;
+
+fn rot_is_found(stage: &mut Stage) -> Result<Told> {
+    let trial = Trial::begin(stage)?;
+    let (primary, standby) = (trial.primary.clone(), trial.standby.clone());
+    let path = format!("{}/rotten", postgres::DATA);
+    let make = format!("head -c {ROTTEN_MIB}M /dev/urandom >{path} && sync {path}");
+    primary.host.must(&make)?;
+    let level = || -> Result<()> {
+        standby.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
+        primary.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
+        Ok(())
+    };
+    // From here on the standby is not owed the file any more.
+    standby.order("stopstart")?;
+    level()?;
+    let [good, bad] = [primary.host.plain(&path)?, standby.host.plain(&path)?];
+    rot(&bad)?;
+    // What is not owed is not read: without this the rest would show nothing.
+    for (command, rotten) in [("stopstart", true), ("second --full-sync", false)] {
+        standby.order(command)?;
+        level()?;
+        let differ = fs::read(&good)? != fs::read(&bad)?;
+        ensure!(
+            differ == rotten,
+            "after {command} the copies differ: {differ}"
+        );
+    }
+    trial.application_untouched()?;
+    let told = trial.finish()?;
+    primary.host.must(&format!("rm {path}"))?;
+    Ok(told)
+}
+
+/// Changes a byte of a file, and nothing else that shows.
+fn rot(path: &Path) -> Result<()> {
+    let file = fs::File::options().read(true).write(true).open(path)?;
+    let modified = file.metadata()?.modified()?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, ROTTEN_AT)?;
+    file.write_all_at(&[!byte[0]], ROTTEN_AT)?;
+    file.set_times(fs::FileTimes::new().set_modified(modified))?;
+    file.sync_all()?;
+    Ok(())
 }
 
 /// The table of spec.md, section 3: what the stopped node shows, and the other one, step by step.
