@@ -45,6 +45,7 @@ pub mod operations;
 pub mod order;
 mod pace;
 pub mod permit;
+mod pieces;
 mod pinning;
 pub mod process;
 pub mod resync;

@@ -25,28 +25,22 @@ use crate::debt::{Owed, Pieces};
 use crate::inodes::Inode;
 use crate::order::{Outcome, Refusal, Tree, open_file};
 use crate::pace::Pace;
-use crate::source::{Advance, Compared, Scope, SessionId, Source, Written};
+use crate::pieces::{Reader, Wanted, hole_at};
+use crate::source::{Advance, Compared, Scope, SessionId, Source};
 use crate::sys;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, OFlags, SeekFrom};
+use rustix::fs::{AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 use std::collections::{HashSet, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
-use tandem_wire::stream::{
-    BLOCK_BYTES, BlockHash, COMPARE_BYTES, Differs, ObjectNumber, Operation, WritePlace,
-};
+use tandem_wire::stream::{COMPARE_BYTES, Differs, ObjectNumber, Operation};
 
-/// A hole from here on is told, and not compared as zeros.
-const HOLE_BYTES_MIN: u64 = COMPARE_BYTES as u64;
 /// The most of a hole that is told at once: a file system gives back so much space in far less than
 /// the time after which a standby counts as slow.
 const HOLE_BYTES_MAX: u64 = 4 << 30;
 /// Pieces whose answer is open: 16 MiB, enough to keep both disks and the link busy.
 const PIECES_MAX: usize = 64;
-/// `FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE`
-const PUNCH: u32 = 0x03;
 
 /// Compares whenever a session wants it. Returns when the source has ended.
 pub fn run(source: &Arc<Source>, trees: &[Arc<Tree>]) {
@@ -77,7 +71,7 @@ pub fn run(source: &Arc<Source>, trees: &[Arc<Tree>]) {
             total_bytes: 0,
             read_bytes: 0,
             sent_bytes: 0,
-            buffer: vec![0; COMPARE_BYTES as usize],
+            reader: Reader::default(),
         };
         let ended = comparison.run();
         match ended {
@@ -163,7 +157,7 @@ struct Comparison<'a> {
     total_bytes: u64,
     read_bytes: u64,
     sent_bytes: u64,
-    buffer: Vec<u8>,
+    reader: Reader,
 }
 
 impl Comparison<'_> {
@@ -265,7 +259,7 @@ impl Comparison<'_> {
                 self.prove(tree, inode, u64::MAX);
                 return Ok(());
             }
-            let bytes = match hole_at(&file, offset, size)? {
+            let bytes = match hole_at(&file, offset, size, HOLE_BYTES_MAX)? {
                 Some(bytes) => {
                     let operation = Operation::Hole {
                         object,
@@ -303,18 +297,15 @@ impl Comparison<'_> {
         file: &OwnedFd,
         offset: u64,
     ) -> Result<Option<u64>, Stop> {
-        let Some(piece) = self.read_piece(file, offset, COMPARE_BYTES)? else {
+        let Some(piece) = self.reader.read(file, offset, COMPARE_BYTES)? else {
             return Ok(None);
         };
         let bytes = piece.bytes();
-        if let Piece::Hole(bytes) = piece {
-            self.buffer[..bytes].fill(0);
-        }
         let operation = Operation::Compare {
             object: inode.object(),
             offset,
             bytes: bytes as u32,
-            hash: *blake3::keyed_hash(&self.secret, &self.buffer[..bytes]).as_bytes(),
+            hash: *blake3::keyed_hash(&self.secret, self.reader.contents(piece)).as_bytes(),
         };
         let number = self.append(tree, &operation)?;
         self.open.push_back(OpenPiece {
@@ -362,39 +353,6 @@ impl Comparison<'_> {
             Some(Owed::Pieces(pieces)) => Reading::Some(pieces),
             None => Reading::Some(Pieces::default()),
         }
-    }
-
-    /// Reads a piece into the buffer; `None` behind the end of the file.
-    fn read_piece(
-        &mut self,
-        file: &OwnedFd,
-        offset: u64,
-        bytes: u32,
-    ) -> Result<Option<Piece>, Stop> {
-        let size = sys::stat(file.as_fd())?.st_size as u64;
-        if offset >= size {
-            return Ok(None);
-        }
-        let bytes = u64::from(bytes).min(size - offset) as usize;
-        let data = match rustix::fs::seek(file, SeekFrom::Data(offset)) {
-            Ok(data) => data,
-            Err(Errno::NXIO) => u64::MAX,
-            Err(_) => offset,
-        };
-        if data >= offset + bytes as u64 {
-            return Ok(Some(Piece::Hole(bytes)));
-        }
-        let mut filled = 0;
-        while filled < bytes {
-            let at = offset + filled as u64;
-            match rustix::io::pread(file, &mut self.buffer[filled..bytes], at) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-        Ok((filled > 0).then_some(Piece::Data(filled)))
     }
 
     fn append(&mut self, tree: &Tree, operation: &Operation) -> Result<u64, Stop> {
@@ -465,49 +423,17 @@ impl Comparison<'_> {
         inode: &Arc<Inode>,
         differs: &Differs,
     ) -> Result<(), Stop> {
-        let offset = differs.offset;
-        let bytes = differs.bytes.min(COMPARE_BYTES);
-        let file = open_file(inode, OFlags::RDONLY | OFlags::NOATIME)?;
-        let _order = inode.lock();
-        if inode.is_unlinked() || !inode.is_known(self.session) {
-            return Ok(());
-        }
-        let Some(piece) = self.read_piece(&file, offset, bytes)? else {
-            return Ok(());
+        let wanted = Wanted {
+            session: self.session,
+            secret: &self.secret,
+            offset: differs.offset,
+            bytes: differs.bytes,
+            blocks: &differs.blocks,
         };
-        let mtime = sys::modification_time(&sys::stat(file.as_fd())?);
-        let object = inode.object();
-        match piece {
-            Piece::Hole(bytes) => {
-                let operation = Operation::Allocate {
-                    object,
-                    mode: PUNCH,
-                    offset,
-                    bytes: bytes as u64,
-                    mtime,
-                };
-                self.append(tree, &operation)?;
-            }
-            Piece::Data(bytes) => {
-                let piece = &self.buffer[..bytes];
-                for run in runs_that_differ(&self.secret, piece, &differs.blocks) {
-                    let data = piece[run.clone()].to_vec();
-                    let place = WritePlace {
-                        object,
-                        offset: offset + run.start as u64,
-                        mtime,
-                    };
-                    let written = Written {
-                        volume: tree.index,
-                        place,
-                        resync: true,
-                    };
-                    self.sent_bytes += run.len() as u64;
-                    let number = self.source.append_write(self.session, &written, data);
-                    self.newest = number.ok_or(Stop::Ended)?;
-                }
-            }
-        }
+        let sent = self.reader.send(tree, inode, &wanted)?;
+        let sent = sent.ok_or(Stop::Ended)?;
+        self.newest = self.newest.max(sent.number);
+        self.sent_bytes += sent.bytes;
         Ok(())
     }
 
@@ -520,48 +446,6 @@ impl Comparison<'_> {
         };
         self.source.compared(self.session, compared);
     }
-}
-
-/// The bytes of the hole at this offset, if there is one that is worth telling; whole pieces, or up
-/// to the end of the file.
-fn hole_at(file: &OwnedFd, offset: u64, size: u64) -> Result<Option<u64>, Stop> {
-    let end = match rustix::fs::seek(file, SeekFrom::Data(offset)) {
-        Ok(data) if data >= size => size,
-        Ok(data) => data - data % u64::from(COMPARE_BYTES),
-        Err(Errno::NXIO) => size,
-        // A file system that cannot say it.
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
-        Err(errno) => return Err(errno.into()),
-    };
-    let bytes = end.saturating_sub(offset).min(HOLE_BYTES_MAX);
-    Ok((bytes >= HOLE_BYTES_MIN).then_some(bytes))
-}
-
-/// The hashes of a piece's blocks.
-pub(crate) fn block_hashes(secret: &[u8; 32], piece: &[u8]) -> impl Iterator<Item = BlockHash> {
-    piece.chunks(BLOCK_BYTES as usize).map(|block| {
-        let hash = blake3::keyed_hash(secret, block);
-        let half = hash.as_bytes().first_chunk();
-        *half.expect("a hash has 32 bytes")
-    })
-}
-
-/// The stretches of a piece that are not what the other side has.
-fn runs_that_differ(secret: &[u8; 32], piece: &[u8], theirs: &[BlockHash]) -> Vec<Range<usize>> {
-    let block = BLOCK_BYTES as usize;
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (number, hash) in block_hashes(secret, piece).enumerate() {
-        if theirs.get(number) == Some(&hash) {
-            continue;
-        }
-        let start = number * block;
-        let end = (start + block).min(piece.len());
-        match runs.last_mut() {
-            Some(run) if run.end == start => run.end = end,
-            Some(_) | None => runs.push(start..end),
-        }
-    }
-    runs
 }
 
 /// What of a file is read.
@@ -583,22 +467,6 @@ impl Reading {
                 // In the middle of a piece only where the file ended there before it grew.
                 next.unwrap_or(u64::MAX).clamp(offset, size.max(offset))
             }
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Piece {
-    /// So many bytes are in the buffer.
-    Data(usize),
-    /// So many bytes are a hole.
-    Hole(usize),
-}
-
-impl Piece {
-    const fn bytes(self) -> usize {
-        match self {
-            Self::Data(bytes) | Self::Hole(bytes) => bytes,
         }
     }
 }
@@ -641,32 +509,4 @@ pub fn size_of_tree(top: BorrowedFd<'_>) -> u64 {
         }
     }
     total
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_blocks_that_differ_are_sent_and_neighbours_together() {
-        let secret = [7; 32];
-        let block = BLOCK_BYTES as usize;
-        let theirs = vec![0; 8 * block];
-        let hashes: Vec<BlockHash> = block_hashes(&secret, &theirs).collect();
-        let mut ours = theirs.clone();
-        ours.push(1);
-        assert!(runs_that_differ(&secret, &theirs, &hashes).is_empty());
-        ours[2 * block] = 1;
-        ours[4 * block - 1] = 1;
-        ours[7 * block] = 1;
-        let expected = vec![2 * block..4 * block, 7 * block..8 * block + 1];
-        assert_eq!(runs_that_differ(&secret, &ours, &hashes), expected);
-        // Where they say nothing, everything.
-        let all = 0..ours.len();
-        assert_eq!(runs_that_differ(&secret, &ours, &[]), [all]);
-        // The last block is longer on this side.
-        let short: Vec<BlockHash> = block_hashes(&secret, &theirs[..block + 1]).collect();
-        let rest = block..theirs.len();
-        assert_eq!(runs_that_differ(&secret, &theirs, &short), [rest]);
-    }
 }

@@ -8,7 +8,7 @@ use tandem_wire::stream::{COMPARE_BYTES, Differs, Timestamp};
 
 use super::error::{ApplyError, on};
 use super::{Outcome, Place, Replica};
-use crate::resync::block_hashes;
+use crate::pieces::block_hashes;
 
 /// A part of a file.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +113,27 @@ impl Replica {
             Some(secret) if bytes <= COMPARE_BYTES => secret,
             Some(_) | None => return Err(ApplyError::Piece(bytes, offset)),
         };
+        let piece = self.read_piece(place, offset, bytes)?;
+        let whole = piece.len() == bytes as usize;
+        if whole && blake3::keyed_hash(&secret, piece) == *hash {
+            return Ok(Outcome::Applied);
+        }
+        Ok(Outcome::Differs(vec![Differs {
+            volume: place.volume,
+            object: place.object,
+            offset,
+            bytes,
+            blocks: block_hashes(&secret, piece).collect(),
+        }]))
+    }
+
+    /// Reads a piece; shorter where the file ends before it does.
+    pub(super) fn read_piece(
+        &mut self,
+        place: Place,
+        offset: u64,
+        bytes: u32,
+    ) -> Result<&[u8], ApplyError> {
         let descriptor = self.objects_of(place.volume)?.file(place.object)?;
         let file = descriptor.as_fd();
         self.buffer.resize(bytes as usize, 0);
@@ -126,16 +147,6 @@ impl Replica {
                 Err(error) => return Err(on("read", file)(error)),
             }
         }
-        let whole = filled == self.buffer.len();
-        if whole && blake3::keyed_hash(&secret, &self.buffer) == *hash {
-            return Ok(Outcome::Applied);
-        }
-        Ok(Outcome::Differs(vec![Differs {
-            volume: place.volume,
-            object: place.object,
-            offset,
-            bytes,
-            blocks: block_hashes(&secret, &self.buffer[..filled]).collect(),
-        }]))
+        Ok(&self.buffer[..filled])
     }
 }
