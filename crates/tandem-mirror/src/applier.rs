@@ -31,6 +31,7 @@ mod error;
 mod listing;
 mod names;
 mod objects;
+mod verify;
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -42,6 +43,7 @@ use tandem_wire::stream::{
 
 pub use self::error::ApplyError;
 use self::objects::Objects;
+pub use self::verify::Difference;
 use crate::backing::{HIDDEN, Volume};
 
 /// How many modification times are deferred at most, so that setting them stays a short pause.
@@ -67,6 +69,8 @@ pub enum Outcome {
     Checkpoint,
     /// The source is to be told what differs.
     Differs(Vec<Differs>),
+    /// What a verification asked about is not the same here.
+    Unequal(Difference),
     /// The comparison has reached everything.
     CompareEnd,
     /// Everything is to be synced; this copy is level then.
@@ -320,6 +324,40 @@ impl Replica {
             } => return self.compare(at(object), *offset, *bytes, hash),
             Operation::CompareEnd => return Ok(Outcome::CompareEnd),
             Operation::Level => return Ok(Outcome::Level),
+            Operation::VerifyNames {
+                object,
+                secret,
+                hash,
+            } => return verify::answer(self.verify_names(at(object), secret, hash)),
+            Operation::VerifyName {
+                object,
+                parent,
+                name,
+            } => return verify::answer(self.verify_name(at(object), at(parent), name)),
+            Operation::VerifyAttributes {
+                object,
+                attributes,
+                size,
+                xattrs,
+            } => {
+                let verified = self.verify_attributes(at(object), attributes, *size, xattrs);
+                return verify::answer(verified);
+            }
+            Operation::VerifyContents {
+                object,
+                offset,
+                bytes,
+                secret,
+                hash,
+            } => {
+                let piece = verify::Piece {
+                    offset: *offset,
+                    bytes: *bytes,
+                    secret,
+                    hash: hash.as_ref(),
+                };
+                return verify::answer(self.verify_contents(at(object), &piece));
+            }
         }
         Ok(Outcome::Applied)
     }

@@ -13,6 +13,7 @@
 //! - [`order`]: apply, then number (R6)
 //! - [`source`]: the replay queue, the acknowledgements, the connection to the follower
 //! - [`resync`]: comparing the whole tree inside the live stream
+//! - [`verification`]: looking whether a level follower really is, on command
 //! - [`permit`]: until when mutations are accepted
 //!
 //! Both halves:
@@ -57,6 +58,7 @@ pub mod standing;
 pub mod sync;
 pub mod sys;
 pub mod transport;
+pub mod verification;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

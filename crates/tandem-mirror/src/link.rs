@@ -16,7 +16,7 @@ use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tandem_wire::stream::{
-    self, ApplyFailed, Differs, FrameHeader, FrameKind, Hello, Progress, Refusal, VERSION,
+    self, ApplyFailed, Differs, FrameHeader, FrameKind, Hello, Progress, Refusal, Unequal, VERSION,
     VERSION_MIN, Welcome,
 };
 
@@ -124,7 +124,22 @@ impl Link {
         if hello.version < VERSION_MIN || hello.version_min > VERSION {
             return Err(LinkError::Version(hello.version_min, hello.version));
         }
-        match decode(&expect(receiver, FrameKind::Welcome)?)? {
+        let link = self.welcome(
+            sender,
+            &offer,
+            decode(&expect(receiver, FrameKind::Welcome)?)?,
+        )?;
+        self.source.speaks(link, hello.version);
+        Ok(link)
+    }
+
+    fn welcome(
+        &self,
+        sender: &FrameSender,
+        offer: &Offer,
+        welcome: Welcome,
+    ) -> Result<u64, LinkError> {
+        match welcome {
             Welcome::Compare { secret, comparison } => {
                 let terms = Terms { secret, comparison };
                 let begun = self.source.begin_compare(sender.clone(), terms, None);
@@ -194,6 +209,10 @@ impl Link {
             FrameKind::Differs => {
                 let differs: Differs = decode(&frame.payload)?;
                 self.source.differs(link, differs);
+            }
+            FrameKind::Unequal => {
+                let unequal: Unequal = decode(&frame.payload)?;
+                self.source.unequal(link, unequal);
             }
             FrameKind::Ping => {
                 let pong = FrameHeader::control(FrameKind::Pong, self.source.epoch());

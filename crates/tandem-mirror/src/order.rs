@@ -36,7 +36,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tandem_wire::exclude::{Below, Exclude, Kind};
 use tandem_wire::local::Fault;
-use tandem_wire::stream::{Entry, Name, Operation, WritePlace};
+use tandem_wire::stream::{Attributes, Entry, Name, ObjectNumber, Operation, WritePlace};
 
 /// The bytes of entries in one part of a listing, well below the largest payload.
 const LISTING_BYTES: usize = 512 << 10;
@@ -85,6 +85,45 @@ struct Walk {
     /// Directories and objects with several names keep their numbers until the end: that a
     /// directory was listed, and which names are one object, is remembered in them.
     kept: Vec<Arc<Inode>>,
+}
+
+/// What an object is at one moment.
+pub struct Description {
+    /// Its number.
+    pub object: ObjectNumber,
+    /// Attributes.
+    pub attributes: Attributes,
+    /// The size of a file; else 0.
+    pub size: u64,
+    /// Extended attributes.
+    pub xattrs: Vec<sys::Xattr>,
+}
+
+/// Whether the follower was told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// With this number.
+    As(u64),
+    /// It does not know the object, or need not.
+    Nothing,
+    /// The session is over.
+    Over,
+}
+
+/// An entry that the follower was told.
+struct Listed {
+    inode: Arc<Inode>,
+    linked: bool,
+    /// It did not know the object before.
+    fresh: bool,
+}
+
+/// Entries that are told at once.
+#[derive(Default)]
+struct Part {
+    entries: Vec<Entry>,
+    children: Vec<(Arc<Inode>, bool)>,
+    bytes: usize,
 }
 
 /// Tells the follower, while a lock is held. Knows for which session it may speak.
@@ -465,12 +504,50 @@ impl Tree {
     }
 
     fn list(&self, directory: &Arc<Inode>, session: SessionId) -> Outcome<bool> {
+        let Some(listed) = self.tell_listing(directory, session)? else {
+            return Ok(false);
+        };
+        // A name operation may come here before the comparison itself.
+        self.begin_walk(session);
+        let moved = (self.source.debt).is_named_anew(self.index, directory.node);
+        let mut walk = self.walk();
+        for entry in listed {
+            if moved {
+                // What the follower has under these names may be something else.
+                self.mark(&entry.inode, Effect::Named);
+            }
+            if entry.fresh {
+                walk.add(entry.inode, entry.linked);
+            }
+        }
+        drop(walk);
+        directory.set_listed(session);
+        Ok(true)
+    }
+
+    /// Lists a directory once more to a follower that knows everything, because what it has there
+    /// is something else. Says whether the session goes on.
+    ///
+    /// # Errors
+    /// A failing disk.
+    pub fn list_again(&self, directory: &Arc<Inode>, session: SessionId) -> Outcome<bool> {
+        let _names = self.change_names();
+        if directory.is_unlinked() || !directory.is_known(session) {
+            return Ok(true);
+        }
+        Ok(self.tell_listing(directory, session)?.is_some())
+    }
+
+    /// Tells the follower the entries of a directory, which it then knows. `None`: the session is
+    /// over. The caller holds the name lock for writing.
+    fn tell_listing(
+        &self,
+        directory: &Arc<Inode>,
+        session: SessionId,
+    ) -> Outcome<Option<Vec<Listed>>> {
         let descriptor = directory.descriptor()?;
-        let mut children = Vec::new();
-        let mut part = Vec::new();
-        let mut part_bytes = 0;
-        let mut first = true;
         let mut parts = Vec::new();
+        let mut part = Part::default();
         for entry in sys::list(descriptor.as_fd())? {
             let Ok(name) = Name::new(&entry.name) else {
                 continue;
@@ -484,34 +561,34 @@ impl Tree {
             }
             let held = inode.descriptor()?;
             let kind = sys::object_kind(held.as_fd(), &stat)?;
-            part_bytes += name.as_bytes().len() + 32;
+            part.bytes += name.as_bytes().len() + 32;
             if let tandem_wire::stream::ObjectKind::Symlink(target) = &kind {
-                part_bytes += target.len();
+                part.bytes += target.len();
             }
-            part.push(Entry {
+            part.entries.push(Entry {
                 name,
                 object: inode.object(),
                 kind,
                 linked: stat.st_nlink > 1 && inode.kind != FileType::Directory,
             });
-            children.push((inode, stat.st_nlink > 1));
-            if part_bytes > LISTING_BYTES {
-                parts.push((std::mem::take(&mut part), std::mem::take(&mut first)));
-                part_bytes = 0;
+            part.children.push((inode, stat.st_nlink > 1));
+            if part.bytes > LISTING_BYTES {
+                parts.push(std::mem::take(&mut part));
             }
         }
-        parts.push((part, first));
+        parts.push(part);
         self.tell_forgotten();
         // First, because what is created in it may inherit from it.
         if !self.describe(directory, session)? {
-            return Ok(false);
+            return Ok(None);
         }
+        let mut listed = Vec::new();
         let count = parts.len();
-        for (number, (entries, first)) in parts.into_iter().enumerate() {
+        for (number, part) in parts.into_iter().enumerate() {
             let operation = Operation::ListDirectory {
                 object: directory.object(),
-                entries,
-                first,
+                entries: part.entries,
+                first: number == 0,
                 last: number + 1 == count,
             };
             if self
@@ -519,29 +596,24 @@ impl Tree {
                 .append(session, self.index, &operation)
                 .is_none()
             {
-                return Ok(false);
+                return Ok(None);
             }
-        }
-        // A name operation may come here before the comparison itself.
-        self.begin_walk(session);
-        let moved = (self.source.debt).is_named_anew(self.index, directory.node);
-        let mut walk = self.walk();
-        for (inode, linked) in children {
-            if moved {
-                // What the follower has under these names may be something else.
-                self.mark(&inode, Effect::Named);
-            }
-            if inode.is_known(session) {
-                inode.add_name();
-            } else {
-                inode.set_names(1);
+            // What was told is known, also if the next part is not told any more.
+            for (inode, linked) in part.children {
+                let fresh = !inode.is_known(session);
+                match fresh {
+                    true => inode.set_names(1),
+                    false => inode.add_name(),
+                }
                 inode.set_known(session);
-                walk.add(inode, linked);
+                listed.push(Listed {
+                    inode,
+                    linked,
+                    fresh,
+                });
             }
         }
-        drop(walk);
-        directory.set_listed(session);
-        Ok(true)
+        Ok(Some(listed))
     }
 
     /// Tells the follower attributes, extended attributes and size of an object that it knows. Says
@@ -550,11 +622,30 @@ impl Tree {
     /// # Errors
     /// A failing disk.
     pub fn describe(&self, inode: &Arc<Inode>, session: SessionId) -> Outcome<bool> {
+        let told = self.tell_description(inode, session, |description| Operation::Describe {
+            object: description.object,
+            attributes: description.attributes,
+            size: description.size,
+            xattrs: description.xattrs,
+        });
+        Ok(told? != Told::Over)
+    }
+
+    /// Tells the follower something with what an object is now.
+    ///
+    /// # Errors
+    /// A failing disk.
+    pub fn tell_description(
+        &self,
+        inode: &Arc<Inode>,
+        session: SessionId,
+        operation: impl FnOnce(Description) -> Operation,
+    ) -> Outcome<Told> {
         let descriptor = inode.descriptor()?;
         let _order = inode.lock();
         if inode.is_unlinked() || !inode.is_known(session) {
             // Its last known name was removed: it is listed again where it has others.
-            return Ok(true);
+            return Ok(Told::Nothing);
         }
         let stat = sys::stat(descriptor.as_fd())?;
         let xattrs = sys::xattrs(descriptor.as_fd())?;
@@ -562,14 +653,14 @@ impl Tree {
             FileType::RegularFile => stat.st_size as u64,
             _ => 0,
         };
-        let operation = Operation::Describe {
+        let operation = operation(Description {
             object: inode.object(),
             attributes: sys::attributes(&stat),
             size,
             xattrs,
-        };
+        });
         let number = self.source.append(session, self.index, &operation);
-        Ok(number.is_some())
+        Ok(number.map_or(Told::Over, Told::As))
     }
 
     /// An object was just created under the name lock and told: the follower knows all of it.

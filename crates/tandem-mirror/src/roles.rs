@@ -205,6 +205,7 @@ impl Roles {
             Command::ReleasePeer { epoch, generation } => self.release_peer(epoch, generation),
             Command::Drain => self.drain(),
             Command::Close => self.close(),
+            Command::Verify => self.verify(),
         };
         (self.changed)();
         result
@@ -390,6 +391,14 @@ impl Roles {
         let position = self.service()?.drain()?;
         tracing::info!(position, "drained");
         Ok(position)
+    }
+
+    fn verify(&self) -> CommandResult {
+        let service = self.service().map_err(|_| {
+            "this node does not serve: the one that does verifies the other one's copy".to_owned()
+        })?;
+        let number = service.source().begin_verification();
+        number.map_err(|error| sentence(&error))
     }
 
     fn close(&self) -> CommandResult {
@@ -670,6 +679,7 @@ fn serving(service: &Service) -> Status {
         },
         peer: served.peer,
         resync: served.resync,
+        verification: served.verification,
         stalled: served.stalled,
         lapsed: permit.standing() == Permission::Lapsed,
         permit_until: permit.until().0,

@@ -15,6 +15,19 @@ pub fn skip_drain() -> bool {
     chosen("skip-drain")
 }
 
+/// A verification sees no difference at the standby.
+#[must_use]
+pub fn blind_verify() -> bool {
+    chosen("blind-verify")
+}
+
+/// How long a verification, which takes no lock then, has hashed a piece when it numbers its
+/// question.
+#[must_use]
+pub fn loose_verify() -> Option<Duration> {
+    chosen("loose-verify").then_some(Duration::from_millis(2))
+}
+
 /// How long frames are held back while acknowledgements should wait for them. (Before that it would
 /// only starve a comparison behind an application that writes.)
 #[must_use]

@@ -23,6 +23,7 @@ use crate::roles::sentence;
 use crate::source::{Beginning, DrainError, Limits, Notify, Source, SourceStatus};
 use crate::standing::{self, Standing};
 use crate::sync::Syncs;
+use crate::verification;
 use crossbeam_channel::Sender;
 use rustix::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -279,6 +280,7 @@ fn start_threads(
     let writer = source.clone();
     let watched = (source.clone(), trees.to_vec());
     let compared = (source.clone(), trees.to_vec());
+    let verified = (source.clone(), trees.to_vec());
     vec![
         spawn("parked", move || door.run()),
         spawn("link", move || connection.run()),
@@ -287,6 +289,9 @@ fn start_threads(
             link::watch(&watched.0, &watched.1, stall_limit)
         }),
         spawn("compare", move || resync::run(&compared.0, &compared.1)),
+        spawn("verify", move || {
+            verification::run(&verified.0, &verified.1);
+        }),
     ]
 }
 

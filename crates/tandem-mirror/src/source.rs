@@ -34,10 +34,12 @@ mod connection;
 mod progress;
 mod queue;
 mod syncs;
+mod verification;
 
 pub use self::checkpoints::Checkpoint;
 pub use self::progress::Compared;
 pub use self::queue::Batch;
+pub use self::verification::{Answered, NotVerifiable, Task};
 use crate::debt::Debt;
 use crate::transport::FrameSender;
 use crate::{Durability, permit::Permit, sys};
@@ -47,7 +49,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tandem_core::Instant;
 use tandem_wire::debt::OwedFile;
-use tandem_wire::local::{Fault, Peer, Resync};
+use tandem_wire::local::{Fault, Peer, Resync, Verification};
 use tandem_wire::stream::{ComparisonId, DebtBase, Differs, FrameHeader, ObjectNumber, WritePlace};
 
 /// The most frames that the queue holds: small operations cost memory beyond their payload.
@@ -190,6 +192,7 @@ struct State {
     draining: Option<u64>,
     alone_bytes: u64,
     alone_since: Option<Instant>,
+    verifying: verification::Verifying,
     fault: Option<Fault>,
     ended: bool,
 }
@@ -207,6 +210,8 @@ enum Gate {
 struct Link {
     number: u64,
     sender: FrameSender,
+    /// The version of the stream that the follower speaks, too.
+    version: u16,
 }
 
 struct Session {
@@ -319,6 +324,8 @@ pub struct SourceStatus {
     pub peer: Peer,
     /// How far its comparison is.
     pub resync: Option<Resync>,
+    /// How far the verification is that runs, or what the last one came to.
+    pub verification: Option<Verification>,
     /// See `MirrorStatus::stalled`.
     pub stalled: bool,
     /// What is broken.
@@ -391,6 +398,7 @@ impl Source {
                 draining: None,
                 alone_bytes: 0,
                 alone_since: None,
+                verifying: verification::Verifying::default(),
                 fault: None,
                 ended: false,
             }),
@@ -558,6 +566,7 @@ impl Source {
             gated: !alone,
             peer,
             resync: state.resync(),
+            verification: state.verifying.status.clone(),
             stalled: state.stalled,
             fault: state.fault.clone(),
             generation: state.generation,

@@ -2,10 +2,11 @@
 //! then postcard. The mirror listens; a newer connection replaces the older one, so that a
 //! restarted daemon finds its running mirror.
 
+use core::fmt;
 use serde::{Deserialize, Serialize};
 use tandem_core::{
-    Epoch, GenerationId, Incarnation, Instant, MirrorCommand, MirrorFault, MirrorRole,
-    MirrorStatus, PeerCopy, Sequence,
+    Epoch, Incarnation, Instant, MirrorCommand, MirrorFault, MirrorRole, MirrorStatus, PeerCopy,
+    Sequence,
 };
 
 /// The version of this protocol. The mirror keeps its binary over an upgrade of the daemon.
@@ -52,6 +53,9 @@ pub enum Command {
     Drain,
     /// See [`MirrorCommand::Close`].
     Close,
+    /// Begin to verify the peer's copy, or go on with it; not from the core. [`Status::verification`]
+    /// says how it is getting on, [`ToDaemon::Done`]'s position which one it is.
+    Verify,
 }
 
 /// What the mirror says.
@@ -96,6 +100,36 @@ pub struct Status {
     pub data_bytes: u64,
     /// While the peer is being compared.
     pub resync: Option<Resync>,
+    /// The verification that runs, or the last one of this service.
+    pub verification: Option<Verification>,
+}
+
+/// How far a verification is, or what it came to.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Verification {
+    /// Which one it is, counted in the service.
+    pub number: u64,
+    /// Contents that were compared, in bytes.
+    pub done_bytes: u64,
+    /// Of so many. Both change while the application writes.
+    pub total_bytes: u64,
+    /// Directories, objects and pieces of files that were not the same.
+    pub differences: u64,
+    /// Those of them that were sent anew, and applied.
+    pub repaired: u64,
+    /// Contents that were sent anew, in bytes.
+    pub sent_bytes: u64,
+    /// `None`: it runs.
+    pub end: Option<VerificationEnd>,
+}
+
+/// How a verification ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum VerificationEnd {
+    /// It has seen everything.
+    Complete,
+    /// It has not; why, as a sentence.
+    Interrupted(String),
 }
 
 /// How far a comparison is, for people.
@@ -109,6 +143,50 @@ pub struct Resync {
     pub sent_bytes: u64,
     /// At the speed of the last seconds; unknown at the beginning and while nothing moves.
     pub left_seconds: Option<u64>,
+}
+
+impl Verification {
+    /// The part that was compared, in percent; 100 only at the end.
+    #[must_use]
+    pub fn percent(&self) -> u64 {
+        match self.end {
+            Some(VerificationEnd::Complete) => 100,
+            Some(VerificationEnd::Interrupted(_)) | None => {
+                let percent = self.done_bytes.saturating_mul(100) / self.total_bytes.max(1);
+                percent.min(99)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, percent) = (self.done_bytes, self.percent());
+        match &self.end {
+            None => write!(f, "{percent} % of {} bytes compared", self.total_bytes)?,
+            Some(VerificationEnd::Complete) if self.differences == 0 => {
+                return write!(f, "both copies are equal, {bytes} bytes compared");
+            }
+            Some(VerificationEnd::Complete) => write!(f, "{bytes} bytes compared")?,
+            Some(VerificationEnd::Interrupted(why)) => {
+                write!(f, "it did not end ({why}), {bytes} bytes compared")?;
+            }
+        }
+        match (self.differences, self.repaired) {
+            (0, _) => f.write_str(", no difference so far"),
+            (1, 1) => f.write_str(", 1 difference found, repaired"),
+            (found, repaired) if found == repaired => {
+                write!(f, ", {found} differences found, repaired")
+            }
+            (found, repaired) => {
+                let s = if found == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    ", {found} difference{s} found, {repaired} of them repaired so far"
+                )
+            }
+        }
+    }
 }
 
 /// [`MirrorRole`] in bytes.
@@ -182,40 +260,6 @@ impl From<MirrorCommand> for Command {
     }
 }
 
-impl From<Command> for MirrorCommand {
-    fn from(command: Command) -> Self {
-        match command {
-            Command::Serve {
-                epoch,
-                generation,
-                gated,
-                forced,
-            } => Self::Serve {
-                epoch: Epoch(epoch),
-                generation: GenerationId(generation),
-                gated,
-                forced,
-            },
-            Command::Follow {
-                epoch,
-                generation,
-                forget,
-            } => Self::Follow {
-                epoch: Epoch(epoch),
-                generation: GenerationId(generation),
-                forget,
-            },
-            Command::Seal => Self::Seal,
-            Command::ReleasePeer { epoch, generation } => Self::ReleasePeer {
-                epoch: Epoch(epoch),
-                generation: GenerationId(generation),
-            },
-            Command::Drain => Self::Drain,
-            Command::Close => Self::Close,
-        }
-    }
-}
-
 impl From<Status> for MirrorStatus {
     fn from(status: Status) -> Self {
         Self {
@@ -261,5 +305,35 @@ impl From<Status> for MirrorStatus {
             completion_age: core::time::Duration::from_millis(status.completion_age_ms),
             data_bytes: status.data_bytes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verification_says_what_it_came_to() {
+        let mut found = Verification {
+            done_bytes: 500,
+            total_bytes: 1000,
+            ..Verification::default()
+        };
+        let says = |found: &Verification, text: &str| assert_eq!(found.to_string(), text);
+        says(&found, "50 % of 1000 bytes compared, no difference so far");
+        found.differences = 2;
+        found.repaired = 1;
+        let both = "50 % of 1000 bytes compared, 2 differences found, 1 of them repaired so far";
+        says(&found, both);
+        found.end = Some(VerificationEnd::Interrupted("the stream broke".to_owned()));
+        let interrupted = "it did not end (the stream broke), 500 bytes compared, \
+                           2 differences found, 1 of them repaired so far";
+        says(&found, interrupted);
+        found.end = Some(VerificationEnd::Complete);
+        found.repaired = 2;
+        says(&found, "500 bytes compared, 2 differences found, repaired");
+        found.differences = 0;
+        says(&found, "both copies are equal, 500 bytes compared");
+        assert_eq!(found.percent(), 100);
     }
 }

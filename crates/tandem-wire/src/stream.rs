@@ -14,7 +14,9 @@ use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The version of the stream that this release speaks.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+/// The first version in which a copy can be verified: [`Operation::VerifyNames`] and what follows it.
+pub const VERSION_VERIFY: u16 = 2;
 /// The oldest version that this release accepts.
 pub const VERSION_MIN: u16 = 1;
 /// The first four bytes of each frame.
@@ -97,6 +99,8 @@ kinds! {
     Differs = 8,
     /// Follower: an operation could not be applied: [`ApplyFailed`]; the session ends.
     ApplyFailed = 9,
+    /// Follower: [`Unequal`].
+    Unequal = 10,
     /// Numbered: an [`Operation`].
     Operation = 16,
     /// Numbered: data.
@@ -241,6 +245,17 @@ pub struct Differs {
     pub bytes: u32,
     /// The hashes of the follower's blocks of [`BLOCK_BYTES`], the last one perhaps shorter; fewer
     /// where its file ends before the piece does.
+    pub blocks: Vec<BlockHash>,
+}
+
+/// What a verification asked about is not the same here: the source says anew what it is by then.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unequal {
+    /// The number of the operation that asked.
+    pub sequence: u64,
+    /// What differs, for people.
+    pub what: String,
+    /// Contents: as [`Differs::blocks`].
     pub blocks: Vec<BlockHash>,
 }
 
@@ -484,6 +499,35 @@ pub enum Operation {
         offset: u64,
         bytes: u64,
         mtime: Timestamp,
+    },
+    /// Verification: the keyed hash of the names in a directory and of what stands at each. As all
+    /// of these, it is answered by [`Unequal`] if it is not so here, and repairs nothing.
+    VerifyNames {
+        object: ObjectNumber,
+        secret: [u8; 32],
+        hash: [u8; 32],
+    },
+    /// Verification: this name leads to this object.
+    VerifyName {
+        object: ObjectNumber,
+        parent: ObjectNumber,
+        name: Name,
+    },
+    /// Verification: attributes, extended attributes and (files) size of an object. Access times
+    /// are not compared: whoever looks changes them.
+    VerifyAttributes {
+        object: ObjectNumber,
+        attributes: Attributes,
+        size: u64,
+        xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    },
+    /// Verification: the keyed hash of a piece of a file; without one, it is all zeros.
+    VerifyContents {
+        object: ObjectNumber,
+        offset: u64,
+        bytes: u32,
+        secret: [u8; 32],
+        hash: Option<[u8; 32]>,
     },
 }
 

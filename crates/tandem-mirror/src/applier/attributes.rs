@@ -77,16 +77,7 @@ impl Replica {
             return Ok(());
         };
         let descriptor = self.objects_of(place.volume)?.descriptor(place.object)?;
-        let omit = Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        };
-        let times = Timestamps {
-            last_access: omit,
-            last_modification: timespec(mtime)?,
-        };
-        let object = descriptor.as_fd();
-        sys::set_times(object, &times).map_err(on("set the times of", object))?;
+        set_modification_time(descriptor.as_fd(), mtime)?;
         self.times.remove(&place);
         Ok(())
     }
@@ -109,6 +100,22 @@ pub(super) fn check_time(time: Timestamp) -> Result<(), ApplyError> {
     } else {
         Err(ApplyError::Time(time.nanoseconds))
     }
+}
+
+/// Sets the modification time, and leaves the access time as it is.
+pub(super) fn set_modification_time(
+    object: BorrowedFd<'_>,
+    mtime: Timestamp,
+) -> Result<(), ApplyError> {
+    let omit = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_OMIT,
+    };
+    let times = Timestamps {
+        last_access: omit,
+        last_modification: timespec(mtime)?,
+    };
+    sys::set_times(object, &times).map_err(on("set the times of", object))
 }
 
 fn timespec(time: Timestamp) -> Result<Timespec, ApplyError> {

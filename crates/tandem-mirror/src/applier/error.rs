@@ -104,7 +104,7 @@ pub(super) fn on_name(
 }
 
 /// A descriptor's path as the kernel shows it, and a name below it.
-struct Shown<'a>(BorrowedFd<'a>, Option<&'a [u8]>);
+pub(super) struct Shown<'a>(pub(super) BorrowedFd<'a>, pub(super) Option<&'a [u8]>);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

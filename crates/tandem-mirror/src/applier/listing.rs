@@ -6,14 +6,19 @@
 //! are one file here may be two files at the source. What no part of the listing names is removed,
 //! unless its name is excluded.
 //! The directory's own modification time stays what it was described as.
+//!
+//! A verification that found a difference in a level copy sends the same listing. Then objects are
+//! known already, and one of them may be gone with its last name, or be elsewhere: something new
+//! takes its number and its name.
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, linkat};
+use rustix::io::Errno;
 use tandem_wire::stream::{Differs, Entry, Name, ObjectKind};
 
-use super::error::{ApplyError, on, on_name};
+use super::error::{ApplyError, Shown, on, on_name};
 use super::names::{Found, entry_kind, look, make};
 use super::objects::Kind;
 use super::{Outcome, Place, Replica, attributes, is_hidden};
@@ -92,6 +97,7 @@ impl Replica {
             }
             self.remove_entry(parent, directory, name, found.kind())?;
         }
+        self.tell_of_repair(directory, name, "made anew: it was not here");
         let made =
             make(directory, name, &entry.kind).map_err(on_name("create", directory, name))?;
         let stat = attributes::stat(made.as_fd())?;
@@ -114,22 +120,71 @@ impl Replica {
     ) -> Result<(), ApplyError> {
         let name = entry.name.as_bytes();
         let object = self.objects_of(parent.volume)?.get(entry.object)?;
-        let (inode, kind) = (object.inode, object.kind);
-        if found.as_ref().is_some_and(|f| f.stat.st_ino == inode) {
+        let kind = object.kind;
+        if let Some(found) = &found
+            && object.is(found.descriptor.as_fd(), &found.stat)?
+        {
             return Ok(());
         }
-        if kind == Kind::Directory {
+        if kind == Kind::Directory && self.comparing.is_some() {
             // A directory has one name, and it is not here.
             return Err(ApplyError::Known(entry.object));
         }
         if let Some(found) = found {
             self.remove_entry(parent, directory, name, found.kind())?;
         }
+        if kind != Kind::Directory && self.link_known(parent.volume, directory, entry)? {
+            return Ok(());
+        }
+        self.replace_known(parent, directory, entry)
+    }
+
+    /// Gives an object one more name. Says whether it could, because it still has one.
+    fn link_known(
+        &mut self,
+        volume: u16,
+        directory: BorrowedFd<'_>,
+        entry: &Entry,
+    ) -> Result<bool, ApplyError> {
+        let level = self.comparing.is_none();
+        let name = entry.name.as_bytes();
+        let objects = self.objects_of(volume)?;
+        let descriptor = match objects.descriptor(entry.object) {
+            Err(ApplyError::System {
+                source: Errno::STALE,
+                ..
+            }) if level => return Ok(false),
+            other => other?,
+        };
+        match linkat(&descriptor, "", directory, name, AtFlags::EMPTY_PATH) {
+            Ok(()) => {
+                objects.unpin(entry.object);
+                Ok(true)
+            }
+            Err(Errno::NOENT) if level => Ok(false),
+            Err(error) => Err(on_name("link", directory, name)(error)),
+        }
+    }
+
+    /// Makes something new, which an object is from now on. Contents are sent by who verifies.
+    fn replace_known(
+        &mut self,
+        parent: Place,
+        directory: BorrowedFd<'_>,
+        entry: &Entry,
+    ) -> Result<(), ApplyError> {
+        let name = entry.name.as_bytes();
+        self.tell_of_repair(directory, name, "made anew: what it was is gone");
+        let made =
+            make(directory, name, &entry.kind).map_err(on_name("create", directory, name))?;
+        let stat = attributes::stat(made.as_fd())?;
         let objects = self.objects_of(parent.volume)?;
-        let descriptor = objects.descriptor(entry.object)?;
-        linkat(&descriptor, "", directory, name, AtFlags::EMPTY_PATH)
-            .map_err(on_name("link", directory, name))?;
-        objects.unpin(entry.object);
+        objects.forget(entry.object);
+        objects.bind(entry.object, made.as_fd(), &stat)?;
+        objects.keep(entry.object, made);
+        if entry.kind == ObjectKind::File {
+            self.made.push(entry.object);
+        }
         Ok(())
     }
 
@@ -145,11 +200,21 @@ impl Replica {
                 let kind = entry_kind(directory, &entry)?;
                 let exclude = &self.objects_of(place.volume)?.volume().exclude;
                 if kind == Kind::Directory || !exclude.matches(&entry.name) {
+                    self.tell_of_repair(directory, &entry.name, "removed: nobody knows it");
                     self.remove_entry(place, directory, &entry.name, kind)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// A level copy differs only where somebody reached beneath the mirror: a person wants to know
+    /// what became of it.
+    fn tell_of_repair(&self, directory: BorrowedFd<'_>, name: &[u8], what: &str) {
+        if self.comparing.is_none() {
+            let path = Shown(directory, Some(name));
+            tracing::warn!(%path, "{what}");
+        }
     }
 }
 

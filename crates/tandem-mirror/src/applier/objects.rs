@@ -76,6 +76,12 @@ impl Object {
             Kind::Symlink | Kind::Special => false,
         }
     }
+
+    /// Whether this is what was found at a name. The inode's number alone does not say it: a file
+    /// system gives that of a removed file away soon.
+    pub(super) fn is(&self, found: BorrowedFd<'_>, stat: &Stat) -> Result<bool, ApplyError> {
+        Ok(stat.st_ino == self.inode && handle_of(found)? == self.handle)
+    }
 }
 
 /// The objects of one volume.
@@ -149,15 +155,17 @@ impl Objects {
         if self.knows(number) {
             return Err(ApplyError::Known(number));
         }
+        let handle = handle_of(descriptor)?;
         if let Some(other) = self.bound(stat.st_ino) {
-            return Err(ApplyError::KnownAs {
-                object: number,
-                other,
-            });
+            // Another handle: what it was known as was removed beneath the mirror, and its inode's
+            // number given away.
+            if self.get(other)?.handle == handle {
+                return Err(ApplyError::KnownAs {
+                    object: number,
+                    other,
+                });
+            }
         }
-        let handle = FileHandle::of(descriptor)
-            .map_err(errno)
-            .map_err(on("take the handle of", descriptor))?;
         let object = Object {
             handle,
             inode: stat.st_ino,
@@ -242,10 +250,18 @@ impl Objects {
     /// The source will not name it any more.
     pub(super) fn forget(&mut self, number: ObjectNumber) {
         self.open.remove(number);
-        if let Some(object) = self.by_number.remove(&number) {
+        if let Some(object) = self.by_number.remove(&number)
+            && self.bound(object.inode) == Some(number)
+        {
             self.by_inode.remove(&object.inode);
         }
     }
+}
+
+fn handle_of(descriptor: BorrowedFd<'_>) -> Result<FileHandle, ApplyError> {
+    FileHandle::of(descriptor)
+        .map_err(errno)
+        .map_err(on("take the handle of", descriptor))
 }
 
 pub(super) fn errno(error: io::Error) -> Errno {

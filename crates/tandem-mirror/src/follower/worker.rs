@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use tandem_core::MirrorFault;
-use tandem_wire::stream::{Differs, FrameHeader, FrameKind, encode};
+use tandem_wire::stream::{Differs, FrameHeader, FrameKind, Unequal, encode};
 
 use super::FollowerError;
 use super::inbox::{Beginning, Inbox, Work};
@@ -222,6 +222,16 @@ impl Worker {
             }
             Outcome::Differs(differs) => {
                 tell(stream, &differs);
+                Ok(())
+            }
+            Outcome::Unequal(difference) => {
+                let unequal = Unequal {
+                    sequence,
+                    what: difference.what,
+                    blocks: difference.blocks,
+                };
+                let header = stream.header(FrameKind::Unequal);
+                stream.send(&[(header, encode(&unequal).as_slice())]);
                 Ok(())
             }
             Outcome::CompareEnd => {

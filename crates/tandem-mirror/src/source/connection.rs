@@ -10,7 +10,9 @@ use crate::transport::FrameSender;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use tandem_core::Instant;
-use tandem_wire::stream::{DebtBase, Differs, FrameHeader, Progress};
+use tandem_wire::stream::{
+    DebtBase, Differs, FrameHeader, Progress, Unequal, VERSION, VERSION_MIN,
+};
 
 impl Source {
     /// What to say in the hello.
@@ -218,6 +220,23 @@ impl Source {
         }
     }
 
+    /// The newest version of the stream that the follower speaks.
+    pub fn speaks(&self, link: u64, version: u16) {
+        let mut state = self.lock();
+        if let Some(link) = state.link.as_mut().filter(|l| l.number == link) {
+            link.version = version.min(VERSION);
+        }
+    }
+
+    /// The follower is not what a verification asked about.
+    pub fn unequal(&self, link: u64, unequal: Unequal) {
+        let mut state = self.lock();
+        if state.link.as_ref().is_some_and(|l| l.number == link) {
+            state.verifying.take(unequal);
+            self.advance.notify_all();
+        }
+    }
+
     /// The connection is over.
     pub fn unlink(&self, link: u64) {
         let state = self.lock();
@@ -336,6 +355,7 @@ impl State {
         self.link = Some(Link {
             number: self.links,
             sender,
+            version: VERSION_MIN,
         });
         self.links
     }
