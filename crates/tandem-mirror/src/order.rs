@@ -672,18 +672,23 @@ impl Tree {
         inode.set_known(session);
         if inode.kind == FileType::Directory {
             inode.set_listed(session);
-            let mut walk = self.walk();
-            if walk.session == session {
-                walk.kept.push(inode.clone());
-            }
+            self.keep_number(inode, session);
         }
     }
 
     /// An object got one more name.
     pub fn linked(&self, inode: &Arc<Inode>, session: SessionId) {
-        let mut walk = self.walk();
-        if session.exists() && walk.session == session {
+        if session.exists() {
             inode.add_name();
+            self.keep_number(inode, session);
+        }
+    }
+
+    /// Keeps the number of an object until the comparison has reached everything; after that nobody
+    /// would let go of it before the session ends.
+    fn keep_number(&self, inode: &Arc<Inode>, session: SessionId) {
+        let mut walk = self.walk();
+        if walk.session == session && !self.source.is_complete(session) {
             walk.kept.push(inode.clone());
         }
     }
