@@ -8,7 +8,7 @@ use crate::reactor::{Input, Inputs};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_core::{CommandId, Event, NodeId};
-use tandem_wire::api::{CommandRequest, Job, JobState};
+use tandem_wire::api::{CommandRequest, Job, JobState, Order};
 use tandem_wire::control::ControlFrame;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -46,19 +46,20 @@ pub(crate) struct Commands {
 impl Commands {
     /// Begins a command of a client of this daemon.
     pub(crate) fn submit(&self, mut request: CommandRequest) -> Result<Job, CommandError> {
-        let node = match request.node {
-            None => self.node,
-            Some(number) => NodeId::from_number(number).ok_or(CommandError::Node(number))?,
-        };
-        let command = request.command();
-        let command = command.ok_or(CommandError::Manner)?;
+        let order = request.order().ok_or(CommandError::Manner)?;
         let (place, module) = self.module(&request)?;
+        let node = match (request.node, order) {
+            (Some(number), _) => NodeId::from_number(number).ok_or(CommandError::Node(number))?,
+            (None, Order::Core(_)) => self.node,
+            // Both nodes' copies are compared, from whichever node that is asked for.
+            (None, Order::Verify) => self.hub.serving(&module).unwrap_or(self.node),
+        };
         request.module = Some(module.clone());
         let here = node == self.node;
         let origin = if here { Origin::Here } else { Origin::ForPeer };
         let (number, job) = self.jobs.begin(node, &module, request.command, origin);
         if here {
-            self.give(place, number, command);
+            self.give(place, number, order);
         } else {
             let job = number;
             self.pass_on(number, ControlFrame::Command { job, request });
@@ -107,14 +108,14 @@ impl Commands {
 
     /// Begins a command of the peer's, for this node.
     pub(crate) fn accept(&self, peers_number: u64, request: &CommandRequest) {
-        let (command, (place, module)) = match (request.command(), self.module(request)) {
-            (Some(command), Ok(module)) => (command, module),
+        let (order, (place, module)) = match (request.order(), self.module(request)) {
+            (Some(order), Ok(module)) => (order, module),
             (None, _) => return self.refuse(peers_number, request, &CommandError::Manner),
             (_, Err(error)) => return self.refuse(peers_number, request, &error),
         };
         let origin = Origin::Peer(peers_number);
         let (number, _) = self.jobs.begin(self.node, &module, request.command, origin);
-        self.give(place, number, command);
+        self.give(place, number, order);
     }
 
     fn module(&self, request: &CommandRequest) -> Result<(Place, String), CommandError> {
@@ -132,12 +133,13 @@ impl Commands {
         }
     }
 
-    fn give(&self, place: Place, number: u64, command: tandem_core::Command) {
-        let event = Event::Commanded {
-            id: CommandId(number),
-            command,
+    fn give(&self, place: Place, number: u64, order: Order) {
+        let id = CommandId(number);
+        let input = match order {
+            Order::Core(command) => Input::Event(place, Event::Commanded { id, command }),
+            Order::Verify => Input::Verify(place, id),
         };
-        if !self.inputs.offer(Input::Event(place, event)) {
+        if !self.inputs.offer(input) {
             let message = "the daemon is too far behind".to_owned();
             let told = self.jobs.update(number, JobState::Failed, message);
             self.tell_peer(told);

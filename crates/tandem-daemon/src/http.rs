@@ -244,8 +244,8 @@ async fn command(
         Ok(Json(request)) => request,
         Err(rejection) => {
             let hint = "{\"command\": \"start\"}, with node, module, force and wait as you like; \
-                 commands: start, stop, restart, stopstart, swap, prim, second, and with on: failover, \
-                 checkers, boot";
+                 commands: start, stop, restart, stopstart, swap, prim, second, verify, and with on: \
+                 failover, checkers, boot";
             return error(rejection.status(), &rejection.body_text(), Some(hint));
         }
     };

@@ -16,8 +16,10 @@ use tandem_host::clock;
 use tandem_wire::api::{
     AddressStatus, ApiEvent, ChannelStatus, ClusterStatus, DivergenceStatus, EVENTS_KEPT_MAX,
     HISTORY_SHOWN_MAX, HistoryEntry, MirrorSummary, ModuleStatus, NodeStatus, RecordStatus,
-    ResourceStatus, SideStatus, SwitchesStatus, colour_word, data_words, tone_word,
+    ResourceStatus, SideStatus, SwitchesStatus, VerificationStatus, colour_word, data_words,
+    tone_word,
 };
+use tandem_wire::local::{Verification, VerificationEnd};
 use tokio::sync::watch;
 
 /// The longest reason that a status carries: the other node's daemon takes 64 KiB in all.
@@ -287,6 +289,17 @@ impl Hub {
         }
     }
 
+    /// The node that serves a module, as far as is known.
+    pub(crate) fn serving(&self, module: &str) -> Option<NodeId> {
+        let status = self.status();
+        let serves = |node: &&NodeStatus| {
+            let mut modules = node.modules.iter();
+            modules.any(|m| m.name == module && matches!(m.state.as_str(), "PRIM" | "ALONE"))
+        };
+        let node = status.nodes.iter().find(serves)?;
+        NodeId::from_number(node.node)
+    }
+
     /// The newest event's place.
     pub(crate) fn newest(&self) -> EventId {
         EventId {
@@ -465,6 +478,7 @@ impl Inner {
             divergence: snapshot.divergence.as_ref().map(divergence_status),
             mirror: MirrorSummary {
                 resync_bytes_per_second: module.pace.bytes_per_second,
+                verification: snapshot.verification.as_ref().map(verification_status),
                 ..mirror_summary(snapshot)
             },
             channels: (snapshot.channels.iter())
@@ -656,6 +670,20 @@ fn mirror_summary(snapshot: &Snapshot) -> MirrorSummary {
         resync_left_seconds: resync.and_then(|resync| resync.left_seconds),
         resync_bytes_per_second: None,
         data_bytes: mirror.data_bytes,
+        verification: None,
+    }
+}
+
+fn verification_status(verification: &Verification) -> VerificationStatus {
+    VerificationStatus {
+        running: verification.end.is_none(),
+        complete: verification.end == Some(VerificationEnd::Complete),
+        percent: verification.percent() as u8,
+        compared_bytes: verification.done_bytes,
+        differences: verification.differences,
+        repaired: verification.repaired,
+        sent_bytes: verification.sent_bytes,
+        text: verification.to_string(),
     }
 }
 

@@ -7,6 +7,9 @@
 //! that were never sent wait for the next process, unless a `Close` comes after them: what was to
 //! begin is not wanted any more, and the next process must not begin it. They count as refused.
 //!
+//! A verification is no command of the core's: the mirror is told to begin it, and what its status
+//! says of it becomes the answer to the operator. Of one that the process takes with it, that is told.
+//!
 //! A process that was started with another configuration is asked to end as soon as it is idle.
 //!
 //! Starting the process is not done here; [`MirrorLink::wants_process`] says that one is missing.
@@ -19,9 +22,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tandem_core::{
-    EffectId, Epoch, Event, Instant, MirrorCommand, MirrorRole, MirrorStatus, Sequence,
+    Answer, CommandId, EffectId, Epoch, Event, Instant, MirrorCommand, MirrorRole, MirrorStatus,
+    Sequence,
 };
-use tandem_wire::local::{Command, MESSAGE_MAX, Resync, ToDaemon, ToMirror, VERSION};
+use tandem_wire::local::{
+    Command, MESSAGE_MAX, Resync, ToDaemon, ToMirror, VERSION, Verification, VerificationEnd,
+};
 
 /// How soon a connection is tried again: short against every `takeover-after`.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
@@ -38,6 +44,8 @@ pub(crate) enum Heard {
     Event(Event),
     /// The peer's daemon, over the data stream.
     Gossip(Vec<u8>),
+    /// For an operator.
+    Answer(CommandId, Answer),
     /// To be logged.
     Trouble(String),
 }
@@ -54,7 +62,7 @@ pub(crate) struct MirrorLink {
     /// Without an answer, oldest first.
     commands: VecDeque<Pending>,
     /// Commands that a `Close` made void before they were sent; the core is told in the next turn.
-    void: Vec<EffectId>,
+    void: Vec<Asker>,
     next_id: u64,
     permit: Option<(u64, u64)>,
     /// The process that was talked to last; `None` after it was found to be gone.
@@ -62,6 +70,9 @@ pub(crate) struct MirrorLink {
     status: Option<MirrorStatus>,
     /// How far its comparison is: for people, the core decides nothing by it.
     resync: Option<Resync>,
+    verification: Option<Verification>,
+    /// Operators who wait for the end of a verification.
+    watchers: Vec<Watcher>,
     pub(crate) unsent: u64,
 }
 
@@ -74,9 +85,67 @@ struct Stream {
 
 struct Pending {
     id: u64,
-    effect: EffectId,
+    asker: Asker,
     command: Command,
     sent: bool,
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy)]
+enum Asker {
+    Core(EffectId),
+    Operator(CommandId),
+}
+
+impl Asker {
+    fn done(self, position: u64) -> Heard {
+        match self {
+            Self::Core(id) => Heard::Event(Event::MirrorDone {
+                id,
+                position: Sequence(position),
+            }),
+            Self::Operator(id) => Heard::Answer(id, Answer::Progress("begun".to_owned())),
+        }
+    }
+
+    fn refused(self, reason: String) -> Heard {
+        match self {
+            Self::Core(id) => Heard::Event(Event::MirrorRefused { id, reason }),
+            Self::Operator(id) => Heard::Answer(id, Answer::Refused(reason)),
+        }
+    }
+}
+
+/// An operator who waits for the end of a verification.
+struct Watcher {
+    id: CommandId,
+    /// Which one it is.
+    number: u64,
+    /// The tenths of it that were told.
+    told: u64,
+}
+
+impl Watcher {
+    /// What there is to say to a status: something new, or the end.
+    fn look(&mut self, now: Option<&Verification>) -> Option<Answer> {
+        let Some(now) = now.filter(|now| now.number == self.number) else {
+            let lost = "it did not end: this node no longer serves".to_owned();
+            return Some(Answer::Failed(lost));
+        };
+        match &now.end {
+            Some(VerificationEnd::Complete) if now.differences == 0 => {
+                Some(Answer::Done(now.to_string()))
+            }
+            Some(VerificationEnd::Complete | VerificationEnd::Interrupted(_)) => {
+                Some(Answer::Failed(now.to_string()))
+            }
+            None if now.percent() / 10 > self.told => {
+                self.told = now.percent() / 10;
+                Some(Answer::Progress(now.to_string()))
+            }
+            None => None,
+        }
+    }
 }
 
 impl MirrorLink {
@@ -97,6 +166,8 @@ impl MirrorLink {
             incarnation: None,
             status: None,
             resync: None,
+            verification: None,
+            watchers: Vec::new(),
             unsent: 0,
         }
     }
@@ -123,6 +194,11 @@ impl MirrorLink {
     /// How far its comparison of the peer's copy is, if there is one.
     pub(crate) const fn resync(&self) -> Option<Resync> {
         self.resync
+    }
+
+    /// The verification that runs, or the last one of this service.
+    pub(crate) fn verification(&self) -> Option<&Verification> {
+        self.verification.as_ref()
     }
 
     pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -152,9 +228,25 @@ impl MirrorLink {
     pub(crate) fn command(&mut self, now: Instant, effect: EffectId, command: MirrorCommand) {
         if command == MirrorCommand::Close {
             let unsent = self.commands.iter().filter(|pending| !pending.sent);
-            self.void.extend(unsent.map(|pending| pending.effect));
+            self.void.extend(unsent.map(|pending| pending.asker));
             self.commands.retain(|pending| pending.sent);
         }
+        self.ask(now, Asker::Core(effect), Command::from(command));
+    }
+
+    /// Lets the mirror verify the peer's copy; never later, when nobody may want it any more.
+    pub(crate) fn verify(&mut self, now: Instant, id: CommandId) -> Result<(), &'static str> {
+        if !self.greeted() {
+            return Err("the mirror does not answer");
+        }
+        if self.commands.len() + self.watchers.len() >= COMMANDS_MAX {
+            return Err("too many commands wait");
+        }
+        self.ask(now, Asker::Operator(id), Command::Verify);
+        Ok(())
+    }
+
+    fn ask(&mut self, now: Instant, asker: Asker, command: Command) {
         if self.commands.len() >= COMMANDS_MAX {
             // An answer to the oldest one makes no difference any more.
             self.commands.pop_front();
@@ -162,8 +254,8 @@ impl MirrorLink {
         self.next_id = self.next_id.wrapping_add(1);
         let pending = Pending {
             id: self.next_id,
-            effect,
-            command: Command::from(command),
+            asker,
+            command,
             sent: self.greeted(),
         };
         let message = pending.message();
@@ -203,9 +295,9 @@ impl MirrorLink {
 
     /// Connects again when it is time, reads and writes what is possible.
     pub(crate) fn turn(&mut self, now: Instant, hear: &mut impl FnMut(Heard)) {
-        for id in self.void.drain(..) {
+        for asker in self.void.drain(..) {
             let reason = "the session was closed before the mirror could be told".to_owned();
-            hear(Heard::Event(Event::MirrorRefused { id, reason }));
+            hear(asker.refused(reason));
         }
         if self.stream.is_none() && now >= self.retry_at {
             self.connect(now);
@@ -244,11 +336,12 @@ impl MirrorLink {
             self.resync = None;
             hear(Heard::Event(Event::MirrorLost));
             let void = self.commands.iter().filter(|pending| pending.sent);
-            for id in void.map(|pending| pending.effect) {
-                let reason = "the mirror's process was lost".to_owned();
-                hear(Heard::Event(Event::MirrorRefused { id, reason }));
+            for asker in void.map(|pending| pending.asker) {
+                hear(asker.refused("the mirror's process was lost".to_owned()));
             }
             self.commands.retain(|pending| !pending.sent);
+            self.verification = None;
+            self.tell_watchers(hear);
         }
     }
 
@@ -359,8 +452,10 @@ impl MirrorLink {
                 }
                 self.greet(now);
             }
-            ToDaemon::Status(status) => {
+            ToDaemon::Status(mut status) => {
                 self.resync = status.resync;
+                self.verification = status.verification.take();
+                self.tell_watchers(hear);
                 let status = MirrorStatus::from(status);
                 self.status = Some(status.clone());
                 if self.outdated && status.role == MirrorRole::Idle && self.commands.is_empty() {
@@ -369,14 +464,22 @@ impl MirrorLink {
                 hear(Heard::Event(Event::MirrorReported(status)));
             }
             ToDaemon::Done { id, position } => {
-                if let Some(id) = self.answered(id) {
-                    let position = Sequence(position);
-                    hear(Heard::Event(Event::MirrorDone { id, position }));
+                if let Some(asker) = self.answered(id) {
+                    hear(asker.done(position));
+                    if let Asker::Operator(id) = asker {
+                        self.watchers.push(Watcher {
+                            id,
+                            number: position,
+                            told: 0,
+                        });
+                        // The status came before the answer, and may have told the end already.
+                        self.tell_watchers(hear);
+                    }
                 }
             }
             ToDaemon::Refused { id, reason } => {
-                if let Some(id) = self.answered(id) {
-                    hear(Heard::Event(Event::MirrorRefused { id, reason }));
+                if let Some(asker) = self.answered(id) {
+                    hear(asker.refused(reason));
                 }
             }
             ToDaemon::Gossip(bytes) => hear(Heard::Gossip(bytes)),
@@ -402,9 +505,21 @@ impl MirrorLink {
         self.flush(now);
     }
 
-    fn answered(&mut self, id: u64) -> Option<EffectId> {
+    fn answered(&mut self, id: u64) -> Option<Asker> {
         let place = self.commands.iter().position(|pending| pending.id == id)?;
-        self.commands.remove(place).map(|pending| pending.effect)
+        self.commands.remove(place).map(|pending| pending.asker)
+    }
+
+    fn tell_watchers(&mut self, hear: &mut impl FnMut(Heard)) {
+        let now = self.verification.as_ref();
+        self.watchers.retain_mut(|watcher| match watcher.look(now) {
+            None => true,
+            Some(answer) => {
+                let goes_on = matches!(answer, Answer::Progress(_));
+                hear(Heard::Answer(watcher.id, answer));
+                goes_on
+            }
+        });
     }
 }
 
@@ -592,6 +707,83 @@ mod tests {
         assert!(lost(&until(&mut link, refused)));
         link.command(Instant(0), EffectId(4), MirrorCommand::Close);
         until(&mut link, |_| mirror.is_finished());
+        drop(mirror.join().expect("no panic"));
+    }
+
+    #[test]
+    fn an_operator_hears_how_a_verification_gets_on_and_ends() {
+        let (_directory, listener, mut link) = link();
+        assert!(
+            link.verify(Instant(0), CommandId(1)).is_err(),
+            "nobody listens"
+        );
+        let mirror = std::thread::spawn(move || {
+            let mut mirror = Mirror::accept(&listener, 7);
+            let status = |done_bytes, differences, end| {
+                let verification = Some(Verification {
+                    number: 3,
+                    done_bytes,
+                    total_bytes: 100,
+                    differences,
+                    repaired: differences,
+                    end,
+                    ..Verification::default()
+                });
+                ToDaemon::Status(Status {
+                    incarnation: 7,
+                    verification,
+                    ..Status::default()
+                })
+            };
+            for (differences, end) in [
+                (0, VerificationEnd::Complete),
+                (2, VerificationEnd::Complete),
+                (0, VerificationEnd::Interrupted("the stream broke".into())),
+            ] {
+                let ToMirror::Command { id, command } = mirror.hear() else {
+                    panic!("no command")
+                };
+                assert_eq!(command, Command::Verify);
+                mirror.say(&status(0, 0, None));
+                mirror.say(&ToDaemon::Done { id, position: 3 });
+                mirror.say(&status(50, 0, None));
+                mirror.say(&status(100, differences, Some(end)));
+            }
+            // It serves no more.
+            let ToMirror::Command { id, .. } = mirror.hear() else {
+                panic!("no command")
+            };
+            mirror.say(&status(0, 0, None));
+            mirror.say(&ToDaemon::Done { id, position: 3 });
+            mirror.say(&ToDaemon::Status(Status::default()));
+            mirror
+        });
+        until(&mut link, reported);
+        let mut ends = Vec::new();
+        for number in 2..6 {
+            link.verify(Instant(0), CommandId(number))
+                .expect("it listens");
+            let heard = until(&mut link, |heard| {
+                (heard.iter()).any(|heard| match heard {
+                    Heard::Answer(id, answer) => {
+                        *id == CommandId(number) && !matches!(answer, Answer::Progress(_))
+                    }
+                    _ => false,
+                })
+            });
+            let answers = heard.into_iter().filter_map(|heard| match heard {
+                Heard::Answer(_, answer) => Some(answer),
+                _ => None,
+            });
+            ends.extend(answers.last());
+        }
+        assert!(
+            matches!(&ends[0], Answer::Done(text) if text.contains("equal")),
+            "{ends:?}"
+        );
+        assert!(matches!(&ends[1], Answer::Failed(text) if text.contains("2 differences")));
+        assert!(matches!(&ends[2], Answer::Failed(text) if text.contains("did not end")));
+        assert!(matches!(&ends[3], Answer::Failed(text) if text.contains("no longer serves")));
         drop(mirror.join().expect("no panic"));
     }
 

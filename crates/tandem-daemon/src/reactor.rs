@@ -52,6 +52,8 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 pub(crate) enum Input {
     /// For the core of one module.
     Event(Place, Event),
+    /// For the mirror of one module.
+    Verify(Place, CommandId),
     /// The peer's daemon over the control link.
     Message(Vec<u8>),
     /// A sign that the thread shall end.
@@ -338,6 +340,9 @@ impl Reactor {
         for _ in 0..INPUTS_PER_TURN_MAX {
             match self.inputs.try_recv() {
                 Ok(Input::Event(Place(place), event)) => self.modules[place].event(event),
+                Ok(Input::Verify(Place(place), id)) => {
+                    self.modules[place].verify(&self.wires, id);
+                }
                 Ok(Input::Message(bytes)) => self.message(CONTROL, &bytes),
                 Ok(Input::End) => self.ended = true,
                 Err(_) => return,

@@ -5,7 +5,7 @@ use tandem_core::{
     ChannelId, DataState, DivergenceView, Instant, MirrorStatus, PeerView, Record, Row, State,
     Switches, Tone, View,
 };
-use tandem_wire::local::Resync;
+use tandem_wire::local::{Resync, Verification};
 
 /// The module on this node at one moment.
 #[derive(Clone, PartialEq, Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Snapshot {
     pub peer: Option<PeerView>,
     pub mirror: Option<MirrorStatus>,
     pub resync: Option<Resync>,
+    /// The verification of the peer's copy that runs, or the last one.
+    pub verification: Option<Verification>,
     pub channels: Vec<Channel>,
 }
 
@@ -83,6 +85,7 @@ impl Snapshot {
             peer: view.peer,
             mirror: mirror.cloned(),
             resync,
+            verification: None,
             channels,
         }
     }
@@ -93,12 +96,14 @@ impl Snapshot {
         let shown = |snapshot: &Self| {
             let peer = snapshot.peer;
             let mirror = snapshot.mirror.as_ref();
+            let verification = snapshot.verification.as_ref();
             (
                 snapshot.state,
                 snapshot.tone,
                 snapshot.data,
                 peer.map(|peer| (peer.state, peer.tone, peer.data, peer.silent)),
                 mirror.map(|m| (m.incarnation, m.role, m.stalled, m.lapsed, m.fault.clone())),
+                verification.map(|v| (v.number, v.differences, v.repaired, v.end.clone())),
             )
         };
         shown(self) != shown(earlier)

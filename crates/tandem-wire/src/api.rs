@@ -204,6 +204,30 @@ pub struct MirrorSummary {
     pub resync_bytes_per_second: Option<u64>,
     /// The size of the volumes.
     pub data_bytes: u64,
+    /// Serving: the verification of the peer's copy that runs, or the last one.
+    pub verification: Option<VerificationStatus>,
+}
+
+/// A verification of the peer's copy.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VerificationStatus {
+    /// Whether it goes on.
+    pub running: bool,
+    /// Whether it has seen everything.
+    pub complete: bool,
+    /// How much of the contents was compared.
+    pub percent: u8,
+    /// Contents that were compared.
+    pub compared_bytes: u64,
+    /// Directories, objects and pieces of files that were not the same.
+    pub differences: u64,
+    /// Those of them that were sent anew.
+    pub repaired: u64,
+    /// Contents that were sent anew.
+    pub sent_bytes: u64,
+    /// All of it as a sentence.
+    pub text: String,
 }
 
 /// A virtual address.
@@ -340,6 +364,17 @@ pub enum CommandName {
     Checkers,
     /// The module starts by itself after a boot.
     Boot,
+    /// Compares both copies while the application writes.
+    Verify,
+}
+
+/// Who carries a command out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// The core.
+    Core(Command),
+    /// The mirror that serves, on whichever node: it changes no role and no record.
+    Verify,
 }
 
 /// What a command is told besides its name.
@@ -358,9 +393,9 @@ pub enum Manner {
 }
 
 impl CommandRequest {
-    /// What the core is told, or `None` where `force`, `whole`, `full_sync` or `on` make no sense.
+    /// Who carries it out, or `None` where `force`, `whole`, `full_sync` or `on` make no sense.
     #[must_use]
-    pub const fn command(&self) -> Option<Command> {
+    pub const fn order(&self) -> Option<Order> {
         let manner = match (self.force, self.whole, self.full_sync, self.on) {
             (false, false, false, None) => Manner::Plain,
             (true, false, false, None) => Manner::Force,
@@ -371,12 +406,18 @@ impl CommandRequest {
             // More than one of them.
             (_, _, _, _) => return None,
         };
-        self.command.command(manner)
+        match (self.command, manner) {
+            (CommandName::Verify, Manner::Plain) => Some(Order::Verify),
+            (command, manner) => match command.command(manner) {
+                Some(command) => Some(Order::Core(command)),
+                None => None,
+            },
+        }
     }
 }
 
 impl CommandName {
-    /// What the core is told, or `None` where the manner makes no sense.
+    /// What the core is told, or `None` where the manner makes no sense, or it is told nothing.
     #[must_use]
     pub const fn command(self, manner: Manner) -> Option<Command> {
         use Manner::{Force, FullSync, Plain, Switch, Whole};
@@ -401,9 +442,8 @@ impl CommandName {
             | (Self::Stop, Force | FullSync | Switch(_))
             | (Self::Prim, Whole | FullSync | Switch(_))
             | (Self::Second, Force | Whole | Switch(_))
-            | (Self::Failover | Self::Checkers | Self::Boot, Plain | Force | Whole | FullSync) => {
-                None
-            }
+            | (Self::Failover | Self::Checkers | Self::Boot, Plain | Force | Whole | FullSync)
+            | (Self::Verify, Plain | Force | Whole | FullSync | Switch(_)) => None,
         }
     }
 }
@@ -532,7 +572,7 @@ mod tests {
         let request: CommandRequest =
             serde_json::from_str(r#"{"command":"stopstart"}"#).expect("all else has a default");
         assert_eq!(request.command, CommandName::StopStart);
-        assert_eq!(request.command(), Some(Command::StopStart));
+        assert_eq!(request.order(), Some(Order::Core(Command::StopStart)));
         let force = CommandName::Prim.command(Manner::Force);
         assert_eq!(force, Some(Command::PrimForce));
         assert_eq!(CommandName::Swap.command(Manner::Force), None);

@@ -57,6 +57,7 @@ function showNode(node, name) {
   const mirror = module.mirror || {};
   row('mirror', mirror.running ? mirror.role : 'does not run');
   row('fault', mirror.fault);
+  if (mirror.verification) row('verify', mirror.verification.text);
   if (mirror.resync_total_bytes) {
     const left = mirror.resync_left_seconds;
     const rest = left === undefined || left === null ? '' : `, about ${seconds(left * 1000)} left`;

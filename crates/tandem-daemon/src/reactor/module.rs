@@ -11,7 +11,9 @@ use crate::state_writer::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError};
-use tandem_core::{ChannelId, Effect, Event, Instant, Node, PeerMessage, ServiceFailure, State};
+use tandem_core::{
+    Answer, ChannelId, CommandId, Effect, Event, Instant, Node, PeerMessage, ServiceFailure, State,
+};
 use tandem_host::clock;
 use tandem_wire::peer::{self, ModuleTag, PeerError};
 use tokio::sync::mpsc::error::TrySendError as OutputError;
@@ -91,6 +93,7 @@ impl Module {
             match what {
                 Heard::Event(event) => self.event(event),
                 Heard::Gossip(bytes) => self.message(wires, STREAM, &bytes),
+                Heard::Answer(id, answer) => wires.put(Output::Answer { id, answer }),
                 Heard::Trouble(text) => wires.put(Output::Trouble(text)),
             }
         }
@@ -124,6 +127,14 @@ impl Module {
                     wires.put(Output::Trouble(text));
                 }
             }
+        }
+    }
+
+    /// Lets the mirror verify the peer's copy: the core need not know.
+    pub fn verify(&mut self, wires: &Wires, id: CommandId) {
+        if let Err(reason) = self.parts.mirror.verify(clock::now(), id) {
+            let answer = Answer::Refused(reason.to_owned());
+            wires.put(Output::Answer { id, answer });
         }
     }
 
@@ -296,7 +307,10 @@ impl Module {
         }
         let mirror = &self.parts.mirror;
         let mirrored = (mirror.status(), mirror.resync());
-        let snapshot = Snapshot::new(&view, mirrored, self.channels.clone());
+        let snapshot = Snapshot {
+            verification: mirror.verification().cloned(),
+            ..Snapshot::new(&view, mirrored, self.channels.clone())
+        };
         let due = match &self.picture {
             Some((last, at)) => snapshot.differs(last) || now.since(*at) >= PICTURE_INTERVAL,
             None => true,

@@ -114,6 +114,9 @@ pub enum Verb {
     Checkers(SwitchOptions),
     /// Lets a node start the module by itself after a boot, or not; both nodes, unless one is named
     Boot(SwitchOptions),
+    /// Compares both copies while the application works, and repairs the standby's where it is not
+    /// the same; exit status 0: they are equal, 1: they were not, or it did not get to its end
+    Verify(VerifyOptions),
     /// Says how much a synchronisation has to compare, and how long that took last time
     Estimate {
         /// The module; default: all
@@ -210,6 +213,36 @@ pub struct CommandOptions {
     /// Both nodes (start, stop): a stop brings both copies level first
     #[arg(long, conflicts_with = "node")]
     pub all: bool,
+}
+
+/// For `verify`.
+#[derive(Args, Clone)]
+pub struct VerifyOptions {
+    /// The node that serves, 1 or 2; default: whichever does
+    #[arg(long, value_name = "N", value_parser = node_number)]
+    pub node: Option<u8>,
+    /// The module; default: the only one
+    #[arg(long)]
+    pub module: Option<String>,
+    /// Only begins, and says the job's name; `tandem status` says what it comes to
+    #[arg(long)]
+    pub no_wait: bool,
+    /// How long to wait for the end; default: no limit
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    pub timeout: Option<Duration>,
+}
+
+impl VerifyOptions {
+    /// As those of other commands.
+    pub fn options(&self) -> CommandOptions {
+        CommandOptions {
+            node: self.node,
+            module: self.module.clone(),
+            no_wait: self.no_wait,
+            timeout: self.timeout,
+            all: false,
+        }
+    }
 }
 
 /// For switches.

@@ -1,6 +1,6 @@
 //! Operators' commands: given to the daemon, waited for, told about. Nothing is asked.
 
-use super::arguments::{CommandOptions, Places, SwitchOptions};
+use super::arguments::{CommandOptions, Places, SwitchOptions, VerifyOptions};
 use super::{Exit, complain};
 use std::time::Duration;
 use tandem_daemon::client::{Client, ClientError};
@@ -107,6 +107,11 @@ pub async fn second(places: &Places, full_sync: bool, options: &CommandOptions) 
         ..plain(CommandName::Second, options)
     };
     on_one_node(places, &request, options).await
+}
+
+/// `verify`
+pub async fn verify(places: &Places, options: &VerifyOptions) -> Exit {
+    one(places, CommandName::Verify, &options.options()).await
 }
 
 /// `failover`, `checkers`, `boot`: on both nodes, unless one is named. A node that cannot be reached

@@ -77,6 +77,7 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
             asynchronously(command::switch(places, CommandName::Checkers, &switch))
         }
         Verb::Boot(switch) => asynchronously(command::switch(places, CommandName::Boot, &switch)),
+        Verb::Verify(options) => asynchronously(command::verify(places, &options)),
         Verb::Estimate { module } => asynchronously(estimate::run(places, module.as_deref())),
         Verb::Generate { root } => reference::write(&root),
         Verb::Config {

@@ -111,6 +111,11 @@ fn details(text: &mut String, node: &NodeStatus, module: &ModuleStatus) {
         // Who serves knows how far it is; it is the other copy that is not there yet.
         line(text, &format!("node{} {progress}", 3 - node.node));
     }
+    if let Some(verification) = &module.mirror.verification
+        && (verification.running || !verification.complete || verification.differences > 0)
+    {
+        line(text, &format!("{name} verify: {}", verification.text));
+    }
     let failing = (module.services.iter().chain(&module.checkers))
         .filter(|resource| matches!(resource.state.as_str(), "failed" | "down"));
     for resource in failing {
