@@ -18,6 +18,7 @@ pub mod sqlite;
 pub mod stage;
 pub mod strangers;
 pub mod trial;
+pub mod verify;
 pub mod volumes;
 pub mod writer;
 
@@ -65,6 +66,7 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     let mut cases = Vec::from(hosts::CASES);
     cases.extend(failures::CASES);
     cases.extend(operation::CASES);
+    cases.extend(verify::CASES);
     cases.extend(network::CASES);
     cases.extend(bad_input::CASES);
     cases.extend(strangers::CASES);

@@ -27,7 +27,7 @@ use nix::sys::signal::Signal;
 use node::{Node, STALL_LIMIT, aside, await_true, is_level, pair, pair_with, ready};
 use proxy::Proxy;
 use random_work::Worker;
-use tandem_wire::local::{Command, Fault, Role};
+use tandem_wire::local::{Command, Fault, Role, Verification, VerificationEnd};
 use tandem_wire::position::Position;
 
 #[test]
@@ -53,6 +53,68 @@ fn level(one: &mut Node, two: &mut Node) {
     one.serve(1, 7, false);
     two.follow(1, 7);
     one.await_status("level", is_level);
+}
+
+/// Verifies the peer's copy, and says what it came to.
+fn verify(node: &Node) -> Verification {
+    let number = node.command(Command::Verify).expect("verify");
+    let ended = |found: &Verification| found.number == number && found.end.is_some();
+    let status = node.await_status("verified", |status| {
+        status.verification.as_ref().is_some_and(ended)
+    });
+    status.verification.expect("just seen")
+}
+
+#[test]
+fn a_mounted_volume_is_verified_while_the_application_writes() {
+    if !ready("a_mounted_volume_is_verified_while_the_application_writes") {
+        return;
+    }
+    let (mut one, mut two) = pair();
+    level(&mut one, &mut two);
+    fs::write(one.path().join("kept"), vec![7; 1 << 20]).expect("write");
+    let stop = Arc::new(AtomicBool::new(false));
+    let worker = {
+        let (top, stop) = (one.path().to_owned(), stop.clone());
+        std::thread::spawn(move || {
+            let mut turn = 0u64;
+            while !stop.load(Ordering::Relaxed) {
+                turn += 1;
+                let path = top.join(format!("file{}", turn % 20));
+                let mut options = OpenOptions::new();
+                let file = options.create(true).truncate(false).write(true).open(&path);
+                let file = file.expect("open");
+                let piece = vec![turn as u8; 70_000];
+                file.write_all_at(&piece, turn % 9 * 50_000).expect("write");
+                if turn % 10 == 0 {
+                    file.sync_data().expect("sync");
+                    fs::remove_file(&path).expect("remove");
+                }
+            }
+            turn
+        })
+    };
+    for _ in 0..3 {
+        let found = verify(&one);
+        assert_eq!(found.end, Some(VerificationEnd::Complete));
+        assert_eq!(found.differences, 0, "{found}");
+    }
+    let position = one.daemon().fresh_status().position;
+    two.await_status("kept", |status| status.position >= position);
+    let beneath = two.plain("db").join("kept");
+    let beneath = OpenOptions::new().write(true).open(beneath).expect("open");
+    beneath.write_all_at(b"?", 500_000).expect("write");
+    let found = verify(&one);
+    assert_eq!(found.end, Some(VerificationEnd::Complete));
+    // The time of the file, and the piece.
+    assert_eq!((found.differences, found.repaired), (2, 2), "{found}");
+    assert_eq!(verify(&one).differences, 0);
+    stop.store(true, Ordering::Relaxed);
+    assert!(worker.join().expect("it writes") > 0);
+    assert!(is_level(&one.status()), "{:?}", one.status());
+    assert_mirrored(&one, &two, &["db"]);
+    assert!(one.log().contains("path=\"kept\""), "{}", one.log());
+    two.assert_no_error();
 }
 
 fn comparisons(node: &Node) -> usize {

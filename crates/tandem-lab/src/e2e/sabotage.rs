@@ -1,12 +1,12 @@
 //! The checks are able to fail: the same cases with a mirror that has one deliberate defect.
 
 use super::stage::Stage;
-use super::{Case, Told, failures, operation};
+use super::{Case, Told, failures, operation, verify};
 use crate::product::Setting;
 use anyhow::{Result, bail, ensure};
 
 /// The cases.
-pub const CASES: [Case; 2] = [
+pub const CASES: [Case; 3] = [
     Case {
         name: "a mirror that answers before its peer is found out by a power cut",
         run: early_ack,
@@ -14,6 +14,10 @@ pub const CASES: [Case; 2] = [
     Case {
         name: "a mirror that does not drain is found out by a swap",
         run: skip_drain,
+    },
+    Case {
+        name: "a standby that finds itself equal whatever it has is found out by verify",
+        run: blind_verify,
     },
 ];
 
@@ -32,6 +36,11 @@ fn skip_drain(stage: &mut Stage) -> Result<Told> {
         "tandem swap",
     ];
     is_found_out(stage, "skip-drain", operation::swaps, signs)
+}
+
+fn blind_verify(stage: &mut Stage) -> Result<Told> {
+    let signs = &["verify found not what was done"];
+    is_found_out(stage, "blind-verify", verify::damaged, signs)
 }
 
 fn is_found_out(
