@@ -6,7 +6,7 @@ use super::trial::Trial;
 use super::{Case, Told};
 use crate::postgres;
 use crate::product::{Node, RESYNCHRONISATION_LIMIT};
-use crate::shell::run;
+use crate::shell::outcome;
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub const CASES: [Case; 2] = [
 
 /// A small database is read in seconds, at a fifth of the time of a loaded machine.
 const VERIFY_LIMIT: Duration = Duration::from_secs(120);
+/// How long the damage may take.
+const DAMAGE_LIMIT: Duration = Duration::from_secs(60);
 /// How often it is verified while rows flow.
 const TURNS: usize = 5;
 
@@ -78,7 +80,8 @@ pub(super) fn damaged(stage: &mut Stage) -> Result<Told> {
     trial.expect_error("the peer's copy was another one");
     let (primary, standby) = (trial.primary.clone(), trial.standby.clone());
     let copy = standby.host.plain(postgres::DATA)?;
-    run(&format!("set -e; set -- '{}'; {DAMAGE}", copy.display()))?;
+    let copy = copy.display().to_string();
+    outcome(&["sh", "-ec", DAMAGE, "sh", &copy], DAMAGE_LIMIT)?.success()?;
     let (code, said) = verify(&standby)?;
     ensure!(
         code == Some(1) && said.contains("differences found, repaired"),
