@@ -70,6 +70,9 @@ _tandem() {
             tandem,swap)
                 cmd="tandem__subcmd__swap"
                 ;;
+            tandem,verify)
+                cmd="tandem__subcmd__verify"
+                ;;
             tandem__subcmd__cluster,init)
                 cmd="tandem__subcmd__cluster__subcmd__init"
                 ;;
@@ -92,7 +95,7 @@ _tandem() {
 
     case "${cmd}" in
         tandem)
-            opts="-h -V --config --state-dir --runtime-dir --help --version daemon mirror guard status start stop restart stopstart swap prim second failover checkers boot estimate config cluster demo"
+            opts="-h -V --config --state-dir --runtime-dir --help --version daemon mirror guard status start stop restart stopstart swap prim second failover checkers boot verify estimate config cluster demo"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -815,6 +818,44 @@ _tandem() {
             ;;
         tandem__subcmd__swap)
             opts="-h --node --module --no-wait --timeout --all --config --state-dir --runtime-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --module)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tandem__subcmd__verify)
+            opts="-h --node --module --no-wait --timeout --config --state-dir --runtime-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

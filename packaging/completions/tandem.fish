@@ -43,6 +43,7 @@ complete -c tandem -n "__fish_tandem_needs_command" -f -a "second" -d 'Starts a 
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "failover" -d 'Lets the service move between the nodes by itself, or not; both nodes, unless one is named'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "checkers" -d 'Lets what checkers and services report have consequences, or not; both nodes, unless one is named'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "boot" -d 'Lets a node start the module by itself after a boot, or not; both nodes, unless one is named'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "verify" -d 'Compares both copies while the application works, and repairs the standby\'s where it is not the same; exit status 0: they are equal, 1: they were not, or it did not get to its end'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "estimate" -d 'Says how much a synchronisation has to compare, and how long that took last time'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "config" -d 'The configuration file'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "cluster" -d 'The keys of the two nodes'
@@ -158,6 +159,14 @@ complete -c tandem -n "__fish_tandem_using_subcommand boot" -l runtime-dir -d 'S
 complete -c tandem -n "__fish_tandem_using_subcommand boot" -l no-wait -d 'Only begins, and says the job\'s name'
 complete -c tandem -n "__fish_tandem_using_subcommand boot" -l all -d 'Both nodes (start, stop): a stop brings both copies level first'
 complete -c tandem -n "__fish_tandem_using_subcommand boot" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand verify" -l node -d 'The node that serves, 1 or 2; default: whichever does' -r
+complete -c tandem -n "__fish_tandem_using_subcommand verify" -l module -d 'The module; default: the only one' -r
+complete -c tandem -n "__fish_tandem_using_subcommand verify" -l timeout -d 'How long to wait for the end; default: no limit' -r
+complete -c tandem -n "__fish_tandem_using_subcommand verify" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand verify" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand verify" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand verify" -l no-wait -d 'Only begins, and says the job\'s name; `tandem status` says what it comes to'
+complete -c tandem -n "__fish_tandem_using_subcommand verify" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l module -d 'The module; default: all' -r
 complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l state-dir -d 'Identity, token and state of this node' -r -F

@@ -215,6 +215,19 @@ _arguments "${_arguments_options[@]}" : \
 ':on -- The position:_default' \
 && ret=0
 ;;
+(verify)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node that serves, 1 or 2; default\: whichever does]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--no-wait[Only begins, and says the job'\''s name; \`tandem status\` says what it comes to]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (estimate)
 _arguments "${_arguments_options[@]}" : \
 '--module=[The module; default\: all]:MODULE:_default' \
@@ -352,6 +365,7 @@ _tandem_commands() {
 'failover:Lets the service move between the nodes by itself, or not; both nodes, unless one is named' \
 'checkers:Lets what checkers and services report have consequences, or not; both nodes, unless one is named' \
 'boot:Lets a node start the module by itself after a boot, or not; both nodes, unless one is named' \
+'verify:Compares both copies while the application works, and repairs the standby'\''s where it is not the same; exit status 0\: they are equal, 1\: they were not, or it did not get to its end' \
 'estimate:Says how much a synchronisation has to compare, and how long that took last time' \
 'config:The configuration file' \
 'cluster:The keys of the two nodes' \
@@ -480,6 +494,11 @@ _tandem__subcmd__stopstart_commands() {
 _tandem__subcmd__swap_commands() {
     local commands; commands=()
     _describe -t commands 'tandem swap commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__verify_commands] )) ||
+_tandem__subcmd__verify_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem verify commands' commands "$@"
 }
 
 if [ "$funcstack[1]" = "_tandem" ]; then

@@ -533,6 +533,32 @@ fn what_is_not_mirrored_is_not_looked_at() {
 }
 
 #[test]
+fn a_service_that_is_handed_over_does_not_wait_for_a_verification() {
+    if !ready("a_service_that_is_handed_over_does_not_wait_for_a_verification") {
+        return;
+    }
+    let pair = Pair::with_everything();
+    let big = pair.create(pair.root(), "big", &[]);
+    for piece in 0..64u64 {
+        let contents = Random::new(piece).bytes(1 << 20);
+        pair.write(&big, piece << 20, &contents);
+    }
+    pair.assert_equal();
+    pair.source.begin_verification().expect("verify");
+    pair.source.drain(0).expect("drain");
+    let ended = pair.await_status("ended", |status| {
+        let found = status.verification.as_ref();
+        found.is_some_and(|found| found.end.is_some())
+    });
+    let found = ended.verification.expect("just seen");
+    let why = VerificationEnd::Interrupted("the service is being handed over".to_owned());
+    assert_eq!((found.end, found.differences), (Some(why), 0));
+    let again = pair.source.begin_verification();
+    assert_eq!(again, Err(NotVerifiable::Draining));
+    pair.assert_equal();
+}
+
+#[test]
 fn only_a_level_copy_is_verified_and_a_break_ends_it() {
     if !ready("only_a_level_copy_is_verified_and_a_break_ends_it") {
         return;

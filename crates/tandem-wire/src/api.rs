@@ -578,11 +578,12 @@ mod tests {
         assert_eq!(CommandName::Swap.command(Manner::Force), None);
         let request: CommandRequest =
             serde_json::from_str(r#"{"command":"second","full_sync":true}"#).expect("plain");
-        assert_eq!(request.command(), Some(Command::SecondFullSync));
+        let full = Order::Core(Command::SecondFullSync);
+        assert_eq!(request.order(), Some(full));
         let twice = CommandRequest {
             force: true,
             ..request
         };
-        assert_eq!(twice.command(), None);
+        assert_eq!(twice.order(), None);
     }
 }

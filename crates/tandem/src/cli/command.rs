@@ -232,6 +232,11 @@ fn ended(job: &Job) -> Exit {
             eprintln!("tandem: node{node} refused: {message}");
             Exit::Refused
         }
+        JobState::Failed if job.command == CommandName::Verify => {
+            // That copies were not equal is what it was to find out.
+            eprintln!("tandem: node{node}: {message}");
+            Exit::Failed
+        }
         JobState::Failed | JobState::Lost | JobState::Running => {
             eprintln!("tandem: node{node} failed: {message}");
             Exit::Failed
