@@ -454,7 +454,7 @@ impl MirrorLink {
             }
             ToDaemon::Status(mut status) => {
                 self.resync = status.resync;
-                self.verification = status.verification.take();
+                self.verification = status.verification.take().map(|boxed| *boxed);
                 self.tell_watchers(hear);
                 let status = MirrorStatus::from(status);
                 self.status = Some(status.clone());
@@ -731,7 +731,7 @@ mod tests {
                 });
                 ToDaemon::Status(Status {
                     incarnation: 7,
-                    verification,
+                    verification: verification.map(Box::new),
                     ..Status::default()
                 })
             };
@@ -771,11 +771,11 @@ mod tests {
                     _ => false,
                 })
             });
-            let answers = heard.into_iter().filter_map(|heard| match heard {
+            let mut answers = heard.into_iter().filter_map(|heard| match heard {
                 Heard::Answer(_, answer) => Some(answer),
                 _ => None,
             });
-            ends.extend(answers.last());
+            ends.extend(answers.next_back());
         }
         assert!(
             matches!(&ends[0], Answer::Done(text) if text.contains("equal")),

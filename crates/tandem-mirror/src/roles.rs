@@ -679,7 +679,7 @@ fn serving(service: &Service) -> Status {
         },
         peer: served.peer,
         resync: served.resync,
-        verification: served.verification,
+        verification: served.verification.map(Box::new),
         stalled: served.stalled,
         lapsed: permit.standing() == Permission::Lapsed,
         permit_until: permit.until().0,

@@ -191,6 +191,13 @@ enum About {
     },
 }
 
+/// The next piece of a file.
+struct Looked {
+    bytes: u64,
+    /// `None`: it is a hole.
+    hash: Option<[u8; 32]>,
+}
+
 struct Pass<'a> {
     source: &'a Arc<Source>,
     trees: &'a [Arc<Tree>],
@@ -399,7 +406,7 @@ impl Pass<'_> {
             if inode.is_unlinked() || !inode.is_known(self.task.session) {
                 return Ok(());
             }
-            let Some((bytes, hash)) = self.look(&file, offset)? else {
+            let Some(Looked { bytes, hash }) = self.look(&file, offset)? else {
                 return Ok(());
             };
             if let Some(pause) = loose {
@@ -421,19 +428,14 @@ impl Pass<'_> {
         }
     }
 
-    /// The length of the next piece, and its hash unless it is a hole. `None` behind the end. The
-    /// caller holds the object's lock.
-    fn look(
-        &mut self,
-        file: &OwnedFd,
-        offset: u64,
-    ) -> Result<Option<(u64, Option<[u8; 32]>)>, Stop> {
+    /// `None` behind the end. The caller holds the object's lock.
+    fn look(&mut self, file: &OwnedFd, offset: u64) -> Result<Option<Looked>, Stop> {
         let size = sys::stat(file.as_fd())?.st_size as u64;
         if offset >= size {
             return Ok(None);
         }
         if let Some(bytes) = hole_at(file, offset, size, HOLE_BYTES_MAX)? {
-            return Ok(Some((bytes, None)));
+            return Ok(Some(Looked { bytes, hash: None }));
         }
         let Some(piece) = self.reader.read(file, offset, COMPARE_BYTES)? else {
             return Ok(None);
@@ -445,7 +447,8 @@ impl Pass<'_> {
                 Some(*blake3::keyed_hash(&self.secret, contents).as_bytes())
             }
         };
-        Ok(Some((piece.bytes() as u64, hash)))
+        let bytes = piece.bytes() as u64;
+        Ok(Some(Looked { bytes, hash }))
     }
 
     /// Waits until few enough questions are open, acts on what was answered, and rests. Holds no

@@ -60,9 +60,9 @@ fn verify(node: &Node) -> Verification {
     let number = node.command(Command::Verify).expect("verify");
     let ended = |found: &Verification| found.number == number && found.end.is_some();
     let status = node.await_status("verified", |status| {
-        status.verification.as_ref().is_some_and(ended)
+        status.verification.as_deref().is_some_and(ended)
     });
-    status.verification.expect("just seen")
+    *status.verification.expect("just seen")
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_mounted_volume_is_verified_while_the_application_writes() {
                 let file = file.expect("open");
                 let piece = vec![turn as u8; 70_000];
                 file.write_all_at(&piece, turn % 9 * 50_000).expect("write");
-                if turn % 10 == 0 {
+                if turn.is_multiple_of(10) {
                     file.sync_data().expect("sync");
                     fs::remove_file(&path).expect("remove");
                 }

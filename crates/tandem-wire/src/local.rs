@@ -101,7 +101,7 @@ pub struct Status {
     /// While the peer is being compared.
     pub resync: Option<Resync>,
     /// The verification that runs, or the last one of this service.
-    pub verification: Option<Verification>,
+    pub verification: Option<Box<Verification>>,
 }
 
 /// How far a verification is, or what it came to.
