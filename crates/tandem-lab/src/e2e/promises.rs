@@ -83,7 +83,7 @@ fn write_and_memory(stage: &mut Stage) -> Result<Told> {
     })?;
     written.extend(writer.lines()?);
     drop(writer);
-    (standby.host).must("while pgrep -f 'plain-[w]rites'; do pkill -f 'plain-[w]rites'; done")?;
+    (standby.host).must("while pkill -f 'plain-[w]rites'; do sleep 0.05; done")?;
     has_all(&standby, &written)?;
     trial.told.push(format!("{} writes", written.len()));
     trial.finish()
