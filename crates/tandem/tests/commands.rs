@@ -150,10 +150,10 @@ fn a_command_for_a_node_that_is_dead_ends_with_its_own_exit_code() {
     for node in [&one, &two] {
         node.wait_for(OUTDATED);
     }
-    two.kill_daemon();
-    until("node1 has lost the link", || {
-        let words = ["stop", "--node", "2", "--no-wait"];
-        (outcome(&mut one.tandem(&words)).0 == 6).then_some(())
+    one.kill_daemon();
+    until("node2 has lost the link", || {
+        let words = ["stop", "--node", "1", "--no-wait"];
+        (outcome(&mut two.tandem(&words)).0 == 6).then_some(())
     });
     let commands: [&[&str]; 12] = [
         &["start"],
@@ -172,20 +172,25 @@ fn a_command_for_a_node_that_is_dead_ends_with_its_own_exit_code() {
     // Each waits for the link, all at the same time.
     std::thread::scope(|scope| {
         for words in commands {
-            let mut command = one.tandem(&[words, &["--node", "2"]].concat());
+            let mut command = two.tandem(&[words, &["--node", "1"]].concat());
             scope.spawn(move || {
                 let (status, text) = outcome(&mut command);
                 assert_eq!(status, 6, "{words:?}: {text}");
-                let sentence = "node2: the other node's daemon did not answer within 5 s";
+                let sentence = "node1: the other node's daemon did not answer within 5 s";
                 assert!(text.contains(sentence), "{words:?}: {text}");
             });
         }
     });
-    // The node that can be reached is switched all the same.
-    let (status, text) = outcome(&mut one.tandem(&["boot", "on"]));
-    assert_eq!(status, 6, "{text}");
-    let module = one.module().expect("the daemon runs");
-    assert!(module.switches.is_some_and(|switches| switches.boot_start));
-    let (status, text) = outcome(&mut one.tandem(&["stop", "--all"]));
+    // The node that can be reached is switched all the same, and does not wait for the other one.
+    let mut command = two.tandem(&["boot", "on"]);
+    let mut running = command.spawn().expect("run tandem");
+    until("node2 is switched", || {
+        let switches = two.module()?.switches?;
+        switches.boot_start.then_some(())
+    });
+    let ended = running.try_wait().expect("look at tandem");
+    assert!(ended.is_none(), "node1 was waited for first");
+    assert_eq!(running.wait().expect("wait for tandem").code(), Some(6));
+    let (status, text) = outcome(&mut two.tandem(&["stop", "--all"]));
     assert_eq!(status, 6, "{text}");
 }

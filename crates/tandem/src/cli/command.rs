@@ -19,26 +19,10 @@ pub async fn start(places: &Places, options: &CommandOptions) -> Exit {
     if !options.all {
         return one(places, CommandName::Start, options).await;
     }
-    let client = Client::new(&places.runtime_dir);
-    let mut jobs = Vec::new();
-    // Both first, then both ends: each may need the other to get anywhere.
-    for node in [1, 2] {
-        match client
-            .command(&request(CommandName::Start, options, node))
-            .await
-        {
-            Ok(job) => jobs.push(job),
-            Err(error) => return complain(&error),
-        }
-    }
-    let mut exit = Exit::Done;
-    for job in jobs {
-        match follow(&client, job, options).await {
-            Exit::Done => {}
-            other => exit = other,
-        }
-    }
-    exit
+    on_both_nodes(places, options, |node| {
+        request(CommandName::Start, options, node)
+    })
+    .await
 }
 
 /// `stop`
@@ -118,18 +102,46 @@ pub async fn verify(places: &Places, options: &VerifyOptions) -> Exit {
 /// keeps the other one from nothing.
 pub async fn switch(places: &Places, command: CommandName, switch: &SwitchOptions) -> Exit {
     let options = &switch.options;
+    let thrown = CommandRequest {
+        on: Some(switch.on),
+        ..plain(command, options)
+    };
+    if options.node.is_some() {
+        let client = Client::new(&places.runtime_dir);
+        return give(&client, &thrown, options).await;
+    }
+    on_both_nodes(places, options, |node| CommandRequest {
+        node: Some(node),
+        ..thrown.clone()
+    })
+    .await
+}
+
+/// Gives a command to both nodes, the own one first, and then waits for both: each may need the
+/// other to get anywhere, and one that is dead must not delay what the other one does.
+async fn on_both_nodes(
+    places: &Places,
+    options: &CommandOptions,
+    request: impl Fn(u8) -> CommandRequest,
+) -> Exit {
     let client = Client::new(&places.runtime_dir);
-    let nodes = match options.node {
-        Some(node) => vec![node],
-        None => vec![1, 2],
+    let own = match client.status().await {
+        Ok(status) => status.answered_by,
+        Err(error) => return complain(&error),
     };
     let mut exit = Exit::Done;
-    for node in nodes {
-        let request = CommandRequest {
-            on: Some(switch.on),
-            ..request(command, options, node)
-        };
-        match give(&client, &request, options).await {
+    let mut jobs = Vec::new();
+    for node in [own, 3 - own] {
+        match client.command(&request(node)).await {
+            Ok(job) => jobs.push(job),
+            Err(error) => {
+                exit = complain(&error);
+                break;
+            }
+        }
+    }
+    for job in jobs {
+        match follow(&client, job, options).await {
             Exit::Done => {}
             other => exit = other,
         }
