@@ -16,7 +16,7 @@
 //! **Pace.** While the application changes something, or waits for a sync, the comparison works for
 //! a fifth of the time, and rests in between; otherwise it works all the time. So it yields at once,
 //! needs no setting, and ends also under an application that never rests. What is under way is
-//! bounded by pieces and by the queue's room.
+//! bounded by pieces and by a quarter of the queue, whatever the application has in it.
 //!
 //! **Interrupted.** What was found equal is told to the debt, piece by piece, once the follower has
 //! applied what repaired it: see [`crate::debt`].

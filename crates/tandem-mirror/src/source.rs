@@ -224,6 +224,8 @@ struct Session {
     base: u64,
     frames: VecDeque<QueuedFrame>,
     bytes: usize,
+    /// What of these the comparison put there.
+    compared: Share,
     /// The last number that was handed to this connection.
     sent: u64,
     applied: u64,
@@ -249,6 +251,30 @@ enum Phase {
 struct QueuedFrame {
     header: FrameHeader,
     payload: Arc<Vec<u8>>,
+    /// Belongs to a comparison, and not to what the application did.
+    compares: bool,
+}
+
+impl QueuedFrame {
+    fn new(header: FrameHeader, payload: Vec<u8>) -> Self {
+        Self {
+            header,
+            payload: Arc::new(payload),
+            compares: false,
+        }
+    }
+
+    /// What it takes of the queue, in bytes.
+    fn bytes(&self) -> usize {
+        self.payload.len() + FRAME_OVERHEAD
+    }
+}
+
+/// A part of the queue.
+#[derive(Clone, Copy, Default)]
+struct Share {
+    bytes: usize,
+    frames: usize,
 }
 
 struct Pending {

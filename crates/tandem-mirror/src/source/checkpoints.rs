@@ -5,7 +5,7 @@
 //! the sync at the end of a service short, and the recorded positions close behind the stream, so
 //! that a disk that was set back shows.
 
-use super::{Gate, Phase, SessionId, Source, State};
+use super::{Gate, Phase, QueuedFrame, SessionId, Source, State};
 use crate::debt::Line;
 use crate::sys;
 use std::time::Duration;
@@ -91,7 +91,8 @@ impl Source {
                 generation: state.generation,
             };
             let header = FrameHeader::operation(checkpoint.epoch, number, 0);
-            self.push(state, header, stream::encode(&Operation::Checkpoint));
+            let payload = stream::encode(&Operation::Checkpoint);
+            self.push(state, QueuedFrame::new(header, payload));
             return Some(checkpoint);
         }
     }

@@ -1,6 +1,6 @@
 //! What the daemon commands: going on without the peer, and draining to it.
 
-use super::{DrainError, Gate, Phase, SessionId, Source};
+use super::{DrainError, Gate, Phase, QueuedFrame, SessionId, Source};
 use crate::{sabotage, sys};
 use std::sync::atomic::Ordering;
 use tandem_wire::stream::{self, FrameHeader, Operation};
@@ -50,7 +50,8 @@ impl Source {
         // Both copies end at this number: not even a number that is forgotten may follow it.
         state.draining = Some(number);
         let header = FrameHeader::operation(self.epoch(), number, volume);
-        self.push(state, header, stream::encode(&Operation::Checkpoint));
+        let checkpoint = stream::encode(&Operation::Checkpoint);
+        self.push(state, QueuedFrame::new(header, checkpoint));
         let drained = self.await_checkpoint(id, number);
         if drained.is_err() {
             self.lock().draining = None;

@@ -2,9 +2,8 @@
 //! the gate is shut at its end.
 
 use super::{
-    Advance, Compared, FRAME_OVERHEAD, Gate, Phase, QueuedFrame, Scope, SessionId, Source, State,
+    Advance, Compared, Gate, Phase, QUEUE_FRAMES_MAX, QueuedFrame, Scope, SessionId, Source, State,
 };
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tandem_wire::stream::{self, FrameHeader, Operation};
@@ -53,7 +52,10 @@ impl Source {
     }
 
     /// What the comparison has to act on: a difference; or, once the follower has applied
-    /// `number` and the queue has room, how far it is. Waits for one of these.
+    /// `number` and no more than a quarter of the queue is the comparison's own, how far it is.
+    /// Waits for one of these. Not for what the application has in the queue: one that fills it all
+    /// the time would keep the comparison from its end. Together they have no more than the queue
+    /// holds, because the application may fill three quarters.
     #[must_use]
     pub fn advance(&self, session: SessionId, number: u64) -> Advance {
         let mut state = self.lock();
@@ -64,7 +66,9 @@ impl Source {
             if let Some(differs) = current.differs.pop_front() {
                 return Advance::Differs(differs);
             }
-            let roomy = current.bytes < self.limits.queue_bytes_max / 4;
+            let own = current.compared;
+            let roomy =
+                own.bytes < self.limits.queue_bytes_max / 4 && own.frames < QUEUE_FRAMES_MAX / 4;
             if current.applied >= number && roomy {
                 return Advance::Applied(current.applied);
             }
@@ -104,11 +108,8 @@ impl Source {
         let session = state.session.as_mut().expect("checked by the caller");
         let payload = stream::encode(&Operation::Level);
         session.phase = Phase::Leveling(number);
-        session.bytes += payload.len() + FRAME_OVERHEAD;
-        session.frames.push_back(QueuedFrame {
-            header: FrameHeader::operation(self.epoch(), number, 0),
-            payload: Arc::new(payload),
-        });
+        let header = FrameHeader::operation(self.epoch(), number, 0);
+        session.hold(QueuedFrame::new(header, payload));
         self.work.notify_one();
     }
 }

@@ -3,8 +3,8 @@
 
 use super::progress::Progress;
 use super::{
-    FRAME_OVERHEAD, Gate, Phase, QUEUE_FRAMES_MAX, QueuedFrame, Scope, Session, SessionId, Source,
-    State, Written,
+    FRAME_OVERHEAD, Gate, Phase, QUEUE_FRAMES_MAX, QueuedFrame, Scope, Session, SessionId, Share,
+    Source, State, Written,
 };
 use crate::sys;
 use crate::transport::FrameSender;
@@ -46,7 +46,11 @@ impl Source {
         ) {
             state.unsaved.add(payload.len() + FRAME_OVERHEAD);
         }
-        self.push(state, header, payload);
+        let frame = QueuedFrame {
+            compares: compares(operation),
+            ..QueuedFrame::new(header, payload)
+        };
+        self.push(state, frame);
         Some(number)
     }
 
@@ -64,7 +68,11 @@ impl Source {
             .flags
             .set(if written.resync { FLAG_RESYNC } else { 0 });
         state.unsaved.add(data.len() + FRAME_OVERHEAD);
-        self.push(state, header, data);
+        let frame = QueuedFrame {
+            compares: written.resync,
+            ..QueuedFrame::new(header, data)
+        };
+        self.push(state, frame);
         Some(number)
     }
 
@@ -80,25 +88,16 @@ impl Source {
         }
     }
 
-    pub(super) fn push(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        header: FrameHeader,
-        payload: Vec<u8>,
-    ) {
+    pub(super) fn push(&self, mut state: MutexGuard<'_, State>, frame: QueuedFrame) {
         if state.gate == Gate::Open {
-            let bytes = payload.len() as u64;
+            let bytes = frame.payload.len() as u64;
             state.alone_bytes = state.alone_bytes.saturating_add(bytes);
             state.alone_since.get_or_insert_with(sys::now);
         }
         let linked = state.link.is_some();
         let gate = state.gate;
         let session = state.session.as_mut().expect("a number was given in it");
-        session.bytes += payload.len() + FRAME_OVERHEAD;
-        session.frames.push_back(QueuedFrame {
-            header,
-            payload: Arc::new(payload),
-        });
+        session.hold(frame);
         let congested = session.bytes > self.limits.queue_bytes_max / 4 * 3
             || session.frames.len() > QUEUE_FRAMES_MAX / 4 * 3;
         if congested && !linked && gate == Gate::Open {
@@ -188,6 +187,7 @@ impl Session {
             base,
             frames: VecDeque::new(),
             bytes: 0,
+            compared: Share::default(),
             sent: base,
             applied: base,
             moved: now,
@@ -202,9 +202,20 @@ impl Session {
     pub(super) fn lose_frames(&mut self, last: u64) {
         self.frames.clear();
         self.bytes = 0;
+        self.compared = Share::default();
         self.base = last;
         self.sent = last;
         self.lost = true;
+    }
+
+    /// Keeps a frame until the follower has applied it.
+    pub(super) fn hold(&mut self, frame: QueuedFrame) {
+        self.bytes += frame.bytes();
+        if frame.compares {
+            self.compared.bytes += frame.bytes();
+            self.compared.frames += 1;
+        }
+        self.frames.push_back(frame);
     }
 
     /// Drops what the follower has applied.
@@ -213,8 +224,24 @@ impl Session {
             let Some(frame) = self.frames.pop_front() else {
                 break;
             };
-            self.bytes -= frame.payload.len() + FRAME_OVERHEAD;
+            self.bytes -= frame.bytes();
+            if frame.compares {
+                self.compared.bytes -= frame.bytes();
+                self.compared.frames -= 1;
+            }
             self.base += 1;
         }
     }
+}
+
+/// Whether only a comparison tells it, or a name operation that was there before it.
+fn compares(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::ListDirectory { .. }
+            | Operation::Describe { .. }
+            | Operation::Compare { .. }
+            | Operation::Hole { .. }
+            | Operation::CompareEnd
+    )
 }

@@ -1,12 +1,11 @@
 //! Syncs that wait for their answers, and what each of them waits for.
 
 use super::{
-    Answer, FRAME_OVERHEAD, Gate, Need, Pending, Phase, QueuedFrame, SessionId, Source, State,
-    SyncTarget, Ticket,
+    Answer, Gate, Need, Pending, Phase, QueuedFrame, SessionId, Source, State, SyncTarget, Ticket,
 };
 use crate::{Durability, sabotage, sys};
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 use tandem_wire::local::Fault;
 use tandem_wire::stream::{self, FrameHeader, Operation, ROOT_OBJECT};
 
@@ -100,11 +99,8 @@ impl Source {
         let number = state.last;
         let payload = stream::encode(request);
         let session = state.session.as_mut().expect("checked by the caller");
-        session.bytes += payload.len() + FRAME_OVERHEAD;
-        session.frames.push_back(QueuedFrame {
-            header: FrameHeader::operation(self.epoch(), number, volume),
-            payload: Arc::new(payload),
-        });
+        let header = FrameHeader::operation(self.epoch(), number, volume);
+        session.hold(QueuedFrame::new(header, payload));
         if state.link.is_some() {
             self.work.notify_one();
         }
