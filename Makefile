@@ -26,10 +26,12 @@ test: build-tools lab-tools
 
 # All end-to-end cases again and again, the longest ones too, with longer trials: SOAK rounds, in
 # each trial SOAK_SECONDS of writing before anything happens, and SOAK_POINTS instants at which a
-# copy is looked at, and points at which a database's stream is cut, by a seed that is printed.
+# copy is looked at, and points at which a database's stream is cut, by a seed that is printed; and
+# SOAK_FILES small files through one mirror.
 SOAK := 3
 SOAK_SECONDS := 20
 SOAK_POINTS := 200
+SOAK_FILES := 200000
 soak: build-tools lab-tools
 	scripts/sabotage-build
 	cargo build -q -p tandem -p tandem-lab
@@ -37,6 +39,7 @@ soak: build-tools lab-tools
 	@scripts/need postgresql-15 postgresql-client-15
 	TANDEM_SEED=$$$$ TANDEM_CRASH_POINTS=$(SOAK_POINTS) \
 	  cargo test -p tandem-mirror --test crash_points -- --nocapture
+	TANDEM_FILES=$(SOAK_FILES) cargo test -p tandem-mirror --test many_files -- --nocapture
 	$(LAB) e2e --long --rounds $(SOAK) --before $(SOAK_SECONDS) --points $(SOAK_POINTS)
 
 # The simulator far beyond what `make test` plays; a failing seed is replayed with --seed N --trace.
