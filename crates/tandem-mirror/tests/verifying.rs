@@ -521,6 +521,8 @@ fn what_is_not_mirrored_is_not_looked_at() {
     pair.create(&cache, "here", b"only here");
     pair.create(pair.root(), "one.tmp", b"only here");
     pair.create(pair.root(), "kept", b"on both");
+    // Everything before it is there, too.
+    pair.assert_clean();
     fs::write(pair.two.join("two.tmp"), b"only there").expect("write");
     fs::write(pair.two.join("cache/there"), b"only there").expect("write");
     // What was done beneath the mirror shows in the directories' own times.
