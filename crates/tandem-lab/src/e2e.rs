@@ -4,6 +4,7 @@
 pub mod addresses;
 pub mod bad_input;
 pub mod crash_points;
+pub mod excluding;
 pub mod failures;
 pub mod filesystem;
 pub mod full_disk;
@@ -79,6 +80,7 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     other_pairs.extend(modules::CASES);
     other_pairs.extend(promises::CASES);
     other_pairs.extend(addresses::CASES);
+    other_pairs.extend(excluding::CASES);
     other_pairs.extend(sabotage::CASES);
     let pieces = cases.into_iter().map(Piece::Case);
     let scenarios = scenarios::load(long)?.into_iter().map(Piece::Scenario);

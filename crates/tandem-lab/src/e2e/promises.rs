@@ -16,11 +16,12 @@ pub const CASES: [Case; 1] = [Case {
     run: write_and_memory,
 }];
 
-/// Also has an IPv6 address, so that the cases of that need no pair of their own.
+/// Also has an IPv6 address, and excludes something, so that the cases of that need no pair of
+/// their own.
 pub const SETTING: Setting = Setting {
     ipv6: true,
     module_keys: "durability = \"memory\"",
-    volume_keys: "wait-for-peer = \"write\"",
+    volume_keys: "wait-for-peer = \"write\"\nexclude = [\"pg_stat_tmp/\", \"cache/\", \"*.scratch\"]",
     ..Setting::USUAL
 };
 /// How many lines there are, at least, before something happens.
