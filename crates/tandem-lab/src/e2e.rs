@@ -83,9 +83,15 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     other_pairs.extend(excluding::CASES);
     other_pairs.extend(sabotage::CASES);
     let pieces = cases.into_iter().map(Piece::Case);
-    let scenarios = scenarios::load(long)?.into_iter().map(Piece::Scenario);
+    let all = scenarios::load(long)?.into_iter();
+    let (settings, usual) = all.partition::<Vec<_>, _>(scenarios::is_about_settings);
+    let [settings, usual] = [settings, usual].map(|s| s.into_iter().map(Piece::Scenario));
     let other_pairs = other_pairs.into_iter().map(Piece::Case);
-    Ok(pieces.chain(scenarios).chain(other_pairs).collect())
+    Ok(pieces
+        .chain(usual)
+        .chain(other_pairs)
+        .chain(settings)
+        .collect())
 }
 
 /// Prints the names of all cases.

@@ -16,6 +16,7 @@ pub const MODULE: &str = "videeos";
 pub const VIRTUAL: &str = "10.99.0.100:5432";
 /// The virtual IPv6 address, as the client reaches the database.
 pub const VIRTUAL_IPV6: &str = "[fd99::100]:5432";
+const GATEWAY: &str = "gateway = \"10.99.0.9\"\n";
 const IPV6_ADDRESS: &str = "
 [[module.address]]
 address = \"fd99::100/64\"
@@ -43,6 +44,8 @@ pub struct Setting {
     pub mariadb: bool,
     /// A second virtual address, of IPv6.
     pub ipv6: bool,
+    /// A gateway: the machine of the clients.
+    pub gateway: bool,
     /// More keys of the module, a line.
     pub module_keys: &'static str,
     /// More keys of the volume, a line.
@@ -56,6 +59,7 @@ impl Setting {
         sabotage: None,
         mariadb: false,
         ipv6: false,
+        gateway: false,
         module_keys: "",
         volume_keys: "",
     };
@@ -68,7 +72,7 @@ pub fn configuration(setting: &Setting) -> String {
         r#"[cluster]
 name = "cluster1"
 takeover-after = "{takeover}ms"
-
+{gateway}
 [node1]
 name = "h1"
 address = "10.99.0.1"
@@ -101,6 +105,7 @@ tcp = "127.0.0.1:5432"
 action = "restart"
 "#,
         takeover = setting.takeover_after.as_millis(),
+        gateway = if setting.gateway { GATEWAY } else { "" },
         ipv6 = if setting.ipv6 { IPV6_ADDRESS } else { "" },
         module_keys = setting.module_keys,
         volume_keys = setting.volume_keys,

@@ -172,10 +172,28 @@ impl Switch {
     /// # Errors
     /// The words make no sense.
     pub fn block(&self, what: &str) -> Result<()> {
+        self.drop_by("lab", what)
+    }
+
+    fn drop_by(&self, table: &str, what: &str) -> Result<()> {
         let chain = "{ type filter hook forward priority 0 ; }";
-        self.rules("add table bridge lab")?;
-        self.rules(&format!("add chain bridge lab forward {chain}"))?;
-        self.rules(&format!("add rule bridge lab forward {what} drop"))
+        self.rules(&format!("add table bridge {table}"))?;
+        self.rules(&format!("add chain bridge {table} forward {chain}"))?;
+        self.rules(&format!("add rule bridge {table} forward {what} drop"))
+    }
+
+    /// From now on host `to` gets no answer from host `from` when it asks whether it is there.
+    ///
+    /// # Errors
+    /// There are no such ports.
+    pub fn silence(&self, from: u8, to: u8) -> Result<()> {
+        let what = format!("iifname p{from} oifname p{to} ip protocol icmp");
+        self.drop_by("silence", &what)
+    }
+
+    /// Whoever is asked answers again.
+    pub fn end_silence(&self) {
+        let _ = self.rules("delete table bridge silence");
     }
 
     /// As [`Switch::block`], for all that host `from` sends to host `to`, on both networks.

@@ -231,8 +231,6 @@ impl Action {
             | Self::ContinueMachine(_)
             | Self::CheckerDown(..)
             | Self::CheckerUp(_)
-            | Self::LoseGateway(_)
-            | Self::FindGateway(_)
             | Self::StrangerComes
             | Self::StrangerGoes
             | Self::Misconfigure(_)
@@ -242,7 +240,6 @@ impl Action {
             | Self::BreakVolume(_)
             | Self::BreakApply(_)
             | Self::RepairVolume(_)
-            | Self::StartAloneAfter(_)
             | Self::Prefer(_) => Some(Player::Simulator),
             _ => None,
         }

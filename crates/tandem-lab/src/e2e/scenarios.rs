@@ -6,10 +6,12 @@ use super::Told;
 use super::stage::Stage;
 use super::trial::{Trial, UNNOTICED_MAX};
 use crate::client::Row;
+use crate::lab::CLIENT;
 use crate::linux::boottime;
 use crate::postgres;
 use crate::product::{
-    MODULE, Node, RESYNCHRONISATION_LIMIT, STALL_LIMIT, TAKEOVER_AFTER, TAKEOVER_LIMIT,
+    MODULE, Node, RESYNCHRONISATION_LIMIT, STALL_LIMIT, Setting, TAKEOVER_AFTER, TAKEOVER_LIMIT,
+    configuration,
 };
 use crate::shell::{Outcome, run};
 use crate::switch::Cable;
@@ -38,6 +40,12 @@ const NO_DAEMON: i32 = 5;
 /// The image of a disk that a scenario keeps.
 const KEPT: &str = "kept";
 
+/// The pair of scenarios that are about settings.
+const OTHER_SETTINGS: Setting = Setting {
+    gateway: true,
+    ..Setting::USUAL
+};
+
 /// The scenarios that are played here: all, or those that need no long time.
 ///
 /// # Errors
@@ -47,6 +55,19 @@ pub fn load(long: bool) -> Result<Vec<Scenario>> {
     scenarios.retain(|s| (s.only.as_ref()).is_none_or(|only| only.player == Player::Hosts));
     scenarios.retain(|s| long || pauses(s) <= PAUSES_MAX);
     Ok(scenarios)
+}
+
+/// Whether it needs a pair with other settings than the usual one.
+#[must_use]
+pub fn is_about_settings(scenario: &Scenario) -> bool {
+    let about = |action: &Action| {
+        matches!(
+            action,
+            Action::LoseGateway(_) | Action::FindGateway(_) | Action::StartAloneAfter(_)
+        )
+    };
+    let mut steps = scenario.steps.iter();
+    steps.any(|step| matches!(&step.act, Act::Do(action) if about(action)))
 }
 
 fn pauses(scenario: &Scenario) -> Duration {
@@ -66,6 +87,9 @@ fn duration(span: Span) -> Duration {
 /// # Errors
 /// Something that it expects does not come, or what every trial demands at its end.
 pub fn play(stage: &mut Stage, scenario: &Scenario) -> Result<Told> {
+    if is_about_settings(scenario) {
+        stage.want(OTHER_SETTINGS);
+    }
     let trial = Trial::begin(stage)?;
     let mut play = Play {
         nodes: [trial.primary.clone(), trial.standby.clone()],
@@ -74,12 +98,19 @@ pub fn play(stage: &mut Stage, scenario: &Scenario) -> Result<Told> {
         acted: boottime(),
         before_the_cut: None,
         commands: Vec::new(),
+        set: false,
     };
     for step in &scenario.steps {
         let place = || format!("line {}: {}", step.line, step.text.trim());
         play.step(step).with_context(place)?;
     }
-    play.end()
+    let set = play.set;
+    let told = play.end()?;
+    if set {
+        // No other scenario expects this.
+        stage.clear();
+    }
+    Ok(told)
 }
 
 /// A scenario under way.
@@ -95,6 +126,8 @@ struct Play<'s> {
     before_the_cut: Option<Vec<Row>>,
     /// What operators asked; nobody waits for it before the end.
     commands: Vec<JoinHandle<Result<Outcome>>>,
+    /// The configuration was changed.
+    set: bool,
 }
 
 /// What is known at one look.
@@ -327,6 +360,9 @@ impl Play<'_> {
             | Action::BreakApplication(_)
             | Action::MaskApplication(_)
             | Action::RepairApplication(_) => self.application(action)?,
+            Action::LoseGateway(who) => lab.switch.silence(CLIENT, self.node(*who).number())?,
+            Action::FindGateway(_) => lab.switch.end_silence(),
+            Action::StartAloneAfter(span) => self.set_start_alone_after(duration(*span))?,
             Action::KeepVolume(who) => self.node(*who).host.keep_disk("data", KEPT)?,
             Action::PutBackVolume(who) => self.node(*who).host.put_disk("data", KEPT)?,
             Action::KeepMachine(who) => {
@@ -344,8 +380,6 @@ impl Play<'_> {
             | Action::ContinueMachine(_)
             | Action::CheckerDown(..)
             | Action::CheckerUp(_)
-            | Action::LoseGateway(_)
-            | Action::FindGateway(_)
             | Action::StrangerComes
             | Action::StrangerGoes
             | Action::Misconfigure(_)
@@ -355,10 +389,23 @@ impl Play<'_> {
             | Action::BreakVolume(_)
             | Action::BreakApply(_)
             | Action::RepairVolume(_)
-            | Action::StartAloneAfter(_)
             | Action::Prefer(_) => bail!("only the simulator can do it"),
         }
         Ok(())
+    }
+
+    /// The daemons take it when they start.
+    fn set_start_alone_after(&mut self, time: Duration) -> Result<()> {
+        let key = format!("start-alone-after = \"{}ms\"", time.as_millis());
+        let setting = Setting {
+            // Once for each scenario of this kind.
+            module_keys: key.leak(),
+            ..OTHER_SETTINGS
+        };
+        self.set = true;
+        let text = configuration(&setting);
+        let configured = self.nodes.iter().map(|node| node.configure(&text));
+        configured.collect()
     }
 
     /// The nodes are hit at the same moment.

@@ -79,6 +79,7 @@ impl Stage {
     /// It cannot be made.
     pub fn pair(&mut self) -> Result<(Node<'static>, Node<'static>)> {
         self.lab.switch.unblock();
+        self.lab.switch.end_silence();
         if self.pair != Some(self.wanted) {
             self.new_pair().context("make the pair")?;
         }
