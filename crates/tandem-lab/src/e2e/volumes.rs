@@ -107,6 +107,8 @@ const LONG: Sizes = Sizes {
 /// The largest resident memory of a mirror: its queue has 64 MiB, and a file that is known needs
 /// less than a KiB.
 const MEMORY_MIB_MAX: u64 = 512;
+/// What a user would call a time-out. Both disks are the same one, and busy.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 fn large_and_many(stage: &mut Stage) -> Result<Told> {
     let sizes = if stage.long { LONG } else { USUAL };
@@ -118,6 +120,7 @@ fn large_and_many(stage: &mut Stage) -> Result<Told> {
         files,
         limit,
     } = sizes;
+    let begin = Instant::now();
     // A hundred directories; content only at the beginning, in the middle and at the end of the
     // sparse file.
     primary.host.must_within(
@@ -131,7 +134,19 @@ fn large_and_many(stage: &mut Stage) -> Result<Told> {
         ),
         limit,
     )?;
+    let made = begin.elapsed();
     trial.rows_flow().context("with many files")?;
+    let pause = trial.client.journal()?.outage();
+    ensure!(
+        pause <= PAUSE_MAX,
+        "the client waited {:.1} s",
+        pause.as_secs_f64()
+    );
+    trial.told.push(format!(
+        "made in {:.1} s, while the client waited {:.2} s at most",
+        made.as_secs_f64(),
+        pause.as_secs_f64()
+    ));
     // After a power cut everything is compared.
     standby.host.power_off()?;
     primary.wait_until("the primary to be alone", TAKEOVER_LIMIT, |m| {
