@@ -93,6 +93,31 @@ impl Client {
         parse(status, &body, is_job(&body))
     }
 
+    /// Asks about the users of the console; `name` is empty for all of them.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn accounts(
+        &self,
+        method: &str,
+        name: &str,
+        body: Option<serde_json::Value>,
+    ) -> Result<serde_json::Value, ClientError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let path = match name {
+            "" => "/api/v1/users".to_owned(),
+            name if name.bytes().all(plain) => format!("/api/v1/users/{name}"),
+            _ => "/api/v1/users/-".to_owned(),
+        };
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let body = body.map(|body| serde_json::to_vec(&body).expect("plain data"));
+        let (status, body) = self.ask(method, &path, body).await?;
+        if status.is_success() && body.is_empty() {
+            return Ok(serde_json::Value::Null);
+        }
+        parse(status, &body, status.is_success())
+    }
+
     async fn ask(
         &self,
         method: Method,

@@ -11,6 +11,7 @@ use crate::commands::Commands;
 use crate::config::{self, ConfigError, Configuration, HTTP_PORT, Module, Place};
 use crate::gateway;
 use crate::http::{self, Api};
+use crate::https;
 use crate::hub::{Hub, ModuleHub};
 use crate::identity::{self, Identity, IdentityError};
 use crate::jobs::Jobs;
@@ -18,6 +19,7 @@ use crate::link::{self, Link, Outgoing};
 use crate::mirror_link::MirrorLink;
 use crate::mirror_process::{MirrorProcess, Starter};
 use crate::networks::{Network, NetworkError};
+use crate::observer;
 use crate::reactor::{
     self, Entrance, Input, Inputs, ModuleOutput, ModuleParts, Output, Reactor, Wires, Work,
 };
@@ -29,6 +31,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tandem_console::Console;
 use tandem_core::event::Boot;
 use tandem_core::{Answer, Config, Durable, Event, MirrorStatus, Node};
 use tandem_host::address::{Address, AddressConfig};
@@ -413,20 +416,26 @@ impl Rest {
     }
 
     fn start_api(&self, tasks: &mut JoinSet<()>, commands: &Commands) -> io::Result<()> {
-        let api = Api::new(
-            commands.hub.clone(),
-            commands.jobs.clone(),
-            commands.clone(),
-        );
+        let state_dir = &self.settings.state_dir;
+        let console = Console::open(state_dir, &self.token).map_err(io::Error::other)?;
+        let past = observer::open(state_dir);
+        tasks.spawn(observer::run(commands.hub.clone(), past.clone()));
+        let api = Api::new(commands.clone(), console, past);
         let everywhere = match self.configuration.node(self.identity.node).address {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             // Takes IPv4 too.
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         let everywhere = SocketAddr::new(everywhere, HTTP_PORT);
-        let token = self.token.clone();
+        let tls = https::acceptor(state_dir).map_err(io::Error::other)?;
+        if tls.is_none() {
+            tracing::warn!(
+                "the console is served over HTTP: passwords can be read on the network \
+                 (`tandem console https` changes that)"
+            );
+        }
         let tcp = api.clone();
-        tasks.spawn(async move { tcp.serve_tcp(everywhere, &token).await });
+        tasks.spawn(async move { tcp.serve_tcp(everywhere, tls).await });
         // Before the daemon says that it is ready: the next command line may come at once.
         let listener = http::listen_local(&local_socket(&self.settings.runtime_dir))?;
         tasks.spawn(api.serve_local(listener));

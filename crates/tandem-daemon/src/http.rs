@@ -1,5 +1,5 @@
-//! The HTTP API under `/api/v1` and the plain page: on port 9010 for whoever shows the token, on
-//! the local socket for root (whose file permissions are the proof).
+//! The HTTP API under `/api/v1`, and the console: on port 9010 for whoever [`tandem_console`] lets
+//! in, on the local socket for root (whose file permissions are the proof).
 //!
 //! Every request is bounded in size and time, every connection in time, and both in number.
 
@@ -8,7 +8,6 @@ use crate::hub::{EventId, Hub};
 use crate::jobs::Jobs;
 use crate::link;
 use crate::snapshot::Face;
-use axum::Router;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -16,30 +15,46 @@ use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tandem_console::accounts::Role;
+use tandem_console::admission::Asked;
+use tandem_console::history::{History, Question};
+use tandem_console::series::{Series, Step};
+use tandem_console::{Caller, Console, Origin, page};
 use tandem_wire::api::{
-    ApiError, ApiEvent, ClusterStatus, CommandRequest, Job, JobState, REQUEST_MAX,
+    ApiError, ApiEvent, ClusterStatus, CommandRequest, Job, JobState, ModuleStatus, REQUEST_MAX,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
 
 /// Connections at a time; one more is closed at once.
 const CONNECTIONS_MAX: usize = 256;
+/// Connections of one address at a time, so that one machine cannot take all of them. A browser
+/// opens six; several operators may sit behind one address.
+const CONNECTIONS_OF_ONE_MAX: usize = 96;
 /// Event streams at a time, as the handbook promises.
 const STREAMS_MAX: usize = 100;
 /// From the first byte of a request to the end of its head.
 const HEAD_MAX: Duration = Duration::from_secs(10);
+/// From the first byte of a connection to the end of its TLS handshake.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long the end of a command is waited for before the audit log says that it is under way.
+const COMMAND_AUDIT_MAX: Duration = Duration::from_secs(3600);
 /// From the head of a request to the answer. Longer than every wait below.
 const ANSWER_MAX: Duration = Duration::from_secs(90);
 /// How long a command with `wait` is waited for; then the answer says that it is under way.
@@ -53,56 +68,65 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// A client that takes nothing for this long is cut off by the kernel.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 
-const PAGE: &str = include_str!("page/index.html");
-const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = include_str!("page/page.js");
-const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// What the API is made from.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub hub: Hub,
     pub jobs: Jobs,
     pub commands: Commands,
+    pub console: Arc<Console>,
+    pub past: Past,
     streams: Arc<Semaphore>,
-    connections: Arc<Semaphore>,
+    connections: Arc<Connections>,
+}
+
+/// What was: kept beside the status, which says what is.
+#[derive(Clone)]
+pub(crate) struct Past {
+    /// `None` if its file cannot be used; the daemon runs on without.
+    pub history: Option<History>,
+    pub series: Arc<Series>,
 }
 
 impl Api {
-    pub(crate) fn new(hub: Hub, jobs: Jobs, commands: Commands) -> Self {
+    pub(crate) fn new(commands: Commands, console: Arc<Console>, past: Past) -> Self {
         Self {
-            hub,
-            jobs,
+            hub: commands.hub.clone(),
+            jobs: commands.jobs.clone(),
             commands,
+            console,
+            past,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
-            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            connections: Arc::default(),
         }
     }
 
     fn routes(self) -> Router {
+        let console = self.console.clone();
         Router::new()
+            .route("/health/primary", get(primary))
+            .route("/health/ready", get(ready))
             .route("/api/v1/status", get(status))
             .route("/api/v1/events", get(events))
             .route("/api/v1/command", post(command))
             .route("/api/v1/jobs/{job}", get(job))
-            .layer(DefaultBodyLimit::max(REQUEST_MAX))
+            .route("/api/v1/history", get(history))
+            .route("/api/v1/series", get(series))
             .with_state(self)
+            .merge(tandem_console::routes::routes(console.clone()))
+            .fallback(|| async { error(StatusCode::NOT_FOUND, "there is no such address", None) })
+            .layer(DefaultBodyLimit::max(REQUEST_MAX))
+            .layer(middleware::from_fn_with_state(console, Console::guard))
+            .layer(middleware::from_fn(bounded))
     }
 
-    /// Serves on a TCP port, for ever.
-    pub(crate) async fn serve_tcp(self, address: SocketAddr, token: &str) {
-        let token = Arc::new(blake3::hash(token.as_bytes()));
+    /// Serves on a TCP port, for ever; over HTTPS where there is a certificate.
+    pub(crate) async fn serve_tcp(self, address: SocketAddr, tls: Option<TlsAcceptor>) {
         let connections = self.connections.clone();
-        let router = (self.routes())
-            .layer(middleware::from_fn_with_state(token, authenticate))
-            .route("/", get(|| page("text/html; charset=utf-8", PAGE)))
-            .route("/page.css", get(|| page("text/css", STYLE)))
-            .route("/page.js", get(|| page("text/javascript", SCRIPT)))
-            .layer(middleware::from_fn(bounded));
+        let router = self.routes();
         let listener = link::listen(address, "the HTTP API").await;
         loop {
-            let Ok((socket, _)) = listener.accept().await else {
+            let Ok((socket, from)) = listener.accept().await else {
                 // Out of descriptors, most likely: let others end.
                 sleep(Duration::from_millis(100)).await;
                 continue;
@@ -113,21 +137,88 @@ impl Api {
                 nix::sys::socket::sockopt::TcpUserTimeout,
                 &milliseconds,
             );
-            if limited.is_ok() {
-                serve_connection(socket, router.clone(), &connections);
+            let Some(place) = connections.take(from.ip()) else {
+                continue;
+            };
+            if limited.is_err() {
+                continue;
             }
+            let origin = Origin::Address {
+                address: from.ip(),
+                secure: tls.is_some(),
+            };
+            let (router, tls) = (router.clone(), tls.clone());
+            tokio::spawn(async move {
+                match tls {
+                    None => serve_connection(socket, router, origin).await,
+                    Some(tls) => {
+                        let shaken = timeout(HANDSHAKE_MAX, tls.accept(socket)).await;
+                        // A browser that does not trust the certificate yet ends it here.
+                        if let Ok(Ok(socket)) = shaken {
+                            serve_connection(socket, router, origin).await;
+                        }
+                    }
+                }
+                drop(place);
+            });
         }
     }
 
     /// Serves on the local socket, for ever.
     pub(crate) async fn serve_local(self, listener: UnixListener) {
-        let connections = self.connections.clone();
-        let router = self.routes().layer(middleware::from_fn(bounded));
+        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let router = self.routes();
         loop {
             match listener.accept().await {
-                Ok((socket, _)) => serve_connection(socket, router.clone(), &connections),
+                Ok((socket, _)) => {
+                    let Ok(permit) = connections.clone().try_acquire_owned() else {
+                        continue;
+                    };
+                    let router = router.clone();
+                    tokio::spawn(async move {
+                        serve_connection(socket, router, Origin::Local).await;
+                        drop(permit);
+                    });
+                }
                 Err(_) => sleep(Duration::from_millis(100)).await,
             }
+        }
+    }
+}
+
+/// The connections from the network, by address.
+#[derive(Default)]
+struct Connections(Mutex<HashMap<IpAddr, usize>>);
+
+impl Connections {
+    /// A place for one more, unless there are too many.
+    fn take(self: &Arc<Self>, address: IpAddr) -> Option<Connected> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = counts.values().sum();
+        let own = counts.get(&address).copied().unwrap_or(0);
+        if all >= CONNECTIONS_MAX || own >= CONNECTIONS_OF_ONE_MAX {
+            return None;
+        }
+        counts.insert(address, own + 1);
+        Some(Connected {
+            connections: self.clone(),
+            address,
+        })
+    }
+}
+
+/// One connection's place.
+struct Connected {
+    connections: Arc<Connections>,
+    address: IpAddr,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        let mut counts = (self.connections.0.lock()).unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => drop(counts.remove(&self.address)),
         }
     }
 }
@@ -149,24 +240,22 @@ pub(crate) fn listen_local(path: &std::path::Path) -> std::io::Result<UnixListen
     Ok(listener)
 }
 
-fn serve_connection(
+async fn serve_connection(
     socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    connections: &Arc<Semaphore>,
+    origin: Origin,
 ) {
-    let Ok(permit) = connections.clone().try_acquire_owned() else {
-        return;
-    };
-    tokio::spawn(async move {
-        let service = TowerToHyperService::new(router);
-        // How a client's connection ended is the client's business.
-        let _ = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_MAX)
-            .serve_connection(TokioIo::new(socket), service)
-            .await;
-        drop(permit);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(origin);
+        router.call(request)
     });
+    // How a client's connection ended is the client's business.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX)
+        .serve_connection(TokioIo::new(socket), service)
+        .await;
 }
 
 // --- what every request goes through -------------------------------------------------------------
@@ -181,40 +270,12 @@ async fn bounded(request: Request, next: Next) -> Response {
         ),
     };
     let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
+    for (name, value) in page::HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    response
-}
-
-async fn authenticate(
-    State(token): State<Arc<blake3::Hash>>,
-    headers: HeaderMap,
-    request: Request,
-    next: Next,
-) -> Response {
-    let shown = (headers.get(header::AUTHORIZATION))
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    // Hashes compare in constant time.
-    if shown.is_some_and(|shown| blake3::hash(shown.trim().as_bytes()) == *token) {
-        return next.run(request).await;
-    }
-    let hint = "send `Authorization: Bearer TOKEN`; the token is in /var/lib/tandem/token";
-    let mut response = error(
-        StatusCode::UNAUTHORIZED,
-        "the token is wrong or missing",
-        Some(hint),
-    );
-    let bearer = HeaderValue::from_static("Bearer");
-    response
-        .headers_mut()
-        .insert(header::WWW_AUTHENTICATE, bearer);
+    // The page's files have names of their content, and say so themselves.
+    let keep = HeaderValue::from_static("no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(keep);
     response
 }
 
@@ -226,39 +287,155 @@ fn error(status: StatusCode, error: &str, hint: Option<&str>) -> Response {
     (status, Json(body)).into_response()
 }
 
-async fn page(kind: &'static str, text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
-}
-
 // --- the API ---------------------------------------------------------------------------------------
 
 async fn status(State(api): State<Api>) -> Json<ClusterStatus> {
     Json(api.hub.status())
 }
 
+#[derive(Deserialize)]
+struct OfModule {
+    module: Option<String>,
+}
+
+/// For load balancers: whether this node serves (the module, or all of them). Nothing is told.
+async fn primary(
+    State(api): State<Api>,
+    Query(OfModule { module }): Query<OfModule>,
+) -> StatusCode {
+    health(&api, module.as_deref(), |module| {
+        ["PRIM", "ALONE"].contains(&module.state.as_str())
+    })
+}
+
+/// For load balancers and monitoring: whether this node does what it should.
+async fn ready(State(api): State<Api>, Query(OfModule { module }): Query<OfModule>) -> StatusCode {
+    health(&api, module.as_deref(), |module| module.colour == "green")
+}
+
+fn health(api: &Api, name: Option<&str>, good: impl Fn(&ModuleStatus) -> bool) -> StatusCode {
+    let own = api.hub.own();
+    let modules = own.iter().flat_map(|node| &node.modules);
+    let mut asked = modules.filter(|module| name.is_none_or(|name| name == module.name));
+    let Some(first) = asked.next() else {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    };
+    match good(first) && asked.all(good) {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+async fn history(State(api): State<Api>, Query(question): Query<Question>) -> Response {
+    let Some(history) = api.past.history.clone() else {
+        let text = "the history cannot be used; the log says why";
+        return error(StatusCode::SERVICE_UNAVAILABLE, text, None);
+    };
+    // The disk may be slow.
+    match tokio::task::spawn_blocking(move || history.ask(&question)).await {
+        Ok(Ok(entries)) => Json(entries).into_response(),
+        Ok(Err(failed)) => {
+            let text = crate::report(&failed);
+            error(StatusCode::INTERNAL_SERVER_ERROR, &text, None)
+        }
+        Err(_) => error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the history is broken",
+            None,
+        ),
+    }
+}
+
+#[derive(Deserialize)]
+struct Line {
+    node: u8,
+    module: String,
+    step: Step,
+}
+
+async fn series(State(api): State<Api>, Query(line): Query<Line>) -> Response {
+    Json(api.past.series.points(line.node, &line.module, line.step)).into_response()
+}
+
+/// A command, and why.
+#[derive(Deserialize)]
+struct AskedFor {
+    #[serde(flatten)]
+    request: CommandRequest,
+    #[serde(default)]
+    why: Option<String>,
+}
+
 async fn command(
     State(api): State<Api>,
-    request: Result<Json<CommandRequest>, JsonRejection>,
+    Extension(caller): Extension<Caller>,
+    Extension(origin): Extension<Origin>,
+    request: Result<Json<AskedFor>, JsonRejection>,
 ) -> Response {
-    let request = match request {
-        Ok(Json(request)) => request,
+    let AskedFor { request, why } = match request {
+        Ok(Json(asked)) => asked,
         Err(rejection) => {
-            let hint = "{\"command\": \"start\"}, with node, module, force and wait as you like; \
+            let hint = "{\"command\": \"start\"}, with node, module, force, wait and why as you like; \
                  commands: start, stop, restart, stopstart, swap, prim, second, verify, and with on: \
                  failover, checkers, boot";
             return error(rejection.status(), &rejection.body_text(), Some(hint));
         }
     };
+    let what = words(&request);
+    let may_force = caller.role() == Role::Admin;
+    let record = move |console: &Console, result: String| {
+        let asked = Asked { what, why, result };
+        console.asked(&caller, origin, asked);
+    };
     let wait = request.wait;
+    if request.force && !may_force {
+        let text = "forcing may lose data: it needs the role admin";
+        record(&api.console, format!("refused: {text}"));
+        return error(StatusCode::FORBIDDEN, text, None);
+    }
     let job = match api.commands.submit(request) {
         Ok(job) => job,
-        Err(refused) => return error(StatusCode::BAD_REQUEST, &refused.to_string(), None),
+        Err(refused) => {
+            record(&api.console, format!("refused: {refused}"));
+            return error(StatusCode::BAD_REQUEST, &refused.to_string(), None);
+        }
     };
+    // Whether or not the client waits, the log says how it went.
+    let (watcher, watched) = (api.clone(), job.clone());
+    tokio::spawn(async move {
+        let end = |job: &Job| job.state.ended();
+        let job = wait_for(&watcher, watched, COMMAND_AUDIT_MAX, end).await;
+        let state = match job.state {
+            JobState::Running => "under way",
+            JobState::Done => "done",
+            JobState::Refused => "refused",
+            JobState::Failed => "failed",
+            JobState::Unreachable => "unreachable",
+            JobState::Lost => "lost",
+        };
+        record(&watcher.console, format!("{state}: {}", job.message));
+    });
     let job = match wait {
         true => wait_for(&api, job, COMMAND_WAIT_MAX, |job| job.state.ended()).await,
         false => job,
     };
     answer(job)
+}
+
+/// A command in the words of the command line.
+fn words(request: &CommandRequest) -> String {
+    let command = serde_json::to_value(request.command).expect("plain data");
+    let mut words = command.as_str().unwrap_or_default().to_owned();
+    for (said, word) in [(request.force, " --force"), (request.whole, " --all")] {
+        words += if said { word } else { "" };
+    }
+    if let Some(module) = &request.module {
+        words += &format!(" {module}");
+    }
+    if let Some(node) = request.node {
+        words += &format!(" on node{node}");
+    }
+    words
 }
 
 #[derive(Deserialize)]
@@ -314,6 +491,7 @@ struct After {
 
 async fn events(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Query(After { after }): Query<After>,
     headers: HeaderMap,
 ) -> Response {
@@ -350,6 +528,9 @@ async fn events(
         status_sent: None,
         faces_sent: Vec::new(),
         gathering: false,
+        console: api.console,
+        caller,
+        headers,
         _permit: permit,
     };
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
@@ -369,6 +550,9 @@ struct Follower {
     faces_sent: Vec<Option<Face>>,
     /// Something changed since.
     gathering: bool,
+    console: Arc<Console>,
+    caller: Caller,
+    headers: HeaderMap,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -382,6 +566,10 @@ impl Follower {
 
     async fn next(&mut self) -> Option<Event> {
         loop {
+            // A session that has ended sees nothing more; one that looks is in use.
+            if !self.console.still(&self.caller, &self.headers) {
+                return None;
+            }
             if let Some((id, event)) = self.waiting.pop_front() {
                 self.place = id;
                 return Some(event_of(&event).id(id.to_string()));

@@ -12,7 +12,8 @@
 //!   - `carrier`: whether this node's own links are alive
 //!   - `gateway`: whether the configured gateway answers
 //!   - `link`: the control link to the other daemon
-//!   - `hub`, `jobs`, `commands`, `http`: what people see and ask for
+//!   - `hub`, `jobs`, `commands`, `http`, `https`: what people see and ask for
+//!   - `observer`: what was, for timelines and charts
 
 mod addresses;
 mod carrier;
@@ -24,6 +25,7 @@ pub mod daemon;
 mod files;
 mod gateway;
 mod http;
+pub mod https;
 mod hub;
 pub mod identity;
 mod jobs;
@@ -31,6 +33,7 @@ mod link;
 mod mirror_link;
 pub mod mirror_process;
 mod networks;
+mod observer;
 pub mod pairing;
 mod reactor;
 mod services;

@@ -128,6 +128,15 @@ pub enum Verb {
     Generate {
         /// The root
         root: PathBuf,
+    /// Who may use the console
+    User {
+        #[command(subcommand)]
+        verb: UserVerb,
+    },
+    /// How browsers reach the console of this node
+    Console {
+        #[command(subcommand)]
+        verb: ConsoleVerb,
     },
     /// The configuration file
     Config {
@@ -139,6 +148,40 @@ pub enum Verb {
         #[command(subcommand)]
         verb: ClusterVerb,
     },
+}
+
+/// What is to be done with the users of the console. The password is read from the input.
+#[derive(Subcommand)]
+pub enum UserVerb {
+    /// Lists them
+    List,
+    /// Adds one
+    Add {
+        /// Its name
+        name: String,
+        /// What it may do
+        #[arg(long, value_parser = ["monitor", "control", "admin"])]
+        role: String,
+    },
+    /// Gives one a new password, and ends its sessions
+    Reset {
+        /// Its name
+        name: String,
+    },
+    /// Removes one
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+/// What is to be done with the console. It counts from the next start of the daemon.
+#[derive(Subcommand)]
+pub enum ConsoleVerb {
+    /// Encrypted; makes a certificate if there is none in STATE_DIR/https
+    Https,
+    /// Not encrypted: passwords can be read on the network
+    Http,
 }
 
 /// What is to be done with the configuration.

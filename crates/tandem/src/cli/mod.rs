@@ -9,6 +9,7 @@ mod check;
 mod cluster;
 mod command;
 mod estimate;
+mod console;
 mod leave;
 mod mirror;
 mod reference;
@@ -80,6 +81,8 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
         Verb::Verify(options) => asynchronously(command::verify(places, &options)),
         Verb::Estimate { module } => asynchronously(estimate::run(places, module.as_deref())),
         Verb::Generate { root } => reference::write(&root),
+        Verb::User { verb } => asynchronously(console::user(places, verb)),
+        Verb::Console { verb } => console::transport(places, &verb),
         Verb::Config {
             verb: ConfigVerb::Check,
         } => asynchronously(check::run(places)),

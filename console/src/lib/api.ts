@@ -1,0 +1,224 @@
+// What the node says and takes, as crates/tandem-wire/src/api.rs has it, and the way there.
+
+export type State = 'STOP' | 'WAIT' | 'ALONE' | 'PRIM' | 'SECOND' | 'unknown';
+export type Colour = 'green' | 'magenta' | 'red';
+export type Role = 'monitor' | 'control' | 'admin';
+export type CommandName = 'start' | 'stop' | 'restart' | 'stopstart' | 'swap' | 'prim' | 'second';
+
+export interface ClusterStatus {
+  cluster: string;
+  answered_by: number;
+  takeover_after_ms: number;
+  configuration_differs: string | null;
+  link_refused: string | null;
+  nodes: NodeStatus[];
+}
+
+export interface NodeStatus {
+  node: number;
+  name: string;
+  address: string;
+  version: string;
+  answers: boolean;
+  silent_ms: number | null;
+  modules: ModuleStatus[];
+}
+
+export interface ModuleStatus {
+  name: string;
+  state: State;
+  tone: string;
+  colour: Colour;
+  data: string;
+  resync_percent: number | null;
+  reason: string;
+  advice: string | null;
+  warning: string | null;
+  state_age_ms: number;
+  record: RecordStatus | null;
+  permit: string;
+  permit_left_ms: number | null;
+  mirror: MirrorSummary;
+  addresses: { address: string; interface: string; held: boolean }[];
+  services: ResourceStatus[];
+  checkers: ResourceStatus[];
+  channels: ChannelStatus[];
+  history: HistoryEntry[];
+}
+
+export interface RecordStatus {
+  version: number;
+  epoch: number;
+  holder: number;
+  insync: number[];
+  generation: string;
+  confirmed: boolean;
+  clean: boolean;
+  forced: boolean;
+}
+
+export interface MirrorSummary {
+  running: boolean;
+  role: string;
+  peer: string;
+  gated: boolean;
+  stalled: boolean;
+  parked: boolean;
+  fault: string | null;
+  position: number;
+  acknowledged: number;
+  exposure_bytes: number;
+  exposure_ms: number;
+  resync_done_bytes: number | null;
+  resync_total_bytes: number | null;
+  data_bytes: number;
+}
+
+export interface ResourceStatus {
+  name: string;
+  state: string;
+  reason: string | null;
+}
+
+export interface ChannelStatus {
+  name: string;
+  heard_ms: number | null;
+  received: number;
+  refused: number;
+  unsent: number;
+}
+
+export interface HistoryEntry {
+  at_ms: number;
+  kind: string;
+  row: number | null;
+  because: string;
+  inputs: string;
+}
+
+export type JobState = 'running' | 'done' | 'refused' | 'failed' | 'unreachable' | 'lost';
+
+export interface Job {
+  job: string;
+  node: number;
+  module: string;
+  command: CommandName;
+  begun: boolean;
+  state: JobState;
+  message: string;
+  progress: string[];
+}
+
+export type ApiEvent =
+  | ({ kind: 'status' } & ClusterStatus)
+  | { kind: 'history'; node: number; module: string; entry: HistoryEntry }
+  | ({ kind: 'job' } & Job)
+  | { kind: 'missed' };
+
+export interface SignedIn {
+  name: string;
+  role: Role;
+  command_token: string;
+  ends_in_ms: number;
+  secure: boolean;
+}
+
+export interface Account {
+  name: string;
+  role: Role;
+  changed_at_ms: number;
+}
+
+export interface AuditEntry {
+  at_ms: number;
+  who: string;
+  from: string;
+  what: string;
+  why: string | null;
+  result: string;
+}
+
+export interface PastEntry {
+  id: number;
+  at_ms: number;
+  node: number;
+  module: string;
+  kind: 'state' | 'decision' | 'alarm' | 'service' | 'checker' | 'address';
+  name: string;
+  state: string;
+  colour: string;
+  data: string;
+  because: string;
+  inputs: string;
+  row: number | null;
+}
+
+export interface Point {
+  at_ms: number;
+  changes: number;
+  waiting: number;
+  exposure_bytes: number;
+  exposure_ms: number;
+  resync_bytes: number;
+}
+
+export interface Request {
+  command: CommandName;
+  node?: number;
+  module?: string;
+  force?: boolean;
+  whole?: boolean;
+  why?: string;
+}
+
+/** What a node refused, or that it does not answer (status 0). */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly body: unknown = null,
+  ) {
+    super(message);
+  }
+}
+
+let commandToken = '';
+
+export function useCommandToken(token: string): void {
+  commandToken = token;
+}
+
+/** The longest wait for an answer: the node's own limits are shorter. */
+const ANSWER_MAX_MS = 30_000;
+
+export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const headers: Record<string, string> = {};
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  if (method !== 'GET') headers['x-tandem-command'] = commandToken;
+  const init: RequestInit = {
+    method,
+    headers,
+    cache: 'no-store',
+    credentials: 'same-origin',
+    signal: AbortSignal.timeout(ANSWER_MAX_MS),
+  };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  let answer: Response;
+  try {
+    answer = await fetch(path, init);
+  } catch {
+    throw new Refused(0, '');
+  }
+  const text = await answer.text();
+  let value: unknown = null;
+  try {
+    value = text === '' ? null : JSON.parse(text);
+  } catch {
+    value = null;
+  }
+  if (!answer.ok) {
+    const error = value as { error?: string; message?: string } | null;
+    throw new Refused(answer.status, error?.error ?? error?.message ?? '', value);
+  }
+  return value as T;
+}

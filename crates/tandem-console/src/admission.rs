@@ -1,0 +1,349 @@
+//! What every request goes through: who asks, whether the browser meant it, whether they may.
+//!
+//! Three kinds of callers: root over the local socket, a script with a token, a browser with a
+//! session. Only browsers send what they have by themselves, so only they need proof that the page
+//! itself asked: the command token in a header, which no other site can read or set, and an origin
+//! that is this one.
+
+use crate::accounts::{Accounts, Name, Role};
+use crate::attempts::Attempts;
+use crate::audit::{Audit, Entry};
+use crate::sessions::{Session, Sessions};
+use crate::{Secret, page};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Json, Response};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use tandem_wire::api::ApiError;
+use tokio::sync::Semaphore;
+
+/// The header in which the page shows the session's command token.
+pub const COMMAND_TOKEN: &str = "x-tandem-command";
+/// Password hashes at a time: each takes 19 MiB and a processor, which the service needs more.
+const HASHES_MAX: usize = 1;
+
+/// Where a request comes from. The server puts it into each request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The local socket, whose file mode is the proof: root.
+    Local,
+    /// The network.
+    Address {
+        /// From here.
+        address: IpAddr,
+        /// Over HTTPS.
+        secure: bool,
+    },
+}
+
+impl Origin {
+    /// For the audit log.
+    #[must_use]
+    pub fn words(self) -> String {
+        match self {
+            Self::Local => "local".to_owned(),
+            Self::Address { address, .. } => address.to_string(),
+        }
+    }
+
+    pub(crate) fn secure(self) -> bool {
+        matches!(self, Self::Address { secure: true, .. })
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// root on this node.
+    Root,
+    /// A script.
+    Token(Name, Role),
+    /// A browser.
+    Browser(Session),
+}
+
+impl Caller {
+    /// What it may do.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        match self {
+            Self::Root => Role::Admin,
+            Self::Token(_, role) => *role,
+            Self::Browser(session) => session.role,
+        }
+    }
+
+    /// For the audit log.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Root => "root".to_owned(),
+            Self::Token(name, _) => format!("token {}", name.as_str()),
+            Self::Browser(session) => session.name.as_str().to_owned(),
+        }
+    }
+}
+
+/// What the console keeps.
+pub struct Console {
+    /// Users and tokens.
+    pub accounts: Accounts,
+    /// Who is signed in.
+    pub sessions: Sessions,
+    /// Who failed to.
+    pub attempts: Attempts,
+    /// What was asked.
+    pub audit: Audit,
+    /// The token that pairing made, for scripts on the nodes themselves.
+    cluster_token: blake3::Hash,
+    pub(crate) hashes: Semaphore,
+}
+
+/// Why the console cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    /// The accounts.
+    #[error(transparent)]
+    Accounts(#[from] crate::accounts::AccountError),
+    /// The audit log.
+    #[error("open the audit log")]
+    Audit(#[source] std::io::Error),
+}
+
+/// Who may ask for something at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Anybody: the page's files, health, signing in.
+    Nothing,
+    /// This role.
+    Role(Role),
+}
+
+/// Who may ask for this. Everything that is not listed needs a role, so that a new route is closed
+/// until somebody opens it.
+#[must_use]
+pub fn need(method: &Method, path: &str) -> Need {
+    let reads = method == Method::GET || method == Method::HEAD;
+    match path {
+        "/health/primary" | "/health/ready" if reads => Need::Nothing,
+        "/api/v1/session" => Need::Nothing,
+        _ if reads && page::find(path).is_some() => Need::Nothing,
+        "/api/v1/password" => Need::Role(Role::Monitor),
+        "/api/v1/command" => Need::Role(Role::Control),
+        "/api/v1/audit" => Need::Role(Role::Admin),
+        _ if path.starts_with("/api/v1/users") || path.starts_with("/api/v1/tokens") => {
+            Need::Role(Role::Admin)
+        }
+        _ if reads => Need::Role(Role::Monitor),
+        _ => Need::Role(Role::Admin),
+    }
+}
+
+impl Console {
+    /// Opens what lies below the state directory.
+    ///
+    /// # Errors
+    /// [`ConsoleError`]
+    pub fn open(state_dir: &Path, cluster_token: &str) -> Result<Arc<Self>, ConsoleError> {
+        Ok(Arc::new(Self {
+            accounts: Accounts::open(&state_dir.join("accounts.json"))?,
+            sessions: Sessions::default(),
+            attempts: Attempts::default(),
+            audit: Audit::open(&state_dir.join("audit.log")).map_err(ConsoleError::Audit)?,
+            cluster_token: blake3::hash(cluster_token.trim().as_bytes()),
+            hashes: Semaphore::new(HASHES_MAX),
+        }))
+    }
+
+    /// Whether this is a token, and whose.
+    pub(crate) fn token(&self, shown: &Secret) -> Option<(Name, Role)> {
+        // Hashes compare in constant time.
+        if shown.fingerprint() == self.cluster_token {
+            let name = Name::parse("cluster").expect("a valid name");
+            return Some((name, Role::Admin));
+        }
+        self.accounts.token(shown)
+    }
+
+    /// The session of a browser.
+    pub(crate) fn session(&self, headers: &HeaderMap) -> Option<(Secret, Session)> {
+        let cookie = cookie(headers)?;
+        let session = self.sessions.find(&cookie, Instant::now())?;
+        Some((cookie, session))
+    }
+
+    /// Whether a caller is still who it was: for streams, which live longer than a request.
+    #[must_use]
+    pub fn still(&self, caller: &Caller, headers: &HeaderMap) -> bool {
+        match caller {
+            Caller::Root | Caller::Token(..) => true,
+            Caller::Browser(_) => self.session(headers).is_some(),
+        }
+    }
+
+    fn caller(&self, origin: Origin, headers: &HeaderMap) -> Option<Caller> {
+        if origin == Origin::Local {
+            return Some(Caller::Root);
+        }
+        if let Some(shown) = headers.get(header::AUTHORIZATION) {
+            let shown = shown.to_str().ok()?.strip_prefix("Bearer ")?;
+            let (name, role) = self.token(&Secret::new(shown.trim()))?;
+            return Some(Caller::Token(name, role));
+        }
+        let (_, session) = self.session(headers)?;
+        Some(Caller::Browser(session))
+    }
+
+    /// Writes down what somebody asked for.
+    pub fn asked(&self, caller: &Caller, origin: Origin, asked: Asked) {
+        self.audit.record(Entry {
+            who: caller.words(),
+            from: origin.words(),
+            what: asked.what,
+            why: asked.why.filter(|why| !why.trim().is_empty()),
+            result: asked.result,
+            ..Entry::default()
+        });
+    }
+
+    /// The middleware.
+    pub async fn guard(
+        State(console): State<Arc<Self>>,
+        mut request: Request,
+        next: Next,
+    ) -> Response {
+        let Some(origin) = request.extensions().get::<Origin>().copied() else {
+            // Whoever serves without saying where requests come from serves nobody.
+            return refusal(
+                StatusCode::FORBIDDEN,
+                "nobody knows where this comes from",
+                None,
+            );
+        };
+        let caller = console.caller(origin, request.headers());
+        if let Need::Role(role) = need(request.method(), request.uri().path()) {
+            let Some(caller) = &caller else {
+                return unauthorised();
+            };
+            if let Some(refused) = unmeant(caller, &request) {
+                return refused;
+            }
+            if caller.role() < role {
+                let asked = Asked {
+                    what: format!("{} {}", request.method(), request.uri().path()),
+                    why: None,
+                    result: format!("refused: this needs the role {}", role.word()),
+                };
+                console.asked(caller, origin, asked);
+                let text = format!(
+                    "this needs the role {}, and {} has the role {}",
+                    role.word(),
+                    caller.words(),
+                    caller.role().word()
+                );
+                return refusal(StatusCode::FORBIDDEN, &text, None);
+            }
+        }
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
+        next.run(request).await
+    }
+}
+
+/// What somebody asked for, and what came of it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What.
+    pub what: String,
+    /// Why, in the words of who asked.
+    pub why: Option<String>,
+    /// How it went.
+    pub result: String,
+}
+
+/// Refuses what a browser sent without its page having asked.
+fn unmeant(caller: &Caller, request: &Request) -> Option<Response> {
+    let Caller::Browser(session) = caller else {
+        return None;
+    };
+    if [Method::GET, Method::HEAD].contains(request.method()) {
+        return None;
+    }
+    let headers = request.headers();
+    let shown = headers.get(COMMAND_TOKEN).map(HeaderValue::as_bytes);
+    let expected = blake3::hash(session.command_token.as_bytes());
+    let meant = shown.is_some_and(|shown| blake3::hash(shown) == expected);
+    (!meant || !same_origin(headers)).then(|| {
+        refusal(
+            StatusCode::FORBIDDEN,
+            "the page itself did not ask for this",
+            Some("reload the page"),
+        )
+    })
+}
+
+/// Whether a browser says that a page of this very server asks, as far as it says anything.
+pub(crate) fn same_origin(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if text("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+        return false;
+    }
+    let Some(origin) = text("origin") else {
+        return true;
+    };
+    let host = text("host").unwrap_or("?");
+    let named = origin.split_once("://").map(|(_, rest)| rest);
+    named == Some(host)
+}
+
+/// The cookie's name. The prefix makes browsers refuse one that was not set with `Secure`.
+pub(crate) const fn cookie_name(secure: bool) -> &'static str {
+    match secure {
+        true => "__Host-tandem",
+        false => "tandem",
+    }
+}
+
+fn cookie(headers: &HeaderMap) -> Option<Secret> {
+    let all = headers.get_all(header::COOKIE).iter();
+    let pairs = all
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    let mut ours = pairs.filter(|(name, _)| {
+        [true, false]
+            .into_iter()
+            .any(|secure| *name == cookie_name(secure))
+    });
+    ours.next().map(|(_, value)| Secret::new(value))
+}
+
+/// An answer that is an error.
+pub(crate) fn refusal(status: StatusCode, error: &str, hint: Option<&str>) -> Response {
+    let body = ApiError {
+        error: error.to_owned(),
+        hint: hint.map(str::to_owned),
+    };
+    (status, Json(body)).into_response()
+}
+
+fn unauthorised() -> Response {
+    let hint = "sign in, or send `Authorization: Bearer TOKEN`; \
+         the cluster's token is in /var/lib/tandem/token";
+    let mut response = refusal(
+        StatusCode::UNAUTHORIZED,
+        "nobody is signed in, or the token is wrong",
+        Some(hint),
+    );
+    // Not `Basic`: browsers must not ask with a window of their own.
+    let bearer = HeaderValue::from_static("Bearer");
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, bearer);
+    response
+}

@@ -1,0 +1,452 @@
+//! Signing in and out, users, tokens, the audit log.
+
+use crate::accounts::{AccountError, Accounts, Name, Role};
+use crate::admission::{Asked, Caller, Console, Origin, cookie_name, refusal, same_origin};
+use crate::sessions::Session;
+use crate::{Secret, page};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, patch, post};
+use axum::{Extension, Router};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// How long an attempt waits for its turn at the hash. Beyond that the node is being attacked.
+const TURN_MAX: Duration = Duration::from_secs(10);
+
+type Shared = State<Arc<Console>>;
+
+/// The console's own routes, and the page.
+pub fn routes(console: Arc<Console>) -> Router {
+    Router::new()
+        .route(
+            "/api/v1/session",
+            get(session).post(sign_in).delete(sign_out),
+        )
+        .route("/api/v1/password", post(change_password))
+        .route("/api/v1/users", get(users).post(add_user))
+        .route(
+            "/api/v1/users/{name}",
+            patch(change_user).delete(remove_user),
+        )
+        .route("/api/v1/tokens", get(tokens).post(add_token))
+        .route("/api/v1/tokens/{name}", axum::routing::delete(remove_token))
+        .route("/api/v1/audit", get(audit))
+        .route("/api/v1/openapi.json", get(page::description))
+        .route("/", get(asset))
+        .route("/assets/{file}", get(asset))
+        .with_state(console)
+}
+
+async fn asset(uri: Uri) -> Response {
+    match page::find(uri.path()) {
+        Some(file) => file.answer(),
+        None => refusal(StatusCode::NOT_FOUND, "there is no such file", None),
+    }
+}
+
+// --- signing in and out ------------------------------------------------------------------------------
+
+/// `GET /api/v1/session`, and the answer to signing in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SignedIn {
+    /// Who.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// For the header `x-tandem-command`; empty for callers without a session.
+    pub command_token: String,
+    /// When the session ends if nothing is asked, in milliseconds from now.
+    pub ends_in_ms: u64,
+    /// Whether this connection is encrypted.
+    pub secure: bool,
+}
+
+/// What the page shows to who is not signed in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SignedOut {
+    /// What is wrong.
+    pub error: String,
+    /// Whether this connection is encrypted.
+    pub secure: bool,
+    /// Whether anybody can sign in with a password.
+    pub users_exist: bool,
+}
+
+/// `POST /api/v1/session`: name and password, or a token.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Credentials {
+    Password { name: String, password: Secret },
+    Token { token: Secret },
+}
+
+async fn session(
+    State(console): Shared,
+    Extension(origin): Extension<Origin>,
+    caller: Option<Extension<Caller>>,
+) -> Response {
+    match caller {
+        Some(Extension(caller)) => Json(signed_in(&caller, origin)).into_response(),
+        None => {
+            let body = SignedOut {
+                error: "nobody is signed in".to_owned(),
+                secure: origin.secure(),
+                users_exist: !console.accounts.users().is_empty(),
+            };
+            (StatusCode::UNAUTHORIZED, Json(body)).into_response()
+        }
+    }
+}
+
+fn signed_in(caller: &Caller, origin: Origin) -> SignedIn {
+    let (command_token, ends_in) = match caller {
+        Caller::Browser(session) => {
+            let left = session.ends().saturating_duration_since(Instant::now());
+            (session.command_token.clone(), left)
+        }
+        Caller::Root | Caller::Token(..) => (String::new(), Duration::MAX),
+    };
+    SignedIn {
+        name: caller.words(),
+        role: caller.role(),
+        command_token,
+        ends_in_ms: u64::try_from(ends_in.as_millis()).unwrap_or(u64::MAX >> 11),
+        secure: origin.secure(),
+    }
+}
+
+async fn sign_in(
+    State(console): Shared,
+    Extension(origin): Extension<Origin>,
+    headers: HeaderMap,
+    credentials: Result<Json<Credentials>, JsonRejection>,
+) -> Response {
+    let Origin::Address { address, secure } = origin else {
+        return refusal(StatusCode::BAD_REQUEST, "root needs no session", None);
+    };
+    if !same_origin(&headers) {
+        return refusal(StatusCode::FORBIDDEN, "another site asked for this", None);
+    }
+    let credentials = match credentials {
+        Ok(Json(credentials)) => credentials,
+        // Not the rejection's own text: it may quote the password.
+        Err(rejection) => {
+            let hint = "{\"name\": …, \"password\": …} or {\"token\": …}";
+            return refusal(rejection.status(), "this cannot be read", Some(hint));
+        }
+    };
+    let tried = match &credentials {
+        Credentials::Password { name, .. } => name.clone(),
+        Credentials::Token { .. } => String::new(),
+    };
+    let wait = console.attempts.wait(address, &tried, Instant::now());
+    if !wait.is_zero() {
+        return too_often(wait);
+    }
+    let found = match credentials {
+        Credentials::Token { token } => console.token(&token),
+        Credentials::Password { name, password } => {
+            let Ok(Ok(turn)) = timeout(TURN_MAX, console.hashes.acquire()).await else {
+                return too_often(TURN_MAX);
+            };
+            // Those who waited for their turn at the same time share one count.
+            let wait = console.attempts.wait(address, &name, Instant::now());
+            if !wait.is_zero() {
+                return too_often(wait);
+            }
+            let verifier = console.clone();
+            let verified =
+                tokio::task::spawn_blocking(move || verifier.accounts.verify(&name, &password));
+            let found = verified.await.ok().flatten();
+            drop(turn);
+            found
+        }
+    };
+    let Some((name, role)) = found else {
+        console.attempts.failed(address, &tried, Instant::now());
+        tracing::warn!(from = %address, "a sign-in was refused");
+        let text = "the name or the password is wrong";
+        return refusal(StatusCode::UNAUTHORIZED, text, None);
+    };
+    console.attempts.succeeded(address, &name);
+    let Ok(opened) = console
+        .sessions
+        .open(name, role, Some(address), Instant::now())
+    else {
+        return refusal(StatusCode::INTERNAL_SERVER_ERROR, "no random numbers", None);
+    };
+    let caller = Caller::Browser(opened.session);
+    let asked = Asked {
+        what: "sign in".to_owned(),
+        why: None,
+        result: "done".to_owned(),
+    };
+    console.asked(&caller, origin, asked);
+    let mut response = Json(signed_in(&caller, origin)).into_response();
+    set_cookie(&mut response, secure, opened.cookie.reveal());
+    response
+}
+
+fn too_often(wait: Duration) -> Response {
+    let seconds = wait.as_secs() + 1;
+    let text = format!("too many attempts failed: wait {seconds} s");
+    let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, &text, None);
+    let seconds = HeaderValue::from(seconds);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
+}
+
+/// An empty value removes it.
+fn set_cookie(response: &mut Response, secure: bool, value: &str) {
+    let name = cookie_name(secure);
+    let secure = if secure { "; Secure" } else { "" };
+    let age = if value.is_empty() { "; Max-Age=0" } else { "" };
+    let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}");
+    let cookie = HeaderValue::from_str(&cookie).expect("hexadecimal digits");
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+}
+
+#[derive(Deserialize)]
+struct Everywhere {
+    #[serde(default)]
+    everywhere: bool,
+}
+
+async fn sign_out(
+    State(console): Shared,
+    Extension(origin): Extension<Origin>,
+    Query(Everywhere { everywhere }): Query<Everywhere>,
+    headers: HeaderMap,
+) -> Response {
+    // Another site may not even sign somebody out.
+    if !same_origin(&headers) {
+        return refusal(StatusCode::FORBIDDEN, "another site asked for this", None);
+    }
+    if let Some((cookie, Session { name, .. })) = console.session(&headers) {
+        match everywhere {
+            true => drop(console.sessions.close_all(&name)),
+            false => console.sessions.close(&cookie),
+        }
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    set_cookie(&mut response, origin.secure(), "");
+    response
+}
+
+// --- users and tokens ----------------------------------------------------------------------------------
+
+#[derive(Deserialize)]
+struct NewUser {
+    name: Name,
+    role: Role,
+    password: Secret,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    role: Option<Role>,
+    password: Option<Secret>,
+}
+
+#[derive(Deserialize)]
+struct NewPassword {
+    old: Secret,
+    new: Secret,
+}
+
+#[derive(Deserialize)]
+struct NewToken {
+    name: Name,
+    role: Role,
+}
+
+async fn users(State(console): Shared) -> Response {
+    Json(console.accounts.users()).into_response()
+}
+
+async fn tokens(State(console): Shared) -> Response {
+    Json(console.accounts.tokens()).into_response()
+}
+
+async fn audit(State(console): Shared) -> Response {
+    Json(console.audit.recent()).into_response()
+}
+
+/// A change of an account: computed where it may take its time, written down, answered.
+async fn carry_out<T: Send + 'static>(
+    console: Arc<Console>,
+    (caller, origin): (Caller, Origin),
+    what: String,
+    change: impl FnOnce(&Accounts) -> Result<T, AccountError> + Send + 'static,
+) -> Result<T, Response> {
+    let Ok(Ok(turn)) = timeout(TURN_MAX, console.hashes.acquire()).await else {
+        return Err(too_often(TURN_MAX));
+    };
+    let worker = console.clone();
+    let outcome = tokio::task::spawn_blocking(move || change(&worker.accounts)).await;
+    drop(turn);
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let text = "this was not carried out";
+            return Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, text, None));
+        }
+    };
+    let result = match &outcome {
+        Ok(_) => "done".to_owned(),
+        Err(error) => format!("refused: {error}"),
+    };
+    let asked = Asked {
+        what,
+        why: None,
+        result,
+    };
+    console.asked(&caller, origin, asked);
+    outcome.map_err(|error| match error {
+        AccountError::Unknown(_) => refusal(StatusCode::NOT_FOUND, &error.to_string(), None),
+        AccountError::Exists(_) | AccountError::Full | AccountError::LastAdmin => {
+            refusal(StatusCode::CONFLICT, &error.to_string(), None)
+        }
+        AccountError::Password => refusal(StatusCode::BAD_REQUEST, &error.to_string(), None),
+        AccountError::File { .. } | AccountError::Damaged { .. } => {
+            tracing::error!("{error}");
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), None)
+        }
+    })
+}
+
+fn read<T>(body: Result<Json<T>, JsonRejection>, hint: &str) -> Result<T, Response> {
+    // Not the rejection's own text: it may quote a password.
+    body.map(|Json(body)| body)
+        .map_err(|rejection| refusal(rejection.status(), "this cannot be read", Some(hint)))
+}
+
+async fn add_user(
+    State(console): Shared,
+    Extension(origin): Extension<Origin>,
+    Extension(caller): Extension<Caller>,
+    body: Result<Json<NewUser>, JsonRejection>,
+) -> Result<StatusCode, Response> {
+    let hint = "{\"name\": …, \"role\": \"admin\", \"control\" or \"monitor\", \"password\": …}";
+    let NewUser {
+        name,
+        role,
+        password,
+    } = read(body, hint)?;
+    let what = format!("add user {} as {}", name.as_str(), role.word());
+    let add = move |accounts: &Accounts| accounts.add_user(name, role, &password);
+    carry_out(console, (caller, origin), what, add).await?;
+    Ok(StatusCode::CREATED)
+}
+
+async fn change_user(
+    State(console): Shared,
+    Extension(origin): Extension<Origin>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    body: Result<Json<Change>, JsonRejection>,
+) -> Result<StatusCode, Response> {
+    let Change { role, password } = read(body, "{\"role\": …, \"password\": …}")?;
+    let words = [role.map(|_| "role"), password.as_ref().map(|_| "password")];
+    let words: Vec<&str> = words.into_iter().flatten().collect();
+    let what = format!("change {} of user {name}", words.join(" and "));
+    let user = name.clone();
+    let change = move |accounts: &Accounts| {
+        if let Some(role) = role {
+            accounts.set_role(&user, role)?;
+        }
+        match password {
+            Some(password) => accounts.set_password(&user, &password),
+            None => Ok(()),
+        }
+    };
+    carry_out(console.clone(), (caller, origin), what, change).await?;
+    // What was opened with the old password, or in the old role, ends.
+    close_sessions(&console, &name);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn remove_user(
+    State(console): Shared,
+    Extension(origin): Extension<Origin>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Response> {
+    let what = format!("remove user {name}");
+    let user = name.clone();
+    let remove = move |accounts: &Accounts| accounts.remove_user(&user);
+    carry_out(console.clone(), (caller, origin), what, remove).await?;
+    close_sessions(&console, &name);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn close_sessions(console: &Console, name: &str) {
+    if let Some(name) = Name::parse(name) {
+        console.sessions.close_all(&name);
+    }
+}
+
+async fn change_password(
+    State(console): Shared,
+    Extension(origin): Extension<Origin>,
+    Extension(caller): Extension<Caller>,
+    body: Result<Json<NewPassword>, JsonRejection>,
+) -> Result<StatusCode, Response> {
+    let NewPassword { old, new } = read(body, "{\"old\": …, \"new\": …}")?;
+    let (Caller::Browser(session), Origin::Address { address, .. }) = (&caller, origin) else {
+        let text = "only a signed-in user has a password";
+        return Err(refusal(StatusCode::BAD_REQUEST, text, None));
+    };
+    let name = session.name.as_str().to_owned();
+    // A session left open must not be a way to try passwords.
+    let wait = console.attempts.wait(address, &name, Instant::now());
+    if !wait.is_zero() {
+        return Err(too_often(wait));
+    }
+    let user = name.clone();
+    let change = move |accounts: &Accounts| match accounts.verify(&user, &old) {
+        None => Ok(false),
+        Some(_) => accounts.set_password(&user, &new).map(|()| true),
+    };
+    let what = "change the own password".to_owned();
+    let changed = carry_out(console.clone(), (caller, origin), what, change).await?;
+    if !changed {
+        console.attempts.failed(address, &name, Instant::now());
+        let text = "the present password is wrong";
+        return Err(refusal(StatusCode::FORBIDDEN, text, None));
+    }
+    close_sessions(&console, &name);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn add_token(
+    State(console): Shared,
+    Extension(origin): Extension<Origin>,
+    Extension(caller): Extension<Caller>,
+    body: Result<Json<NewToken>, JsonRejection>,
+) -> Result<Response, Response> {
+    let NewToken { name, role } = read(body, "{\"name\": …, \"role\": …}")?;
+    let what = format!("add token {} as {}", name.as_str(), role.word());
+    let add = move |accounts: &Accounts| accounts.add_token(name, role);
+    let token = carry_out(console, (caller, origin), what, add).await?;
+    // The one moment in which it is shown.
+    let body = serde_json::json!({ "token": token.reveal() });
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+async fn remove_token(
+    State(console): Shared,
+    Extension(origin): Extension<Origin>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Response> {
+    let what = format!("remove token {name}");
+    let remove = move |accounts: &Accounts| accounts.remove_token(&name);
+    carry_out(console, (caller, origin), what, remove).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

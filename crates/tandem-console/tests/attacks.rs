@@ -1,0 +1,427 @@
+//! What an attacker sends to port 9010, and what comes of it: nothing.
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Extension, Router, middleware};
+use http_body_util::BodyExt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tandem_console::accounts::{Name, Role};
+use tandem_console::routes::{SignedIn, routes};
+use tandem_console::{Console, Origin, Secret};
+use tower::ServiceExt;
+
+const CLUSTER_TOKEN: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+const PASSWORD: &str = "correct horse battery";
+
+struct Server {
+    console: Arc<Console>,
+    router: Router,
+    _directory: tempfile::TempDir,
+}
+
+/// A console with one user of each role, and two routes of the daemon.
+fn server() -> Server {
+    let directory = tempfile::tempdir().expect("a directory");
+    let console = Console::open(directory.path(), CLUSTER_TOKEN).expect("it opens");
+    for (name, role) in [
+        ("admin", Role::Admin),
+        ("control", Role::Control),
+        ("monitor", Role::Monitor),
+    ] {
+        let name = Name::parse(name).expect("a name");
+        let password = Secret::new(PASSWORD);
+        console
+            .accounts
+            .add_user(name, role, &password)
+            .expect("a user");
+    }
+    let router = Router::new()
+        .route("/api/v1/status", get(|| async { "status" }))
+        .route("/api/v1/command", post(|| async { "commanded" }))
+        .merge(routes(console.clone()))
+        .layer(middleware::from_fn_with_state(
+            console.clone(),
+            Console::guard,
+        ));
+    Server {
+        console,
+        router,
+        _directory: directory,
+    }
+}
+
+struct Ask {
+    method: Method,
+    path: &'static str,
+    headers: Vec<(String, String)>,
+    body: String,
+    from: [u8; 4],
+    secure: bool,
+}
+
+fn ask(method: &str, path: &'static str) -> Ask {
+    Ask {
+        method: method.parse().expect("a method"),
+        path,
+        headers: vec![("host".into(), "node1:9010".into())],
+        body: String::new(),
+        from: [192, 0, 2, 1],
+        secure: false,
+    }
+}
+
+impl Ask {
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    fn json(mut self, body: &str) -> Self {
+        self.body = body.into();
+        self.with("content-type", "application/json")
+    }
+
+    fn from(mut self, last: u8) -> Self {
+        self.from[3] = last;
+        self
+    }
+
+    async fn send(self, server: &Server) -> Response {
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Body::from(self.body)).expect("a request");
+        let origin = Origin::Address {
+            address: IpAddr::from(self.from),
+            secure: self.secure,
+        };
+        let router = server.router.clone().layer(Extension(origin));
+        router.oneshot(request).await.expect("it always answers")
+    }
+}
+
+async fn text(response: Response) -> String {
+    let body = response.into_body().collect().await.expect("a body");
+    String::from_utf8(body.to_bytes().to_vec()).expect("text")
+}
+
+struct Browser {
+    cookie: String,
+    command_token: String,
+}
+
+async fn sign_in(server: &Server, name: &str) -> Browser {
+    let body = format!(r#"{{"name":"{name}","password":"{PASSWORD}"}}"#);
+    let response = ask("POST", "/api/v1/session")
+        .json(&body)
+        .send(server)
+        .await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let cookie = response.headers()[header::SET_COOKIE]
+        .to_str()
+        .expect("text");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"),
+        "{cookie}"
+    );
+    let cookie = cookie.split(';').next().expect("a cookie").to_owned();
+    let signed_in: SignedIn = serde_json::from_str(&text(response).await).expect("an answer");
+    Browser {
+        cookie,
+        command_token: signed_in.command_token,
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_the_entrance_is_open() {
+    let server = server();
+    for (method, path) in [
+        ("GET", "/api/v1/status"),
+        ("POST", "/api/v1/command"),
+        ("GET", "/api/v1/users"),
+        ("POST", "/api/v1/users"),
+        ("PATCH", "/api/v1/users/admin"),
+        ("DELETE", "/api/v1/users/admin"),
+        ("GET", "/api/v1/tokens"),
+        ("POST", "/api/v1/password"),
+        ("GET", "/api/v1/audit"),
+        ("GET", "/api/v1/openapi.json"),
+        ("GET", "/api/v1/nothing"),
+        ("PUT", "/anything"),
+        ("GET", "/assets/../../etc/passwd"),
+        ("GET", "/assets/..%2f..%2fetc%2fpasswd"),
+        ("GET", "/etc/passwd"),
+    ] {
+        let response = ask(method, path).send(&server).await;
+        assert_eq!(
+            response.status(),
+            StatusCode::UNAUTHORIZED,
+            "{method} {path}"
+        );
+    }
+    assert_eq!(ask("GET", "/").send(&server).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn forged_cookies_and_tokens_open_nothing() {
+    let server = server();
+    let browser = sign_in(&server, "admin").await;
+    let good = browser
+        .cookie
+        .split_once('=')
+        .expect("a cookie")
+        .1
+        .to_owned();
+    let mut off_by_one = good.clone();
+    let last = off_by_one.pop().expect("digits");
+    off_by_one.push(if last == '0' { '1' } else { '0' });
+    let huge = "x".repeat(100_000);
+    for forged in [
+        "",
+        "admin",
+        "0",
+        off_by_one.as_str(),
+        &huge,
+        &good.to_uppercase(),
+    ] {
+        let cookie = format!("tandem={forged}");
+        let response = ask("GET", "/api/v1/status")
+            .with("cookie", &cookie)
+            .send(&server)
+            .await;
+        // An upper-case spelling without letters would be the same.
+        if forged != good {
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        }
+    }
+    for forged in [
+        "Bearer",
+        "Bearer ",
+        "Basic YWRtaW46YWRtaW4=",
+        "Bearer 0011",
+        "bearer x",
+    ] {
+        let ask = ask("GET", "/api/v1/status").with("authorization", forged);
+        assert_eq!(ask.send(&server).await.status(), StatusCode::UNAUTHORIZED);
+    }
+    let right = format!("Bearer {CLUSTER_TOKEN}");
+    let response = ask("GET", "/api/v1/status")
+        .with("authorization", &right)
+        .send(&server)
+        .await;
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn another_site_commands_nothing_with_the_operators_cookie() {
+    let server = server();
+    let Browser {
+        cookie,
+        command_token,
+    } = sign_in(&server, "admin").await;
+    let command = || {
+        ask("POST", "/api/v1/command")
+            .with("cookie", &cookie)
+            .json("{}")
+    };
+    let meant = || command().with("x-tandem-command", &command_token);
+    for (what, forged) in [
+        ("without the token", command()),
+        (
+            "with a wrong token",
+            command().with("x-tandem-command", "0000"),
+        ),
+        (
+            "with an origin",
+            meant().with("origin", "http://evil.example"),
+        ),
+        ("with a null origin", meant().with("origin", "null")),
+        (
+            "with another port",
+            meant().with("origin", "http://node1:80"),
+        ),
+        (
+            "by a cross-site fetch",
+            meant().with("sec-fetch-site", "cross-site"),
+        ),
+        (
+            "by a sister site",
+            meant().with("sec-fetch-site", "same-site"),
+        ),
+    ] {
+        assert_eq!(
+            forged.send(&server).await.status(),
+            StatusCode::FORBIDDEN,
+            "{what}"
+        );
+    }
+    let response = meant()
+        .with("origin", "http://node1:9010")
+        .send(&server)
+        .await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let response = ask("POST", "/api/v1/session")
+        .json(&format!(r#"{{"name":"admin","password":"{PASSWORD}"}}"#))
+        .with("origin", "http://evil.example")
+        .send(&server)
+        .await;
+    assert_eq!(
+        response.status(),
+        StatusCode::FORBIDDEN,
+        "nobody is signed in by another site"
+    );
+}
+
+#[tokio::test]
+async fn each_role_does_what_it_may() {
+    let server = server();
+    for (name, see, command, users) in [
+        ("monitor", 200, 403, 403),
+        ("control", 200, 200, 403),
+        ("admin", 200, 200, 200),
+    ] {
+        let browser = sign_in(&server, name).await;
+        for (method, path, status) in [
+            ("GET", "/api/v1/status", see),
+            ("POST", "/api/v1/command", command),
+            ("GET", "/api/v1/users", users),
+            ("GET", "/api/v1/audit", users),
+        ] {
+            let ask = ask(method, path)
+                .with("cookie", &browser.cookie)
+                .with("x-tandem-command", &browser.command_token);
+            assert_eq!(
+                ask.send(&server).await.status(),
+                status,
+                "{name} {method} {path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_and_the_operator_is_not() {
+    let server = server();
+    sign_in(&server, "admin").await;
+    let guess = |last: u8| {
+        ask("POST", "/api/v1/session")
+            .from(last)
+            .json(r#"{"name":"admin","password":"guess"}"#)
+    };
+    let mut refused = 0;
+    for _ in 0..8 {
+        let response = guess(66).send(&server).await;
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            assert!(response.headers().contains_key(header::RETRY_AFTER));
+            refused += 1;
+        }
+    }
+    assert!(refused >= 3, "{refused} of 8 had to wait");
+    // From where the operator has signed in before, the password still opens.
+    sign_in(&server, "admin").await;
+}
+
+#[tokio::test]
+async fn signing_out_everywhere_ends_every_session() {
+    let server = server();
+    let first = sign_in(&server, "admin").await;
+    let second = sign_in(&server, "admin").await;
+    let other = sign_in(&server, "monitor").await;
+    ask("DELETE", "/api/v1/session?everywhere=true")
+        .with("cookie", &first.cookie)
+        .send(&server)
+        .await;
+    for (browser, status) in [(&first, 401), (&second, 401), (&other, 200)] {
+        let ask = ask("GET", "/api/v1/status").with("cookie", &browser.cookie);
+        assert_eq!(ask.send(&server).await.status(), status);
+    }
+}
+
+#[tokio::test]
+async fn a_changed_password_and_a_lost_role_end_the_sessions() {
+    let server = server();
+    let admin = sign_in(&server, "admin").await;
+    let control = sign_in(&server, "control").await;
+    let response = ask("PATCH", "/api/v1/users/control")
+        .with("cookie", &admin.cookie)
+        .with("x-tandem-command", &admin.command_token)
+        .json(r#"{"role":"monitor"}"#)
+        .send(&server)
+        .await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    let ask = ask("GET", "/api/v1/status").with("cookie", &control.cookie);
+    assert_eq!(ask.send(&server).await.status(), StatusCode::UNAUTHORIZED);
+    let log = server.console.audit.recent();
+    assert!(
+        log.iter()
+            .any(|entry| entry.who == "admin" && entry.what.contains("control"))
+    );
+}
+
+#[tokio::test]
+async fn no_answer_and_no_log_repeats_a_password() {
+    let server = server();
+    for body in [
+        r#"{"name":"admin","password":"CANARY"}"#,
+        r#"{"name":"CANARY","password":"CANARY"}"#,
+        r#"{"name":7,"password":"CANARY"}"#,
+        r#""CANARY"#,
+        r#"{"token":"CANARY"}"#,
+    ] {
+        let response = ask("POST", "/api/v1/session")
+            .from(99)
+            .json(body)
+            .send(&server)
+            .await;
+        assert!(response.status().is_client_error());
+        assert!(!text(response).await.contains("CANARY"), "{body}");
+    }
+    let log = format!("{:?}", server.console.audit.recent());
+    assert!(!log.contains("CANARY"));
+}
+
+#[tokio::test]
+async fn over_https_the_cookie_never_leaves_it() {
+    let server = server();
+    let mut ask = ask("POST", "/api/v1/session")
+        .json(&format!(r#"{{"name":"admin","password":"{PASSWORD}"}}"#));
+    ask.secure = true;
+    let response = ask.send(&server).await;
+    let cookie = response.headers()[header::SET_COOKIE]
+        .to_str()
+        .expect("text");
+    assert!(
+        cookie.starts_with("__Host-tandem=") && cookie.contains("; Secure"),
+        "{cookie}"
+    );
+}
+
+#[tokio::test]
+async fn unknown_names_are_answered_as_wrong_passwords_are() {
+    let server = server();
+    let mut answers = Vec::new();
+    for (last, name) in [(10, "admin"), (11, "nobody")] {
+        let body = format!(r#"{{"name":"{name}","password":"wrong wrong"}}"#);
+        let mut fastest = Duration::MAX;
+        for round in 0..4 {
+            let begun = Instant::now();
+            let ask = ask("POST", "/api/v1/session")
+                .from(last + round * 10)
+                .json(&body);
+            let response = ask.send(&server).await;
+            fastest = fastest.min(begun.elapsed());
+            answers.push((response.status(), text(response).await));
+        }
+        answers.push((StatusCode::CONTINUE, String::new()));
+        assert!(
+            fastest > Duration::from_millis(2),
+            "no hash was computed for {name}"
+        );
+    }
+    assert_eq!(answers[0], answers[5]);
+}
