@@ -108,6 +108,7 @@ export const de: Messages = {
     attention: 'Braucht Aufmerksamkeit',
     todo: 'Was zu tun ist',
     reason: 'Warum',
+    lately: 'Zuletzt',
     actions: 'Aktionen',
     actionsFor: (name) => `Aktionen für ${name}`,
     you: 'diese Seite kommt von hier',
@@ -258,7 +259,7 @@ export const de: Messages = {
 
   timeline: {
     title: 'Zustände beider Knoten',
-    span: { hour: '1 Stunde', day: '1 Tag', week: '7 Tage' },
+    span: { quarter: '15 min', hour: '1 Stunde', day: '1 Tag', week: '7 Tage' },
     list: 'Wechsel',
     empty: 'In dieser Zeit hat sich nichts geändert.',
   },
@@ -283,7 +284,7 @@ export const de: Messages = {
     reset: 'Passwort setzen',
     tokenOnce: 'Kopieren Sie dieses Token jetzt. Es wird nicht noch einmal gezeigt.',
     roles: { monitor: 'monitor: sieht', control: 'control: gibt Befehle', admin: 'admin: alles' },
-    thisNode: (name) => `Die Konten liegen auf ${name}. Legen Sie sie auch auf dem anderen Knoten an.`,
+    thisNode: (name) => `Eine Änderung gilt auf beiden Knoten, sobald sie miteinander sprechen (diese Seite: ${name}).`,
     done: 'Fertig.',
     signInAgain: 'Das Passwort ist geändert. Bitte melden Sie sich damit an.',
   },

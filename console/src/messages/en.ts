@@ -107,6 +107,7 @@ export const en = {
     attention: 'Needs attention',
     todo: 'What to do',
     reason: 'Why',
+    lately: 'Lately',
     actions: 'Actions',
     actionsFor: (name: string) => `Actions for ${name}`,
     you: 'this page comes from here',
@@ -257,7 +258,7 @@ export const en = {
 
   timeline: {
     title: 'States of both nodes',
-    span: { hour: '1 hour', day: '1 day', week: '7 days' },
+    span: { quarter: '15 min', hour: '1 hour', day: '1 day', week: '7 days' },
     list: 'Changes',
     empty: 'Nothing has changed in this time.',
   },
@@ -282,7 +283,7 @@ export const en = {
     reset: 'Set password',
     tokenOnce: 'Copy this token now. It is not shown again.',
     roles: { monitor: 'monitor: sees', control: 'control: gives commands', admin: 'admin: everything' },
-    thisNode: (name: string) => `Accounts are kept on ${name}. Create them on the other node too.`,
+    thisNode: (name: string) => `A change counts on both nodes as soon as they talk to each other (this page: ${name}).`,
     done: 'Done.',
     signInAgain: 'The password is changed. Please sign in with it.',
   },

@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// Users, and tokens, of a cluster: a team, not a directory service.
 const ACCOUNTS_MAX: usize = 64;
@@ -105,6 +106,8 @@ struct StoredToken {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Stored {
+    /// Grows with each change, on either node.
+    version: u64,
     users: Vec<StoredUser>,
     tokens: Vec<StoredToken>,
 }
@@ -165,6 +168,7 @@ pub enum AccountError {
 pub struct Accounts {
     path: PathBuf,
     stored: Mutex<Stored>,
+    changes: watch::Sender<u64>,
     /// The hash of a password that nobody knows, for names that nobody has.
     nobody: String,
 }
@@ -192,6 +196,7 @@ impl Accounts {
         let nobody = hash_password(&crate::draw().map_err(file)?).map_err(file)?;
         Ok(Self {
             path: path.to_owned(),
+            changes: watch::Sender::new(stored.version),
             stored: Mutex::new(stored),
             nobody,
         })
@@ -380,10 +385,53 @@ impl Accounts {
         let bytes = serde_json::to_vec(&*stored).expect("plain data");
         let mut copy: Stored = serde_json::from_slice(&bytes).expect("what was just written");
         change(&mut copy)?;
-        let bytes = serde_json::to_vec_pretty(&copy).expect("plain data");
+        copy.version += 1;
+        self.keep(&mut stored, copy)
+    }
+
+    fn keep(&self, stored: &mut Stored, fresh: Stored) -> Result<(), AccountError> {
+        let bytes = serde_json::to_vec_pretty(&fresh).expect("plain data");
         replace(&self.path, &bytes).map_err(|source| self.file(source))?;
-        *stored = copy;
+        self.changes.send_replace(fresh.version);
+        *stored = fresh;
         Ok(())
+    }
+
+    /// Sees each change.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Everything, for the other node. It contains hashes, and goes nowhere else.
+    #[must_use]
+    pub fn share(&self) -> Vec<u8> {
+        serde_json::to_vec(&*self.lock()).expect("plain data")
+    }
+
+    /// Takes over what the other node has, if that is newer. Gives back the users whose sessions
+    /// this ends. With equal versions the larger text counts, on both nodes the same one.
+    ///
+    /// # Errors
+    /// [`AccountError`]
+    pub fn adopt(&self, theirs: &[u8]) -> Result<Vec<Name>, AccountError> {
+        let fresh: Stored =
+            serde_json::from_slice(theirs).map_err(|source| AccountError::Damaged {
+                path: self.path.clone(),
+                source,
+            })?;
+        let mut stored = self.lock();
+        let own = serde_json::to_vec(&*stored).expect("plain data");
+        if (fresh.version, theirs) <= (stored.version, own.as_slice()) {
+            return Ok(Vec::new());
+        }
+        let same = |user: &&StoredUser| {
+            let mut users = fresh.users.iter();
+            users.any(|u| (&u.name, u.role, &u.password) == (&user.name, user.role, &user.password))
+        };
+        let changed = stored.users.iter().filter(|user| !same(user));
+        let changed = changed.map(|user| user.name.clone()).collect();
+        self.keep(&mut stored, fresh)?;
+        Ok(changed)
     }
 }
 
@@ -545,6 +593,34 @@ mod tests {
     fn processor_time() -> f64 {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    }
+
+    #[test]
+    fn both_nodes_come_to_have_the_same_accounts() {
+        let (one, two) = (tempfile::tempdir(), tempfile::tempdir());
+        let (one, two) = (one.expect("a directory"), two.expect("a directory"));
+        let (one, two) = (accounts(&one), accounts(&two));
+        let password = Secret::new("correct horse");
+        one.add_user(name("anna"), Role::Admin, &password)
+            .expect("a user");
+        assert_eq!(two.adopt(&one.share()).expect("newer"), []);
+        assert!(two.verify("anna", &password).is_some());
+        one.set_password("anna", &Secret::new("battery staple"))
+            .expect("a user");
+        assert_eq!(two.adopt(&one.share()).expect("newer"), [name("anna")]);
+        assert!(two.verify("anna", &password).is_none());
+        assert_eq!(one.adopt(&two.share()).expect("equal"), []);
+
+        // Both changed while they did not talk: one of them counts, on both.
+        one.add_user(name("bert"), Role::Monitor, &password)
+            .expect("a user");
+        two.add_user(name("cleo"), Role::Monitor, &password)
+            .expect("a user");
+        let (from_one, from_two) = (one.share(), two.share());
+        one.adopt(&from_two).expect("readable");
+        two.adopt(&from_one).expect("readable");
+        assert_eq!(one.share(), two.share());
+        assert!(one.adopt(b"{").is_err());
     }
 
     #[test]

@@ -159,6 +159,18 @@ impl Console {
         }))
     }
 
+    /// Takes over the other node's accounts, if they are newer, and ends the sessions that this
+    /// concerns. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`crate::accounts::AccountError`]
+    pub fn adopt(&self, theirs: &[u8]) -> Result<(), crate::accounts::AccountError> {
+        for name in self.accounts.adopt(theirs)? {
+            self.sessions.close_all(&name);
+        }
+        Ok(())
+    }
+
     /// Whether this is a token, and whose.
     pub(crate) fn token(&self, shown: &Secret) -> Option<(Name, Role)> {
         // Hashes compare in constant time.

@@ -42,7 +42,10 @@ fn wrong(all: &Value, schema: &Value, value: &Value, at: &str) -> Option<String>
         Value::Array(kinds) => kinds.clone(),
         one => vec![one.clone()],
     };
-    if !allowed.iter().any(|one| one == kind || (one == "number" && kind == "integer")) {
+    if !allowed
+        .iter()
+        .any(|one| one == kind || (one == "number" && kind == "integer"))
+    {
         return Some(format!("{at} is a {kind}"));
     }
     if let (Some(words), false) = (schema["enum"].as_array(), value.is_null())
@@ -115,14 +118,33 @@ fn what_is_served_has_the_described_shape() {
             progress: vec![String::new()],
         },
     );
-    for state in ["running", "done", "refused", "failed", "unreachable", "lost"] {
+    for state in [
+        "running",
+        "done",
+        "refused",
+        "failed",
+        "unreachable",
+        "lost",
+    ] {
         let known: Result<api::JobState, _> = serde_json::from_value(json!(state));
         assert!(known.is_ok(), "{state}");
     }
     let hint = Some(String::new());
     let error = String::new();
-    check("Error", api::ApiError { error: error.clone(), hint });
-    check("Error", api::ApiError { error: error.clone(), hint: None });
+    check(
+        "Error",
+        api::ApiError {
+            error: error.clone(),
+            hint,
+        },
+    );
+    check(
+        "Error",
+        api::ApiError {
+            error: error.clone(),
+            hint: None,
+        },
+    );
     let name = Name::parse("anna").expect("a name");
     check(
         "Account",
@@ -162,10 +184,16 @@ fn a_shape_that_is_not_described_is_found() {
     let mut point = serde_json::to_value(series::Point::default()).expect("plain data");
     assert_eq!(wrong(&all, &schema, &point, "p"), None);
     point["surprise"] = json!(1);
-    assert_eq!(wrong(&all, &schema, &point, "p"), Some("p.surprise is not described".into()));
+    assert_eq!(
+        wrong(&all, &schema, &point, "p"),
+        Some("p.surprise is not described".into())
+    );
     point.as_object_mut().expect("an object").remove("surprise");
     point["waiting"] = json!("1");
-    assert_eq!(wrong(&all, &schema, &point, "p"), Some("p.waiting is a string".into()));
+    assert_eq!(
+        wrong(&all, &schema, &point, "p"),
+        Some("p.waiting is a string".into())
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! other way round: a daemon that is stopped leaves mirror and application as they are, unless the
 //! machine itself is going down.
 
+use crate::accounts;
 use crate::addresses::{self, Keeper};
 use crate::carrier::Links;
 use crate::commands::Commands;
@@ -357,8 +358,12 @@ impl Rest {
         // None of these ends; one that does has met a mistake, and a daemon without it is worse
         // than one that is restarted.
         let mut tasks = JoinSet::new();
-        self.start_links(&mut tasks, outgoing, &commands);
-        self.start_api(&mut tasks, &commands)?;
+        let console = Console::open(&self.settings.state_dir, &self.token);
+        let console = console.map_err(io::Error::other)?;
+        let (from_peer, accounts) = mpsc::channel(1);
+        self.start_links(&mut tasks, outgoing, &commands, from_peer);
+        tasks.spawn(accounts::run(console.clone(), commands.clone(), accounts));
+        self.start_api(&mut tasks, &commands, console)?;
         self.prevent_starts();
         if let Some(gateway) = self.configuration.gateway {
             let (after, inputs) = (self.configuration.takeover_after, self.inputs.clone());
@@ -393,7 +398,13 @@ impl Rest {
         Ok(())
     }
 
-    fn start_links(&self, tasks: &mut JoinSet<()>, outgoing: Outgoing, commands: &Commands) {
+    fn start_links(
+        &self,
+        tasks: &mut JoinSet<()>,
+        outgoing: Outgoing,
+        commands: &Commands,
+        accounts: mpsc::Sender<Vec<u8>>,
+    ) {
         let (from_peer, mut from_peer_receiver) = mpsc::channel(COMMANDS_MAX);
         let link = Link {
             identity: self.identity.clone(),
@@ -404,6 +415,7 @@ impl Rest {
             hub: commands.hub.clone(),
             jobs: commands.jobs.clone(),
             commands: from_peer,
+            accounts,
         };
         tasks.spawn(link.clone().speak(outgoing));
         tasks.spawn(link.listen());
@@ -415,9 +427,13 @@ impl Rest {
         });
     }
 
-    fn start_api(&self, tasks: &mut JoinSet<()>, commands: &Commands) -> io::Result<()> {
+    fn start_api(
+        &self,
+        tasks: &mut JoinSet<()>,
+        commands: &Commands,
+        console: Arc<Console>,
+    ) -> io::Result<()> {
         let state_dir = &self.settings.state_dir;
-        let console = Console::open(state_dir, &self.token).map_err(io::Error::other)?;
         let past = observer::open(state_dir);
         tasks.spawn(observer::run(commands.hub.clone(), past.clone()));
         let api = Api::new(commands.clone(), console, past);

@@ -13,8 +13,10 @@
 //!   - `gateway`: whether the configured gateway answers
 //!   - `link`: the control link to the other daemon
 //!   - `hub`, `jobs`, `commands`, `http`, `https`: what people see and ask for
+//!   - `accounts`: the console's users, equal on both nodes
 //!   - `observer`: what was, for timelines and charts
 
+mod accounts;
 mod addresses;
 mod carrier;
 pub mod check;

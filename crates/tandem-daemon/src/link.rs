@@ -87,6 +87,8 @@ pub(crate) struct Link {
     pub jobs: Jobs,
     /// Whom to tell that a command arrived for this node.
     pub commands: mpsc::Sender<(u64, tandem_wire::api::CommandRequest)>,
+    /// Whom to tell that the peer has these accounts of the console.
+    pub accounts: mpsc::Sender<Vec<u8>>,
 }
 
 /// What is to be sent.
@@ -336,6 +338,10 @@ impl Link {
                 let _ = self.commands.send((job, request)).await;
             }
             ControlFrame::Answer { job, answer } => self.jobs.told_by_peer(job, answer),
+            ControlFrame::Accounts(accounts) => {
+                // The receiver is gone only when the daemon ends.
+                let _ = self.accounts.send(accounts).await;
+            }
             ControlFrame::Hello(_) | ControlFrame::Refuse(_) | ControlFrame::Unknown(_) => {}
         }
     }

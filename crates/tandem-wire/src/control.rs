@@ -29,6 +29,9 @@ pub enum ControlFrame {
     Command { job: u64, request: CommandRequest },
     /// How a command gets on.
     Answer { job: u64, answer: Job },
+    /// The sender's users and tokens of the console, with a version: the higher one counts. Sent
+    /// when the link comes and at each change.
+    Accounts(Vec<u8>),
     /// The link is refused or ended, as a sentence.
     Refuse(String),
     /// Of a later version: to be skipped.
@@ -83,6 +86,7 @@ const CONFIGURATION: u16 = 4;
 const COMMAND: u16 = 5;
 const ANSWER: u16 = 6;
 const REFUSE: u16 = 7;
+const ACCOUNTS: u16 = 8;
 
 /// The length and the kind that a header announces.
 ///
@@ -115,6 +119,7 @@ impl ControlFrame {
             Self::Answer { job, answer } => {
                 (ANSWER, serde_json::to_vec(&(job, answer)).expect(plain))
             }
+            Self::Accounts(bytes) => (ACCOUNTS, bytes.clone()),
             Self::Refuse(reason) => (REFUSE, reason.clone().into_bytes()),
             Self::Unknown(kind) => (*kind, Vec::new()),
         };
@@ -151,6 +156,7 @@ impl ControlFrame {
             ANSWER => serde_json::from_slice(&payload)
                 .map(|(job, answer)| Self::Answer { job, answer })
                 .map_err(|_| malformed),
+            ACCOUNTS => Ok(Self::Accounts(payload)),
             REFUSE => Ok(Self::Refuse(String::from_utf8_lossy(&payload).into_owned())),
             later => Ok(Self::Unknown(later)),
         }
@@ -197,6 +203,7 @@ mod tests {
                     wait: false,
                 },
             },
+            ControlFrame::Accounts(vec![1, 2]),
             ControlFrame::Refuse("no".into()),
             ControlFrame::Unknown(999),
         ];

@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-BBZBSiVk.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-BBZBSiVk.css"),
+        path: "/assets/index-DuQLVOn4.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-DuQLVOn4.js"),
     },
     File {
-        path: "/assets/index-BoSbfoTk.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-BoSbfoTk.js"),
+        path: "/assets/index-vQHRPDHP.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-vQHRPDHP.css"),
     },
 ];
