@@ -1,6 +1,6 @@
 # The front doors. Each one installs what it needs by itself, once, and says what.
 
-.PHONY: demo test soak simulate bench clean-lab build-tools lab-tools
+.PHONY: demo test console screenshots soak simulate bench clean-lab build-tools lab-tools
 
 # Steps follow each other: the machine has few cores, and their output is read by people.
 .NOTPARALLEL:
@@ -15,6 +15,23 @@ build-tools:
 lab-tools:
 	@scripts/need systemd-container mmdebstrap iproute2 iputils-arping nftables procps e2fsprogs util-linux mount
 
+# For the page. Debian's npm belongs to its nodejs; other nodejs packages bring their own.
+console-tools:
+	@scripts/need nodejs chromium
+	@command -v npm >/dev/null || scripts/need npm
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' || \
+	  { echo "node 20 or newer is needed for the page" >&2; exit 1; }
+
+# Builds the page anew into the crate that embeds it.
+console: console-tools
+	cd console && npm ci --ignore-scripts && npm run build
+
+# Pictures of each screen of a real pair, into docs/screenshots.
+screenshots: build-tools console-tools
+	@scripts/need iproute2 e2fsprogs
+	cargo build -q -p tandem
+	cd console && npm ci --ignore-scripts && npm run screenshots
+
 demo: build-tools
 	@scripts/need iproute2 e2fsprogs sqlite3
 	cargo build -q -p tandem
@@ -22,6 +39,8 @@ demo: build-tools
 
 test: build-tools lab-tools
 	@scripts/need sqlite3 python3 fio util-linux postgresql-15 postgresql-client-15
+test: build-tools lab-tools console-tools
+	@scripts/need sqlite3 python3 util-linux
 	scripts/test
 
 # All end-to-end cases again and again, the longest ones too, with longer trials: SOAK rounds, in

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** The longest wait for anything: a loaded machine is slow, not broken. */
 const PATIENCE_MS = 90_000;
 const DISK_BYTES = 256 << 20;
-const binary = resolve(import.meta.dirname, '../../target/debug/tandem');
+const binary = process.env['TANDEM_BIN'] ?? resolve(import.meta.dirname, '../../target/debug/tandem');
 
 const configuration = (directory) => `
 [cluster]
@@ -139,7 +139,7 @@ export class Pair {
   }
 
   url(node, path = '/') {
-    return `http://${this.addresses[node]}:9010${path}`;
+    return `${this.pages?.[node] ?? `http://${this.addresses[node]}:9010`}${path}`;
   }
 
   async boot(node) {

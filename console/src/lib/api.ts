@@ -191,7 +191,7 @@ export function useCommandToken(token: string): void {
 /** The longest wait for an answer: the node's own limits are shorter. */
 const ANSWER_MAX_MS = 30_000;
 
-export async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+export async function ask<T>(method: string, path: string, body?: unknown, patienceMs = ANSWER_MAX_MS): Promise<T> {
   const headers: Record<string, string> = {};
   if (body !== undefined) headers['content-type'] = 'application/json';
   if (method !== 'GET') headers['x-tandem-command'] = commandToken;
@@ -200,7 +200,7 @@ export async function ask<T>(method: string, path: string, body?: unknown): Prom
     headers,
     cache: 'no-store',
     credentials: 'same-origin',
-    signal: AbortSignal.timeout(ANSWER_MAX_MS),
+    signal: AbortSignal.timeout(patienceMs),
   };
   if (body !== undefined) init.body = JSON.stringify(body);
   let answer: Response;

@@ -7,6 +7,9 @@ const PAGES: Page[] = ['overview', 'control', 'monitoring', 'timeline', 'users']
 /** Commands that this tab shows. */
 const JOBS_MAX = 20;
 
+/** A node that answers says something at least once a second. */
+const SILENCE_MAX_MS = 3000;
+
 class Cluster {
   status = $state<ClusterStatus | null>(null);
   /** When the status came, by this browser's clock. */
@@ -24,6 +27,7 @@ class Cluster {
   news = $state(0);
 
   #leave: (() => void) | null = null;
+  #probing = false;
 
   get modules(): string[] {
     const names = this.status?.nodes.flatMap((node) => node.modules.map((module) => module.name)) ?? [];
@@ -40,7 +44,10 @@ class Cluster {
   }
 
   start(): void {
-    setInterval(() => (this.now = Date.now()), 1000);
+    setInterval(() => {
+      this.now = Date.now();
+      if (this.connection === 'live' && this.now - this.at > SILENCE_MAX_MS) void this.#probe();
+    }, 1000);
     addEventListener('hashchange', () => this.#route());
     this.#token();
     this.#route();
@@ -87,8 +94,24 @@ class Cluster {
 
   takeJob(job: Job): void {
     const place = this.jobs.findIndex((one) => one.job === job.job);
-    if (place >= 0) this.jobs[place] = job;
+    const known = this.jobs[place];
+    // An answer may come after the event that says more.
+    if (known !== undefined && (known.state !== 'running' || known.progress.length > job.progress.length)) return;
+    if (known !== undefined) this.jobs[place] = job;
     else this.jobs = [job, ...this.jobs].slice(0, JOBS_MAX);
+  }
+
+  /** A cable that was pulled closes no connection: the browser itself would notice in minutes. */
+  async #probe(): Promise<void> {
+    if (this.#probing) return;
+    this.#probing = true;
+    try {
+      await ask('GET', '/api/v1/session', undefined, SILENCE_MAX_MS);
+    } catch (error) {
+      if (error instanceof Refused && error.status === 0) this.connection = 'lost';
+      else void this.look();
+    }
+    this.#probing = false;
   }
 
   #route(): void {

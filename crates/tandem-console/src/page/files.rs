@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-DuQLVOn4.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-DuQLVOn4.js"),
+        path: "/assets/index-CcoNL8Ie.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-CcoNL8Ie.css"),
     },
     File {
-        path: "/assets/index-vQHRPDHP.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-vQHRPDHP.css"),
+        path: "/assets/index-DvRdrp3y.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-DvRdrp3y.js"),
     },
 ];

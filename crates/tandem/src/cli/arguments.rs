@@ -79,6 +79,8 @@ pub enum Verb {
     Guard,
     /// Shows both nodes
     Status(StatusOptions),
+    /// Shows both nodes in the terminal, live
+    Top,
     /// Starts a node; it picks its role by itself
     Start(CommandOptions),
     /// Stops a node; the other one takes over if it can

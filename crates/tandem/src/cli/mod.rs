@@ -14,6 +14,7 @@ mod leave;
 mod mirror;
 mod reference;
 mod status;
+mod top;
 mod volumes;
 
 pub use arguments::{Arguments, Top};
@@ -62,6 +63,7 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
             volumes::guard(places)
         }
         Verb::Status(options) => asynchronously(status::run(places, &options)),
+        Verb::Top => asynchronously(top::run(places)),
         Verb::Start(options) => asynchronously(command::start(places, &options)),
         Verb::Stop(options) => asynchronously(command::stop(places, &options)),
         Verb::Restart(options) => asynchronously(command::restart(places, &options)),
