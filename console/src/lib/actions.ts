@@ -4,7 +4,12 @@ import { bytes } from './format';
 import { nodeName, serves, type Side } from './verdict';
 import { text } from './words.svelte';
 
-export type ActionName = CommandName | 'force' | 'startAll' | 'stopAll';
+export type ActionName = CommandName | 'force' | 'startAll' | 'stopAll' | 'switchFailover' | 'switchCheckers' | 'switchBoot';
+
+/** Where it stands in a menu. */
+export type Group = 'usual' | 'expert' | 'admin';
+
+type Switch = 'switchFailover' | 'switchCheckers' | 'switchBoot';
 
 export interface Question {
   title: string;
@@ -19,7 +24,7 @@ export interface Question {
 export interface Action {
   name: ActionName;
   label: string;
-  expert: boolean;
+  group: Group;
   possible: boolean;
   why: string | null;
   requests: Request[];
@@ -30,13 +35,37 @@ const RANK: Record<Role, number> = { monitor: 0, control: 1, admin: 2 };
 
 export function nodeActions(side: Side, other: Side | undefined, role: Role): Action[] {
   const state = side.module.state;
-  const names: ActionName[] = ['start', 'stop', 'restart', 'swap'];
+  const names: Exclude<ActionName, Switch>[] = ['start', 'stop', 'restart', 'swap'];
   if (state === 'STOP' || state === 'WAIT') names.push('prim');
   names.push('stopstart', 'second', 'force');
-  return names.map((name) => nodeAction(name, side, other, role));
+  return [...names.map((name) => nodeAction(name, side, other, role)), ...switchActions(side, role)];
 }
 
-function nodeAction(name: ActionName, side: Side, other: Side | undefined, role: Role): Action {
+function switchActions(side: Side, role: Role): Action[] {
+  const now = side.module.switches;
+  if (now === null) return [];
+  const words = text().switches;
+  const all: [Switch, CommandName, boolean][] = [
+    ['switchBoot', 'boot', now.boot_start],
+    ['switchCheckers', 'checkers', now.checkers],
+    ['switchFailover', 'failover', now.failover],
+  ];
+  const allowed = RANK[role] >= RANK.control;
+  return all.map(([name, command, is]) => {
+    const on = !is;
+    const label = words[name][on ? 'turnOn' : 'turnOff'];
+    return {
+      name, label, group: 'admin', possible: allowed, why: allowed ? null : text().action.noRole,
+      requests: [{ command, node: side.node.node, module: side.module.name, on }],
+      question: {
+        title: text().confirm.title(label, nodeName(side)), what: words[name][on ? 'on' : 'off'],
+        services: null, loss: text().confirm.lossNone, danger: false, check: null,
+      },
+    };
+  });
+}
+
+function nodeAction(name: Exclude<ActionName, Switch>, side: Side, other: Side | undefined, role: Role): Action {
   const words = text().action;
   const state = side.module.state;
   const serving = serves(side);
@@ -44,7 +73,7 @@ function nodeAction(name: ActionName, side: Side, other: Side | undefined, role:
   const ready = other?.module.state === 'SECOND' && other.module.colour === 'green';
   const swappable = (state === 'PRIM' && ready) || (state === 'SECOND' && side.module.colour === 'green' && other?.module.state === 'PRIM');
   // `unknown`: the node may do what nobody sees, and it answers for itself.
-  const possible: Record<ActionName, boolean> = {
+  const possible: Record<Exclude<ActionName, Switch>, boolean> = {
     start: state === 'STOP' || state === 'unknown',
     stop: state !== 'STOP',
     restart: serving,
@@ -63,7 +92,7 @@ function nodeAction(name: ActionName, side: Side, other: Side | undefined, role:
   return {
     name,
     label: words[name],
-    expert: ['stopstart', 'force', 'second'].includes(name),
+    group: ['stopstart', 'force', 'second'].includes(name) ? 'expert' : 'usual',
     possible: possible[name] && allowed,
     why: allowed ? (possible[name] ? null : words.notNow) : words.noRole,
     requests: [request],
@@ -84,12 +113,12 @@ export function moduleActions(sides: Side[], role: Role): Action[] {
   const inOrder = serving === undefined ? sides : [serving, ...sides.filter((side) => side !== serving)];
   const actions: Action[] = [
     {
-      name: 'startAll', label: words.startAll, expert: false, possible: allowed && someStopped, why: why(someStopped),
+      name: 'startAll', label: words.startAll, group: 'usual', possible: allowed && someStopped, why: why(someStopped),
       requests: sides.map((side) => ({ command: 'start', node: side.node.node, module })),
       question: { title: text().confirm.title(words.startAll, module), what: text().confirm.q.startAll, services: null, loss: text().confirm.lossNone, danger: false, check: null },
     },
     {
-      name: 'stopAll', label: words.stopAll, expert: false, possible: allowed && someRuns, why: why(someRuns),
+      name: 'stopAll', label: words.stopAll, group: 'usual', possible: allowed && someRuns, why: why(someRuns),
       requests: inOrder.map((side) => ({ command: 'stop', node: side.node.node, module, whole: true })),
       question: { title: text().confirm.title(words.stopAll, module), what: text().confirm.q.stopAll, services: services(serving), loss: text().confirm.lossNone, danger: true, check: null },
     },
@@ -106,7 +135,7 @@ function services(side: Side | undefined): string | null {
   return text().confirm.services(side.module.services.map((service) => service.name).reverse().join(', '));
 }
 
-function ask(name: ActionName, side: Side, other: Side | undefined): Question {
+function ask(name: Exclude<ActionName, Switch>, side: Side, other: Side | undefined): Question {
   const words = text().confirm;
   const [here, there] = [nodeName(side), other === undefined ? '' : nodeName(other)];
   const serving = serves(side);

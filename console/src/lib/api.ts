@@ -3,7 +3,7 @@
 export type State = 'STOP' | 'WAIT' | 'ALONE' | 'PRIM' | 'SECOND' | 'unknown';
 export type Colour = 'green' | 'magenta' | 'red';
 export type Role = 'monitor' | 'control' | 'admin';
-export type CommandName = 'start' | 'stop' | 'restart' | 'stopstart' | 'swap' | 'prim' | 'second';
+export type CommandName = 'start' | 'stop' | 'restart' | 'stopstart' | 'swap' | 'prim' | 'second' | 'failover' | 'checkers' | 'boot';
 
 export interface ClusterStatus {
   cluster: string;
@@ -35,6 +35,9 @@ export interface ModuleStatus {
   advice: string | null;
   warning: string | null;
   state_age_ms: number;
+  switches: Switches | null;
+  restarts_used: number;
+  divergence: Divergence | null;
   record: RecordStatus | null;
   permit: string;
   permit_left_ms: number | null;
@@ -44,6 +47,26 @@ export interface ModuleStatus {
   checkers: ResourceStatus[];
   channels: ChannelStatus[];
   history: HistoryEntry[];
+}
+
+export interface Switches {
+  failover: boolean;
+  checkers: boolean;
+  boot_start: boolean;
+}
+
+export interface Divergence {
+  mine: DivergedSide;
+  theirs: DivergedSide;
+  common: string | null;
+  goes_on: number;
+}
+
+export interface DivergedSide {
+  generation: string;
+  epoch: number;
+  data_bytes: number;
+  serves: boolean;
 }
 
 export interface RecordStatus {
@@ -65,12 +88,14 @@ export interface MirrorSummary {
   stalled: boolean;
   parked: boolean;
   fault: string | null;
+  inconsistent: string | null;
   position: number;
   acknowledged: number;
   exposure_bytes: number;
   exposure_ms: number;
   resync_done_bytes: number | null;
   resync_total_bytes: number | null;
+  resync_bytes_per_second: number | null;
   data_bytes: number;
 }
 
@@ -168,6 +193,7 @@ export interface Request {
   module?: string;
   force?: boolean;
   whole?: boolean;
+  on?: boolean;
   why?: string;
 }
 

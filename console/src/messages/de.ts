@@ -141,6 +141,7 @@ export const de: Messages = {
     startAll: 'Modul starten',
     stopAll: 'Modul stoppen',
     expert: 'Experte',
+    admin: 'Verwaltung',
     notNow: 'zurzeit nicht möglich',
     noRole: 'Ihre Rolle erlaubt das nicht',
   },
@@ -176,6 +177,37 @@ export const de: Messages = {
       forceLoss: 'Daten können fehlen: bestätigte Schreibvorgänge, die nur der andere Knoten hat.',
       second: (name) => `${name} startet in Bereitschaft und gleicht sich ab. Das wird abgelehnt, wenn niemand dient. Nach einer Divergenz wird damit aufgegeben, was auf ${name} anders ist.`,
     },
+  },
+
+  switches: {
+    off: { failover: 'Die automatische Übernahme ist aus', checkers: 'Die Fehlererkennung ist ausgesetzt' },
+    switchBoot: {
+      turnOn: 'Start beim Hochfahren einschalten', turnOff: 'Start beim Hochfahren ausschalten',
+      on: 'Nach dem Hochfahren dieses Rechners startet das Modul auf diesem Knoten von selbst.',
+      off: 'Nach dem Hochfahren dieses Rechners bleibt das Modul auf diesem Knoten in STOP, bis es jemand startet.',
+    },
+    switchCheckers: {
+      turnOn: 'Fehlererkennung fortsetzen', turnOff: 'Fehlererkennung aussetzen',
+      on: 'Was Prüfer und Dienste auf diesem Knoten melden, hat wieder Folgen.',
+      off: 'Was Prüfer und Dienste auf diesem Knoten melden, hat keine Folgen: Ein ausgefallener Dienst wird weder neu gestartet noch dem anderen Knoten gegeben, bis das fortgesetzt wird.',
+    },
+    switchFailover: {
+      turnOn: 'Automatische Übernahme einschalten', turnOff: 'Automatische Übernahme ausschalten',
+      on: 'Der Dienst darf wieder von selbst zwischen den Knoten wechseln.',
+      off: 'Der Dienst wechselt nicht mehr von selbst: Fällt der dienende Knoten aus, steht er still, bis jemand handelt.',
+    },
+  },
+
+  divergence: {
+    title: 'Was jede Seite hat',
+    side: 'Seite',
+    generation: 'Generation',
+    size: 'Größe der Kopie',
+    serves: 'Dient jetzt',
+    common: (generation) => `Bis zur Generation ${generation} waren beide gleich.`,
+    unrelated: 'Die beiden Kopien haben nichts gemeinsam.',
+    choice: (keeps, gives) =>
+      `Soll die Seite von ${keeps} gelten: „Als Secondary starten“ im Menü von ${gives}. Soll die Seite von ${gives} gelten: ${keeps} stoppen, auf ${gives} „Start als Primary erzwingen“, dann auf ${keeps} „Als Secondary starten“.`,
   },
 
   tabs: { resources: 'Ressourcen', log: 'Modulprotokoll', commands: 'Befehlsprotokoll', information: 'Information' },

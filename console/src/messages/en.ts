@@ -140,6 +140,7 @@ export const en = {
     startAll: 'Start module',
     stopAll: 'Stop module',
     expert: 'Expert',
+    admin: 'Admin',
     notNow: 'not possible at present',
     noRole: 'your role does not allow this',
   },
@@ -175,6 +176,37 @@ export const en = {
       forceLoss: 'Data can be missing: acknowledged writes that only the other node has.',
       second: (name: string) => `${name} starts as the standby and resynchronises. It is refused if nobody serves. After a divergence this gives up what differs on ${name}.`,
     },
+  },
+
+  switches: {
+    off: { failover: 'Failover is off', checkers: 'Error detection is suspended' },
+    switchBoot: {
+      turnOn: 'Enable boot start', turnOff: 'Disable boot start',
+      on: 'After a boot of this machine the module starts on this node by itself.',
+      off: 'After a boot of this machine the module stays in STOP on this node until somebody starts it.',
+    },
+    switchCheckers: {
+      turnOn: 'Resume error detection', turnOff: 'Suspend error detection',
+      on: 'What checkers and services report on this node has consequences again.',
+      off: 'What checkers and services report on this node has no consequences: a failed service is neither restarted nor given to the other node, until this is resumed.',
+    },
+    switchFailover: {
+      turnOn: 'Switch failover on', turnOff: 'Switch failover off',
+      on: 'The service may move between the nodes by itself again.',
+      off: 'The service does not move by itself any more: if the serving node fails, it stays down until an operator acts.',
+    },
+  },
+
+  divergence: {
+    title: 'What each side has',
+    side: 'Side',
+    generation: 'Generation',
+    size: 'Size of its copy',
+    serves: 'Serves now',
+    common: (generation: string) => `Both were equal until generation ${generation}.`,
+    unrelated: 'The two copies have nothing in common.',
+    choice: (keeps: string, gives: string) =>
+      `To keep the side of ${keeps}: choose “Start as secondary” in the menu of ${gives}. To keep the side of ${gives}: stop ${keeps}, choose “Force start as primary” on ${gives}, then “Start as secondary” on ${keeps}.`,
   },
 
   tabs: { resources: 'Resources', log: 'Module log', commands: 'Command log', information: 'Information' },

@@ -88,6 +88,12 @@ fn check(name: &str, value: impl serde::Serialize) {
 #[test]
 fn what_is_served_has_the_described_shape() {
     let module = api::ModuleStatus {
+        switches: Some(api::SwitchesStatus {
+            failover: true,
+            checkers: true,
+            boot_start: false,
+        }),
+        divergence: Some(api::DivergenceStatus::default()),
         record: Some(api::RecordStatus::default()),
         addresses: vec![api::AddressStatus::default()],
         services: vec![api::ResourceStatus::default()],

@@ -429,6 +429,9 @@ fn words(request: &CommandRequest) -> String {
     for (said, word) in [(request.force, " --force"), (request.whole, " --all")] {
         words += if said { word } else { "" };
     }
+    if let Some(on) = request.on {
+        words += if on { " on" } else { " off" };
+    }
     if let Some(module) = &request.module {
         words += &format!(" {module}");
     }

@@ -130,6 +130,7 @@ pub enum Verb {
     Generate {
         /// The root
         root: PathBuf,
+    },
     /// Who may use the console
     User {
         #[command(subcommand)]
