@@ -37,10 +37,8 @@ demo: build-tools
 	cargo build -q -p tandem
 	target/debug/tandem demo
 
-test: build-tools lab-tools
-	@scripts/need sqlite3 python3 fio util-linux postgresql-15 postgresql-client-15
 test: build-tools lab-tools console-tools
-	@scripts/need sqlite3 python3 util-linux
+	@scripts/need sqlite3 python3 fio util-linux postgresql-15 postgresql-client-15
 	scripts/test
 
 # All end-to-end cases again and again, the longest ones too, with longer trials: SOAK rounds, in

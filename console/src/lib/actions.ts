@@ -4,12 +4,12 @@ import { bytes } from './format';
 import { nodeName, serves, type Side } from './verdict';
 import { text } from './words.svelte';
 
-export type ActionName = CommandName | 'force' | 'startAll' | 'stopAll' | 'switchFailover' | 'switchCheckers' | 'switchBoot';
+type Switch = 'switchFailover' | 'switchCheckers' | 'switchBoot';
+type Plain = Exclude<CommandName, 'failover' | 'checkers' | 'boot'> | 'force' | 'startAll' | 'stopAll';
+export type ActionName = Plain | Switch;
 
 /** Where it stands in a menu. */
 export type Group = 'usual' | 'expert' | 'admin';
-
-type Switch = 'switchFailover' | 'switchCheckers' | 'switchBoot';
 
 export interface Question {
   title: string;
@@ -35,7 +35,7 @@ const RANK: Record<Role, number> = { monitor: 0, control: 1, admin: 2 };
 
 export function nodeActions(side: Side, other: Side | undefined, role: Role): Action[] {
   const state = side.module.state;
-  const names: Exclude<ActionName, Switch>[] = ['start', 'stop', 'restart', 'swap'];
+  const names: Plain[] = ['start', 'stop', 'restart', 'swap'];
   if (state === 'STOP' || state === 'WAIT') names.push('prim');
   names.push('stopstart', 'second', 'force');
   return [...names.map((name) => nodeAction(name, side, other, role)), ...switchActions(side, role)];
@@ -65,7 +65,7 @@ function switchActions(side: Side, role: Role): Action[] {
   });
 }
 
-function nodeAction(name: Exclude<ActionName, Switch>, side: Side, other: Side | undefined, role: Role): Action {
+function nodeAction(name: Plain, side: Side, other: Side | undefined, role: Role): Action {
   const words = text().action;
   const state = side.module.state;
   const serving = serves(side);
@@ -73,7 +73,7 @@ function nodeAction(name: Exclude<ActionName, Switch>, side: Side, other: Side |
   const ready = other?.module.state === 'SECOND' && other.module.colour === 'green';
   const swappable = (state === 'PRIM' && ready) || (state === 'SECOND' && side.module.colour === 'green' && other?.module.state === 'PRIM');
   // `unknown`: the node may do what nobody sees, and it answers for itself.
-  const possible: Record<Exclude<ActionName, Switch>, boolean> = {
+  const possible: Record<Plain, boolean> = {
     start: state === 'STOP' || state === 'unknown',
     stop: state !== 'STOP',
     restart: serving,
@@ -135,7 +135,7 @@ function services(side: Side | undefined): string | null {
   return text().confirm.services(side.module.services.map((service) => service.name).reverse().join(', '));
 }
 
-function ask(name: Exclude<ActionName, Switch>, side: Side, other: Side | undefined): Question {
+function ask(name: Plain, side: Side, other: Side | undefined): Question {
   const words = text().confirm;
   const [here, there] = [nodeName(side), other === undefined ? '' : nodeName(other)];
   const serving = serves(side);

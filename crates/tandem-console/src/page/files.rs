@@ -24,8 +24,8 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/index-CcoNL8Ie.css"),
     },
     File {
-        path: "/assets/index-DvRdrp3y.js",
+        path: "/assets/index-DSAvi5nI.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-DvRdrp3y.js"),
+        bytes: include_bytes!("../../assets/assets/index-DSAvi5nI.js"),
     },
 ];
