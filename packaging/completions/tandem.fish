@@ -33,6 +33,7 @@ complete -c tandem -n "__fish_tandem_needs_command" -f -a "daemon" -d 'Runs the 
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "mirror" -d 'Runs the mirror of one module on this node (started by the daemon)'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "guard" -d 'Makes the directories of all volumes read-only until a node serves (at boot)'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "status" -d 'Shows both nodes'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "top" -d 'Shows both nodes in the terminal, live'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "start" -d 'Starts a node; it picks its role by itself'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "stop" -d 'Stops a node; the other one takes over if it can'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "restart" -d 'Restarts the services in place, without a failover'
@@ -45,6 +46,8 @@ complete -c tandem -n "__fish_tandem_needs_command" -f -a "checkers" -d 'Lets wh
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "boot" -d 'Lets a node start the module by itself after a boot, or not; both nodes, unless one is named'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "verify" -d 'Compares both copies while the application works, and repairs the standby\'s where it is not the same; exit status 0: they are equal, 1: they were not, or it did not get to its end'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "estimate" -d 'Says how much a synchronisation has to compare, and how long that took last time'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "user" -d 'Who may use the console'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "console" -d 'How browsers reach the console of this node'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "config" -d 'The configuration file'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "cluster" -d 'The keys of the two nodes'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "demo" -d 'Shows on one machine what happens when a server loses power (as root)'
@@ -67,6 +70,10 @@ complete -c tandem -n "__fish_tandem_using_subcommand status" -l runtime-dir -d 
 complete -c tandem -n "__fish_tandem_using_subcommand status" -l json -d 'In JSON, for scripts'
 complete -c tandem -n "__fish_tandem_using_subcommand status" -l watch -d 'Shows it again whenever it changes'
 complete -c tandem -n "__fish_tandem_using_subcommand status" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand top" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand top" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand top" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand top" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand start" -l node -d 'The node, 1 or 2; default: this one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand start" -l module -d 'The module; default: the only one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand start" -l timeout -d 'How long to wait for the end; default: no limit' -r
@@ -172,6 +179,47 @@ complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l config -d 'Th
 complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand estimate" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand user; and not __fish_seen_subcommand_from list add reset remove" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and not __fish_seen_subcommand_from list add reset remove" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and not __fish_seen_subcommand_from list add reset remove" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and not __fish_seen_subcommand_from list add reset remove" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand user; and not __fish_seen_subcommand_from list add reset remove" -f -a "list" -d 'Lists them'
+complete -c tandem -n "__fish_tandem_using_subcommand user; and not __fish_seen_subcommand_from list add reset remove" -f -a "add" -d 'Adds one'
+complete -c tandem -n "__fish_tandem_using_subcommand user; and not __fish_seen_subcommand_from list add reset remove" -f -a "reset" -d 'Gives one a new password, and ends its sessions'
+complete -c tandem -n "__fish_tandem_using_subcommand user; and not __fish_seen_subcommand_from list add reset remove" -f -a "remove" -d 'Removes one'
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from list" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from list" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from list" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from add" -l role -d 'What it may do' -r -f -a "monitor\t''
+control\t''
+admin\t''"
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from add" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from add" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from add" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from reset" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from reset" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from reset" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from remove" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from remove" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from remove" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand user; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand console; and not __fish_seen_subcommand_from https http" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand console; and not __fish_seen_subcommand_from https http" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand console; and not __fish_seen_subcommand_from https http" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand console; and not __fish_seen_subcommand_from https http" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand console; and not __fish_seen_subcommand_from https http" -f -a "https" -d 'Encrypted; makes a certificate if there is none in STATE_DIR/https'
+complete -c tandem -n "__fish_tandem_using_subcommand console; and not __fish_seen_subcommand_from https http" -f -a "http" -d 'Not encrypted: passwords can be read on the network'
+complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from https" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from https" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from https" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from https" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from http" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from http" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from http" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from http" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l runtime-dir -d 'Sockets of this node' -r -F

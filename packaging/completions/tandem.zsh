@@ -70,6 +70,15 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help]' \
 && ret=0
 ;;
+(top)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (start)
 _arguments "${_arguments_options[@]}" : \
 '--node=[The node, 1 or 2; default\: this one]:N:_default' \
@@ -163,7 +172,6 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[The configuration, the same on both nodes]:FILE:_files' \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
-'--full-sync[Believe nothing of its copy, also of a standby'\''s\: compare all of it with the primary'\''s by hash. Until that is done the node cannot take over]' \
 '--no-wait[Only begins, and says the job'\''s name]' \
 '(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
@@ -215,19 +223,6 @@ _arguments "${_arguments_options[@]}" : \
 ':on -- The position:_default' \
 && ret=0
 ;;
-(verify)
-_arguments "${_arguments_options[@]}" : \
-'--node=[The node that serves, 1 or 2; default\: whichever does]:N:_default' \
-'--module=[The module; default\: the only one]:MODULE:_default' \
-'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
-'--config=[The configuration, the same on both nodes]:FILE:_files' \
-'--state-dir=[Identity, token and state of this node]:DIR:_files' \
-'--runtime-dir=[Sockets of this node]:DIR:_files' \
-'--no-wait[Only begins, and says the job'\''s name; \`tandem status\` says what it comes to]' \
-'-h[Print help]' \
-'--help[Print help]' \
-&& ret=0
-;;
 (estimate)
 _arguments "${_arguments_options[@]}" : \
 '--module=[The module; default\: all]:MODULE:_default' \
@@ -237,6 +232,106 @@ _arguments "${_arguments_options[@]}" : \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
+;;
+(user)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_tandem__subcmd__user_commands" \
+"*::: :->user" \
+&& ret=0
+
+    case $state in
+    (user)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:tandem-user-command-$line[1]:"
+        case $line[1] in
+            (list)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(add)
+_arguments "${_arguments_options[@]}" : \
+'--role=[What it may do]:ROLE:(monitor control admin)' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+':name -- Its name:_default' \
+&& ret=0
+;;
+(reset)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+':name -- Its name:_default' \
+&& ret=0
+;;
+(remove)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+':name -- Its name:_default' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(console)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_tandem__subcmd__console_commands" \
+"*::: :->console" \
+&& ret=0
+
+    case $state in
+    (console)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:tandem-console-command-$line[1]:"
+        case $line[1] in
+            (https)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(http)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
 ;;
 (config)
 _arguments "${_arguments_options[@]}" : \
@@ -355,6 +450,7 @@ _tandem_commands() {
 'mirror:Runs the mirror of one module on this node (started by the daemon)' \
 'guard:Makes the directories of all volumes read-only until a node serves (at boot)' \
 'status:Shows both nodes' \
+'top:Shows both nodes in the terminal, live' \
 'start:Starts a node; it picks its role by itself' \
 'stop:Stops a node; the other one takes over if it can' \
 'restart:Restarts the services in place, without a failover' \
@@ -365,8 +461,9 @@ _tandem_commands() {
 'failover:Lets the service move between the nodes by itself, or not; both nodes, unless one is named' \
 'checkers:Lets what checkers and services report have consequences, or not; both nodes, unless one is named' \
 'boot:Lets a node start the module by itself after a boot, or not; both nodes, unless one is named' \
-'verify:Compares both copies while the application works, and repairs the standby'\''s where it is not the same; exit status 0\: they are equal, 1\: they were not, or it did not get to its end' \
 'estimate:Says how much a synchronisation has to compare, and how long that took last time' \
+'user:Who may use the console' \
+'console:How browsers reach the console of this node' \
 'config:The configuration file' \
 'cluster:The keys of the two nodes' \
 'demo:Shows on one machine what happens when a server loses power (as root)' \
@@ -424,6 +521,24 @@ _tandem__subcmd__config_commands() {
 _tandem__subcmd__config__subcmd__check_commands() {
     local commands; commands=()
     _describe -t commands 'tandem config check commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__console_commands] )) ||
+_tandem__subcmd__console_commands() {
+    local commands; commands=(
+'https:Encrypted; makes a certificate if there is none in STATE_DIR/https' \
+'http:Not encrypted\: passwords can be read on the network' \
+    )
+    _describe -t commands 'tandem console commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__console__subcmd__http_commands] )) ||
+_tandem__subcmd__console__subcmd__http_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem console http commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__console__subcmd__https_commands] )) ||
+_tandem__subcmd__console__subcmd__https_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem console https commands' commands "$@"
 }
 (( $+functions[_tandem__subcmd__daemon_commands] )) ||
 _tandem__subcmd__daemon_commands() {
@@ -495,10 +610,40 @@ _tandem__subcmd__swap_commands() {
     local commands; commands=()
     _describe -t commands 'tandem swap commands' commands "$@"
 }
-(( $+functions[_tandem__subcmd__verify_commands] )) ||
-_tandem__subcmd__verify_commands() {
+(( $+functions[_tandem__subcmd__top_commands] )) ||
+_tandem__subcmd__top_commands() {
     local commands; commands=()
-    _describe -t commands 'tandem verify commands' commands "$@"
+    _describe -t commands 'tandem top commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__user_commands] )) ||
+_tandem__subcmd__user_commands() {
+    local commands; commands=(
+'list:Lists them' \
+'add:Adds one' \
+'reset:Gives one a new password, and ends its sessions' \
+'remove:Removes one' \
+    )
+    _describe -t commands 'tandem user commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__user__subcmd__add_commands] )) ||
+_tandem__subcmd__user__subcmd__add_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem user add commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__user__subcmd__list_commands] )) ||
+_tandem__subcmd__user__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem user list commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__user__subcmd__remove_commands] )) ||
+_tandem__subcmd__user__subcmd__remove_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem user remove commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__user__subcmd__reset_commands] )) ||
+_tandem__subcmd__user__subcmd__reset_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem user reset commands' commands "$@"
 }
 
 if [ "$funcstack[1]" = "_tandem" ]; then

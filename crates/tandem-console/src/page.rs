@@ -15,7 +15,7 @@ pub const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style
      frame-ancestors 'none'";
 
 /// Headers of every answer.
-pub const HEADERS: [(header::HeaderName, &str); 6] = [
+pub const HEADERS: [(header::HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -23,10 +23,6 @@ pub const HEADERS: [(header::HeaderName, &str); 6] = [
     (
         header::HeaderName::from_static("permissions-policy"),
         "camera=(), microphone=(), geolocation=()",
-    ),
-    (
-        header::HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
     ),
 ];
 
