@@ -88,7 +88,7 @@ if (name !== null) {
       for (const tab of ['Module log', 'Command log', 'Information']) {
         await each(async (page) => { await page.getByRole('tab', { name: tab }).click(); });
         await new Promise((done) => setTimeout(done, 1200));
-        await shoot(tab.toLowerCase().replace(' ', '-'));
+        await shoot(tab.toLowerCase().replace(' ', '-'), false);
       }
     }
     await each(async (page) => { await page.getByRole('link', { name: 'Overview' }).click(); });
