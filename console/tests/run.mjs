@@ -182,7 +182,7 @@ test('a swap is asked, shown step by step, and written down with its reason', as
   await says(page, 'videeos is protected.');
   const { dialog, question } = await command(page, 'node1 (castor)', 'Swap', 'kernel update');
   assert.match(question, /Services that end: management-server, sql-server/);
-  assert.match(question, /No data can be lost/);
+  assert.match(question, /Nothing that was acknowledged is lost: both copies are made equal first/);
   await page.locator('.job-state.done').waitFor(SOON);
   assert.ok((await dialog.locator('.steps li').count()) >= 3);
   await close(page);

@@ -1,6 +1,7 @@
 // What can be asked of a node and of a module, when, and what the question says.
 import type { CommandName, Request, Role } from './api';
-import { bytes } from './format';
+import { bytes, duration } from './format';
+import { loss, type Loss } from './loss';
 import { nodeName, serves, type Side } from './verdict';
 import { text } from './words.svelte';
 
@@ -15,7 +16,7 @@ export interface Question {
   title: string;
   what: string;
   services: string | null;
-  loss: string;
+  loss: Loss;
   danger: boolean;
   /** What has to be ticked before it can be confirmed. */
   check: string | null;
@@ -38,10 +39,10 @@ export function nodeActions(side: Side, other: Side | undefined, role: Role): Ac
   const names: Plain[] = ['start', 'stop', 'restart', 'swap'];
   if (state === 'STOP' || state === 'WAIT') names.push('prim');
   names.push('stopstart', 'second', 'force');
-  return [...names.map((name) => nodeAction(name, side, other, role)), ...switchActions(side, role)];
+  return [...names.map((name) => nodeAction(name, side, other, role)), ...switchActions(side, other, role)];
 }
 
-function switchActions(side: Side, role: Role): Action[] {
+function switchActions(side: Side, other: Side | undefined, role: Role): Action[] {
   const now = side.module.switches;
   if (now === null) return [];
   const words = text().switches;
@@ -59,7 +60,7 @@ function switchActions(side: Side, role: Role): Action[] {
       requests: [{ command, node: side.node.node, module: side.module.name, on }],
       question: {
         title: text().confirm.title(label, nodeName(side)), what: words[name][on ? 'on' : 'off'],
-        services: null, loss: text().confirm.lossNone, danger: false, check: null,
+        services: null, loss: lossOf(name, side, other), danger: false, check: null,
       },
     };
   });
@@ -111,16 +112,19 @@ export function moduleActions(sides: Side[], role: Role): Action[] {
   const someRuns = sides.some((side) => side.module.state !== 'STOP');
   // Who serves stops first: it needs the other one to bring both copies level.
   const inOrder = serving === undefined ? sides : [serving, ...sides.filter((side) => side !== serving)];
+  const [first, second] = inOrder;
+  if (first === undefined) return [];
+  const ofModule = (name: Plain) => lossOf(name, first, second);
   const actions: Action[] = [
     {
       name: 'startAll', label: words.startAll, group: 'usual', possible: allowed && someStopped, why: why(someStopped),
       requests: sides.map((side) => ({ command: 'start', node: side.node.node, module })),
-      question: { title: text().confirm.title(words.startAll, module), what: text().confirm.q.startAll, services: null, loss: text().confirm.lossNone, danger: false, check: null },
+      question: { title: text().confirm.title(words.startAll, module), what: text().confirm.q.startAll, services: null, loss: ofModule('startAll'), danger: false, check: null },
     },
     {
       name: 'stopAll', label: words.stopAll, group: 'usual', possible: allowed && someRuns, why: why(someRuns),
       requests: inOrder.map((side) => ({ command: 'stop', node: side.node.node, module, whole: true })),
-      question: { title: text().confirm.title(words.stopAll, module), what: text().confirm.q.stopAll, services: services(serving), loss: text().confirm.lossNone, danger: true, check: null },
+      question: { title: text().confirm.title(words.stopAll, module), what: text().confirm.q.stopAll, services: services(serving), loss: ofModule('stopAll'), danger: true, check: null },
     },
   ];
   if (serving !== undefined) {
@@ -128,6 +132,10 @@ export function moduleActions(sides: Side[], role: Role): Action[] {
     actions.push({ ...swap, question: { ...swap.question, title: text().confirm.title(words.swap, module) } });
   }
   return actions;
+}
+
+function lossOf(name: ActionName, side: Side, other: Side | undefined): Loss {
+  return loss(name, side, other, text().confirm.loss, { bytes, duration, name: nodeName });
 }
 
 function services(side: Side | undefined): string | null {
@@ -139,13 +147,11 @@ function ask(name: Plain, side: Side, other: Side | undefined): Question {
   const words = text().confirm;
   const [here, there] = [nodeName(side), other === undefined ? '' : nodeName(other)];
   const serving = serves(side);
-  const exposed = side.module.mirror.exposure_bytes;
-  const loss = serving && exposed > 0 ? words.lossExposure(bytes(exposed)) : words.lossNone;
   const question: Question = {
     title: words.title(text().action[name], here),
     what: '',
     services: serving && name !== 'start' ? services(side) : null,
-    loss,
+    loss: lossOf(name, side, other),
     danger: false,
     check: null,
   };
@@ -170,11 +176,13 @@ function ask(name: Plain, side: Side, other: Side | undefined): Question {
       if (serving) return { ...question, what: words.q.stopstartAlone(here), danger: true };
       return { ...question, what: words.q.stopstart(here) };
     case 'prim':
-      return { ...question, what: words.q.prim(here, there) };
+      return { ...question, what: words.q.prim(here) };
     case 'force':
-      return { ...question, what: words.q.force(here, there), loss: words.q.forceLoss, danger: true, check: words.forceCheck(there) };
-    case 'second':
-      return { ...question, what: words.q.second(here), danger: side.module.data === 'diverged' };
+      return { ...question, what: words.q.force(here, there), danger: true, check: words.forceCheck(there) };
+    case 'second': {
+      const givesUp = question.loss.risk;
+      return { ...question, what: words.q.second(here), danger: givesUp, check: givesUp ? words.giveUpCheck(here) : null };
+    }
     case 'startAll':
     case 'stopAll':
       return question;

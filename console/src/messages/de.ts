@@ -149,9 +149,58 @@ export const de: Messages = {
   confirm: {
     title: (action, object) => `${action}: ${object}?`,
     services: (names) => `Dienste, die enden: ${names}.`,
-    lossNone: 'Es können keine Daten verloren gehen.',
-    lossExposure: (bytes) =>
-      `${bytes} gibt es zurzeit nur auf diesem Knoten. Sie bleiben auf seiner Platte, aber niemand sonst hat sie.`,
+    loss: {
+      untouched: 'Daten werden nicht berührt.',
+      level: (there) => `Nichts Bestätigtes geht verloren: ${there} hat alles.`,
+      levelFirst: 'Nichts Bestätigtes geht verloren: Erst werden beide Kopien angeglichen, dann wechselt oder endet der Dienst.',
+      stays: (here) => `Nichts Bestätigtes geht verloren: Es bleibt auf ${here}, und der andere Knoten hat es auch.`,
+      exposed: (here, there, bytes, age) =>
+        `${bytes} bestätigte Schreibvorgänge gibt es nur auf ${here}, den ältesten seit ${age}. Sie bleiben auf seiner Platte. Fällt sie aus, bevor ${there} sie hat, sind sie verloren.`,
+      onlyCopy: (here, there, data) =>
+        `${here} hat die einzige aktuelle Kopie (${there}: ${data}). Sie bleibt auf seiner Platte. Fällt sie aus, bevor ${there} aktuell ist, gehen Schreibvorgänge verloren.`,
+      silentServing: (here, there) =>
+        `${there} antwortet nicht: ${here} hat die einzige Kopie, die nachweislich aktuell ist. Sie bleibt auf seiner Platte. Fällt sie aus, gehen Schreibvorgänge verloren.`,
+      hidden: (here) => `${here} antwortet nicht: Was nur dort steht, ist von hier nicht zu sehen.`,
+      second: (here, there) =>
+        `Dadurch geht nichts verloren. Was ${there} danach bestätigt, gibt es aber nur dort, bis ${here} zurück und aktuell ist: Fällt die Platte vorher aus, ist es verloren.`,
+      secondIncomplete: (here, there) =>
+        `Dadurch geht nichts verloren: Die Kopie auf ${here} ist nicht vollständig. ${there} bleibt länger als sonst die einzige aktuelle.`,
+      idle: (here) => `Nichts geht verloren: ${here} dient nicht, und seine Kopie bleibt, wie sie ist.`,
+      proven: (here, there) =>
+        `Nichts Bestätigtes geht verloren: Die Knoten vergleichen ihre Aufzeichnungen, und nur nachweislich aktuelle Daten werden verwendet, ob von ${here} oder von ${there}.`,
+      behind: (here, there, data) =>
+        `Nichts Bestätigtes geht verloren: Die Kopie auf ${here} (${data}) wird nicht verwendet, sondern der von ${there} angeglichen.`,
+      startSilent: (here, there) =>
+        `${there} antwortet nicht. ${here} dient nur, wenn nachweislich ${there} nichts Neueres haben kann, und wartet sonst. Wo \`start-alone-after\` gesetzt ist, dient er nach dieser Zeit trotzdem: Was nur ${there} hat, fehlt dann.`,
+      allSilent: (silent, other) =>
+        `${silent} antwortet nicht. ${other} dient nur, wenn seine Daten nachweislich aktuell sind, oder nach der Zeit von \`start-alone-after\`, wo das gesetzt ist: Was nur ${silent} hat, fehlt dann.`,
+      firstStart: 'Noch wird nichts berührt: Kein Knoten hat eine Aufzeichnung, beide warten, bis Sie wählen, wessen Daten gelten („Von hier aus dienen“).',
+      diverged: 'Jede Kopie hat Schreibvorgänge, die der anderen fehlen. Hierdurch wird keine überschrieben; das bleibt so, bis Sie gewählt haben.',
+      primFirst: (here, there) =>
+        `Ab jetzt gelten die Daten von ${here}. Was im Verzeichnis von ${there} steht, wird nicht verwendet: Beim Beitritt von ${there} wird es als NAME.before-tandem danebengelegt, nicht gelöscht.`,
+      primCurrent: (here) => `Nichts Bestätigtes geht verloren: Die Kopie auf ${here} ist aktuell.`,
+      primBehind: (here, there, data) =>
+        `Die Kopie auf ${here} ist ${data}: Was nur ${there} hat, ist neuer. ${here} lehnt das ab und verliert nichts; starten Sie stattdessen ${there}.`,
+      primSilent: (here, there) =>
+        `${there} antwortet nicht. Wenn nicht nachweislich ${there} nichts Neueres hat, lehnt ${here} das ab, und nichts geht verloren.`,
+      primDiverged: (here, there) =>
+        `Jede Kopie hat Schreibvorgänge, die der anderen fehlen. Ist ${here} die Seite, die weitermacht, wird nicht verwendet, was nur ${there} hat; überschrieben wird es erst durch „Als Secondary starten“ dort. Sonst lehnt ${here} ab.`,
+      forceSilent: (here, there) =>
+        `${there} antwortet nicht: Was dort ohne ${here} bestätigt wurde, wird fehlen. Es bleibt auf der Platte von ${there}, bis Sie dort „Als Secondary starten“ wählen oder ${there} wieder abgeglichen wird.`,
+      forceBehind: (here, there, data) =>
+        `Daten werden fehlen: Die Kopie auf ${here} ist ${data}, und bestätigte Schreibvorgänge, die nur ${there} hat, werden nicht verwendet.`,
+      forceMixed: (here, there) =>
+        `Die Kopie auf ${here} ist inconsistent: eine Mischung zweier Zeitpunkte, die die Anwendung vielleicht nicht lesen kann. Bestätigte Schreibvorgänge, die nur ${there} hat, werden fehlen.`,
+      forceCurrent: (here, there) =>
+        `Die Kopie auf ${here} ist als aktuell verzeichnet, es sollte also nichts fehlen. Zwang wartet nicht auf den Nachweis: Hat ${there} inzwischen gedient, wird fehlen, was dort seitdem bestätigt wurde.`,
+      forceDiverged: (here, there, size) =>
+        `Was nur ${there} hat, seit die Kopien auseinandergingen, wird fehlen (seine Kopie: ${size}). Überschrieben wird es, wenn ${there} als Bereitschaft startet.`,
+      follows: (here, there) => `Nichts Bestätigtes geht verloren: ${here} übernimmt, was ${there} hat.`,
+      followsNobody: 'Nichts wird berührt: Zurzeit dient niemand, also wird das abgelehnt.',
+      givesUp: (here, there, size) =>
+        `Was nur ${here} hat, seit die Kopien auseinandergingen, wird endgültig aufgegeben (seine Kopie: ${size}): Es wird mit dem überschrieben, was ${there} hat, und nicht beiseitegelegt.`,
+    },
+    giveUpCheck: (name) => `Mir ist bekannt, dass überschrieben wird, was nur ${name} hat.`,
     why: 'Grund (für das Befehlsprotokoll, freiwillig)',
     forceCheck: (name) => `Mir ist bekannt, dass ${name} aus ist und seine neueren Daten nicht verwendet werden.`,
     running: 'In Arbeit',
@@ -172,10 +221,9 @@ export const de: Messages = {
       stopstartServing: (name, other) => `${name} stoppt, übergibt an ${other} und kommt als Bereitschaft zurück.`,
       stopstartAlone: (name) => `Der Dienst auf ${name} wird beendet und neu gestartet.`,
       stopstart: (name) => `${name} stoppt, startet neu und gleicht sich ab.`,
-      prim: (name, other) => `${name} dient. Seine Daten gelten; das Datenverzeichnis von ${other} wird beim Beitritt als NAME.before-tandem beiseitegelegt und ersetzt.`,
-      force: (name, other) => `${name} dient mit dem, was da ist, ob nachweislich aktuell oder nicht. Was nur ${other} hat, wird nicht verwendet, aber auch nicht gelöscht. ${other} muss aus sein: Zwei dienende Knoten ergeben zwei Datenstände.`,
-      forceLoss: 'Daten können fehlen: bestätigte Schreibvorgänge, die nur der andere Knoten hat.',
-      second: (name) => `${name} startet in Bereitschaft und gleicht sich ab. Das wird abgelehnt, wenn niemand dient. Nach einer Divergenz wird damit aufgegeben, was auf ${name} anders ist.`,
+      prim: (name) => `${name} dient: Seine Dienste starten, und er nimmt die virtuelle Adresse.`,
+      force: (name, other) => `${name} dient mit dem, was da ist, ob nachweislich aktuell oder nicht. ${other} muss aus sein: Zwei dienende Knoten ergeben zwei Datenstände.`,
+      second: (name) => `${name} startet in Bereitschaft und gleicht sich ab. Das wird abgelehnt, wenn niemand dient.`,
     },
   },
 

@@ -148,9 +148,58 @@ export const en = {
   confirm: {
     title: (action: string, object: string) => `${action}: ${object}?`,
     services: (names: string) => `Services that end: ${names}.`,
-    lossNone: 'No data can be lost.',
-    lossExposure: (bytes: string) =>
-      `${bytes} exist only on this node at present. They stay on its disk, but nobody else has them.`,
+    loss: {
+      untouched: 'No data is touched.',
+      level: (there: string) => `Nothing that was acknowledged is lost: ${there} has all of it.`,
+      levelFirst: 'Nothing that was acknowledged is lost: both copies are made equal first, and the service moves or ends only then.',
+      stays: (here: string) => `Nothing that was acknowledged is lost: it stays on ${here}, and the other node has it too.`,
+      exposed: (here: string, there: string, bytes: string, age: string) =>
+        `${bytes} of acknowledged writes exist only on ${here}, the oldest for ${age}. They stay on its disk. If that disk fails before ${there} has them, they are lost.`,
+      onlyCopy: (here: string, there: string, data: string) =>
+        `${here} has the only current copy (${there}: ${data}). It stays on its disk. If that disk fails before ${there} is up to date, writes are lost.`,
+      silentServing: (here: string, there: string) =>
+        `${there} does not answer: ${here} has the only copy that is known to be current. It stays on its disk. If that disk fails, writes are lost.`,
+      hidden: (here: string) => `${here} does not answer: which writes only it has cannot be seen from here.`,
+      second: (here: string, there: string) =>
+        `Nothing is lost by this. But what ${there} acknowledges from then on exists only there, until ${here} is back and up to date: if its disk fails meanwhile, that is lost.`,
+      secondIncomplete: (here: string, there: string) =>
+        `Nothing is lost by this: the copy on ${here} is not complete. ${there} stays the only one that is current, for longer than without this.`,
+      idle: (here: string) => `Nothing is lost: ${here} does not serve, and its copy stays as it is.`,
+      proven: (here: string, there: string) =>
+        `Nothing that was acknowledged is lost: the nodes compare their records, and only data that is proven to be current is served, be it of ${here} or of ${there}.`,
+      behind: (here: string, there: string, data: string) =>
+        `Nothing that was acknowledged is lost: the copy on ${here} (${data}) is not served, but made equal to that of ${there}.`,
+      startSilent: (here: string, there: string) =>
+        `${there} does not answer. ${here} serves only if its record proves that ${there} cannot have newer data, and waits otherwise. Where \`start-alone-after\` is configured it serves after that time all the same: writes that only ${there} has would then be missing.`,
+      allSilent: (silent: string, other: string) =>
+        `${silent} does not answer. ${other} serves only if its record proves that its data is current, or after the time of \`start-alone-after\` where that is configured: writes that only ${silent} has would then be missing.`,
+      firstStart: 'Nothing is touched yet: neither node has a record, so both wait until you choose whose data counts (“Serve from here”).',
+      diverged: 'Each copy has writes that the other one lacks. This overwrites neither; it stays so until you have chosen.',
+      primFirst: (here: string, there: string) =>
+        `The data of ${here} counts from now on. What stands in the directory of ${there} is not used: when ${there} joins, it is set aside beside it as NAME.before-tandem, not deleted.`,
+      primCurrent: (here: string) => `Nothing that was acknowledged is lost: the copy on ${here} is current.`,
+      primBehind: (here: string, there: string, data: string) =>
+        `The copy on ${here} is ${data}: writes that only ${there} has are newer. ${here} refuses this and loses nothing; start ${there} instead.`,
+      primSilent: (here: string, there: string) =>
+        `${there} does not answer. Unless its record proves that ${there} has nothing newer, ${here} refuses this, and nothing is lost.`,
+      primDiverged: (here: string, there: string) =>
+        `Each copy has writes that the other one lacks. If ${here} is the side that goes on, what only ${there} has is not served; it is overwritten only by “Start as secondary” there. Otherwise ${here} refuses this.`,
+      forceSilent: (here: string, there: string) =>
+        `${there} does not answer: whatever it has acknowledged without ${here} will be missing. It stays on the disk of ${there} until you choose “Start as secondary” there or ${there} is compared again.`,
+      forceBehind: (here: string, there: string, data: string) =>
+        `Data will be missing: the copy on ${here} is ${data}, and acknowledged writes that only ${there} has are not served.`,
+      forceMixed: (here: string, there: string) =>
+        `The copy on ${here} is inconsistent: a mixture of two points in time, which the application may not be able to read. Acknowledged writes that only ${there} has will be missing.`,
+      forceCurrent: (here: string, there: string) =>
+        `The copy on ${here} is recorded as current, so nothing should be missing. Force does not wait for the proof: if ${there} served meanwhile, its acknowledged writes since then will be missing.`,
+      forceDiverged: (here: string, there: string, size: string) =>
+        `What only ${there} has since the copies parted will be missing (its copy: ${size}). It is overwritten when ${there} is started as secondary.`,
+      follows: (here: string, there: string) => `Nothing that was acknowledged is lost: ${here} takes over what ${there} has.`,
+      followsNobody: 'Nothing is touched: nobody serves at present, so this is refused.',
+      givesUp: (here: string, there: string, size: string) =>
+        `What only ${here} has since the copies parted is given up for good (its copy: ${size}): it is overwritten by what ${there} has, and not set aside.`,
+    },
+    giveUpCheck: (name: string) => `I know that the writes that only ${name} has will be overwritten.`,
     why: 'Reason (for the audit log, optional)',
     forceCheck: (name: string) => `I know that ${name} is off, and that its newer data will not be used.`,
     running: 'Under way',
@@ -171,10 +220,9 @@ export const en = {
       stopstartServing: (name: string, other: string) => `${name} stops and hands over to ${other}, then comes back as the standby.`,
       stopstartAlone: (name: string) => `The service on ${name} goes down and starts again.`,
       stopstart: (name: string) => `${name} stops, starts again and resynchronises.`,
-      prim: (name: string, other: string) => `${name} serves. Its data counts; the data directory of ${other} is set aside as NAME.before-tandem when ${other} joins, and replaced.`,
-      force: (name: string, other: string) => `${name} serves whatever it has, proven or not. Writes that only ${other} has are not used; they are set aside, not deleted. ${other} must be off: two nodes that serve make two different copies.`,
-      forceLoss: 'Data can be missing: acknowledged writes that only the other node has.',
-      second: (name: string) => `${name} starts as the standby and resynchronises. It is refused if nobody serves. After a divergence this gives up what differs on ${name}.`,
+      prim: (name: string) => `${name} serves: its services start, and it takes the virtual address.`,
+      force: (name: string, other: string) => `${name} serves whatever it has, proven or not. ${other} must be off: two nodes that serve make two different copies.`,
+      second: (name: string) => `${name} starts as the standby and resynchronises. It is refused if nobody serves.`,
     },
   },
 

@@ -24,8 +24,8 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/index-CcoNL8Ie.css"),
     },
     File {
-        path: "/assets/index-DSAvi5nI.js",
+        path: "/assets/index-KkZoURd4.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-DSAvi5nI.js"),
+        bytes: include_bytes!("../../assets/assets/index-KkZoURd4.js"),
     },
 ];
