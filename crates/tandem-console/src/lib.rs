@@ -10,6 +10,7 @@
 //! - [`routes`]: sign-in, users, tokens, audit
 //! - [`audit`]: every command, with who, from where, why and result
 //! - [`history`], [`series`]: what was, for timelines and charts
+//! - [`notify`]: the command and the webhook that tell people
 //! - [`page`]: the built page, from `console/`
 //! - [`secret`]: a text that cannot be printed or serialised
 
@@ -18,6 +19,7 @@ pub mod admission;
 pub mod attempts;
 pub mod audit;
 pub mod history;
+pub mod notify;
 pub mod page;
 pub mod routes;
 pub mod secret;

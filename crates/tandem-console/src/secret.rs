@@ -31,6 +31,15 @@ impl Secret {
     }
 }
 
+// By hash, in constant time: how long it takes tells nothing about the text.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint() == other.fingerprint()
+    }
+}
+
+impl Eq for Secret {}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret")

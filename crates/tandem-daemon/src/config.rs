@@ -17,6 +17,7 @@ pub use problem::{ConfigError, Problem};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tandem_console::notify::Ways;
 use tandem_core::NodeId;
 use tandem_wire::exclude::Exclude;
 
@@ -71,6 +72,9 @@ pub struct Configuration {
     pub gateway: Option<IpAddr>,
     /// node1, node2.
     pub nodes: [Node; 2],
+    /// Who is told of changes of role. No part of what both nodes must have equal: a node that tells
+    /// somebody else serves just as well.
+    pub notify: Ways,
     /// The protected applications.
     pub modules: Vec<Module>,
 }

@@ -11,6 +11,7 @@ use crate::carrier::Links;
 use crate::commands::Commands;
 use crate::config::{self, ConfigError, Configuration, HTTP_PORT, Module, Place};
 use crate::gateway;
+use crate::herald::Herald;
 use crate::http::{self, Api};
 use crate::https;
 use crate::hub::{Hub, ModuleHub};
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_console::Console;
+use tandem_console::notify::Notifier;
 use tandem_core::event::Boot;
 use tandem_core::{Answer, Config, Durable, Event, MirrorStatus, Node};
 use tandem_host::address::{Address, AddressConfig};
@@ -370,8 +372,10 @@ impl Rest {
             let modules = self.configuration.modules.len();
             tasks.spawn(gateway::watch(gateway, after, inputs, modules));
         }
+        let notifier = Notifier::start(&self.configuration.notify);
         let places = self.configuration.places();
-        let hands = places.map(|(place, _)| self.start_hands(&mut tasks, &hub, place));
+        let hands =
+            places.map(|(place, _)| self.start_hands(&mut tasks, &hub, place, notifier.clone()));
         let desk = Desk {
             jobs,
             commands,
@@ -476,7 +480,13 @@ impl Rest {
         }
     }
 
-    fn start_hands(&self, tasks: &mut JoinSet<()>, hub: &Hub, place: Place) -> Hands {
+    fn start_hands(
+        &self,
+        tasks: &mut JoinSet<()>,
+        hub: &Hub,
+        place: Place,
+        notifier: Notifier,
+    ) -> Hands {
         let module = &self.configuration.modules[place.0];
         let address = |address: &config::Address| {
             Address::new(AddressConfig {
@@ -510,6 +520,7 @@ impl Rest {
         Hands {
             module: module.name.clone(),
             hub: hub.of(place),
+            herald: Herald::new(&self.configuration, self.identity.node, place, notifier),
             addresses,
             services,
             starter: Starter::new(process),
@@ -572,6 +583,7 @@ async fn machine_stops() -> bool {
 struct Hands {
     module: String,
     hub: ModuleHub,
+    herald: Herald,
     addresses: mpsc::Sender<addresses::Order>,
     services: mpsc::Sender<services::Order>,
     starter: Starter,
@@ -629,6 +641,7 @@ impl Hands {
                     self.stalled = stalled;
                     self.service(services::Order::Freeze(stalled)).await;
                 }
+                self.herald.see(&snapshot);
                 self.hub.picture(*snapshot);
             }
             ModuleOutput::Decided(decision) => self.decided(&decision),
@@ -650,6 +663,7 @@ impl Hands {
             (false, Some(row)) => tracing::info!(module, row = row.0, inputs, "{because}"),
             (false, None) => tracing::info!(module, inputs, "{because}"),
         }
+        self.herald.decided(decision);
         self.hub.decided(decision);
     }
 

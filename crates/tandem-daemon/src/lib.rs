@@ -14,6 +14,7 @@
 //!   - `link`: the control link to the other daemon
 //!   - `hub`, `jobs`, `commands`, `http`, `https`: what people see and ask for
 //!   - `accounts`: the console's users, equal on both nodes
+//!   - `herald`: tells people of changes of role
 //!   - `observer`: what was, for timelines and charts
 
 mod accounts;
@@ -26,6 +27,7 @@ pub mod config;
 pub mod daemon;
 mod files;
 mod gateway;
+mod herald;
 mod http;
 pub mod https;
 mod hub;

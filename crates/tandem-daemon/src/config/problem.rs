@@ -65,11 +65,35 @@ impl Problem {
             line: text[..start].matches('\n').count() + 1,
             column: text[line_start..start].chars().count() + 1,
             width: text[start..end].chars().count().max(1),
-            source_line: source_line.to_owned(),
-            message: message.into(),
+            source_line: without_addresses(source_line),
+            message: without_addresses(&message.into()),
             hint,
         }
     }
+}
+
+/// An address may hold what proves who calls: its scheme and its host are enough to find it by.
+fn without_addresses(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let ends = |c: char| c.is_whitespace() || ['"', '\'', '`', ','].contains(&c);
+        let (address, rest) = part.split_at(part.find(ends).unwrap_or(part.len()));
+        // With a user in front, even what stands there is none of the reader's business.
+        let host = match address.contains('@') {
+            true => "",
+            false => address.split(['/', '?', '#']).next().unwrap_or_default(),
+        };
+        shown += "://";
+        shown += host;
+        shown += if host.len() < address.len() {
+            "…"
+        } else {
+            ""
+        };
+        shown += rest;
+    }
+    shown
 }
 
 fn report(path: &std::path::Path, problems: &[Problem]) -> String {
@@ -146,6 +170,18 @@ mod tests {
         for span in [5..5, 99..200, 0..99] {
             let problem = Problem::new("a = 1", span, "no", None);
             assert_eq!(problem.source_line, "a = 1");
+        }
+    }
+
+    #[test]
+    fn an_address_in_the_line_loses_what_may_be_secret() {
+        for (text, shown) in [
+            ("w = \"https://h:1/a?k=s\" # x", "w = \"https://h:1…\" # x"),
+            ("w = \"https://u:p@h/\"", "w = \"https://…\""),
+            ("w = 'https://h'", "w = 'https://h'"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(without_addresses(text), shown);
         }
     }
 

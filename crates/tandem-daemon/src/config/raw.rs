@@ -12,7 +12,15 @@ pub(super) struct Raw {
     pub cluster: Cluster,
     pub node1: Node,
     pub node2: Node,
+    pub notify: Option<Spanned<Notify>>,
     pub module: Spanned<Vec<Spanned<Module>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Notify {
+    pub command: Option<Text>,
+    pub webhook: Option<Text>,
 }
 
 #[derive(Deserialize)]

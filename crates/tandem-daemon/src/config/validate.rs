@@ -5,6 +5,7 @@ mod address;
 mod checker;
 mod module;
 mod node;
+mod notify;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -79,6 +80,7 @@ impl Review<'_> {
         let nodes = [self.node(&raw.node1), self.node(&raw.node2)];
         let gateway = self.gateway(raw.cluster.gateway.as_ref(), &nodes);
         self.nodes_differ(raw, &nodes);
+        let notify = self.notify(raw.notify.as_ref());
 
         let modules = raw.module.get_ref();
         if modules.is_empty() {
@@ -104,6 +106,7 @@ impl Review<'_> {
             takeover_after,
             gateway,
             nodes,
+            notify,
             modules,
         }
     }

@@ -6,6 +6,7 @@ use crate::config::problem::Problem;
 use crate::config::{ConfigError, Configuration, DATA_PORT_FURTHER, ServiceKind, limits};
 use std::path::Path;
 use std::time::Duration;
+use tandem_console::notify::Webhook;
 
 const GOOD: &str = r#"
 [cluster]
@@ -98,6 +99,33 @@ fn a_module_has_addresses_of_both_families() {
     let meant = parse(&text).expect("it is good");
     let addresses = &meant.modules[0].addresses;
     assert!(addresses[0].address.is_ipv4() && addresses[1].address.is_ipv6());
+}
+
+#[test]
+fn who_is_told_is_configured_in_one_line_and_never_shown() {
+    let text = GOOD.replace(
+        "[[module]]",
+        "[notify]\ncommand = \"tell --key CANARY\"\nwebhook = \"https://h/CANARY\"\n[[module]]",
+    );
+    let meant = parse(&text).expect("it is good");
+    assert_eq!(meant.notify.webhook.as_ref().map(Webhook::host), Some("h"));
+    let command = meant.notify.command.as_ref().expect("it is configured");
+    assert_eq!(command.reveal(), "tell --key CANARY");
+    assert!(!format!("{meant:?}").contains("CANARY"));
+    for wrong in [
+        "[notify]\nwebhook = \"ftp://h/CANARY\"",
+        "[notify]\nwebhok = \"https://h/CANARY\"",
+        "[notify]\nwebhook = [\"https://h/CANARY\"]",
+        "notify = \"https://h/CANARY\"",
+        "[notify]",
+    ] {
+        // At the very beginning, where a key of the top level can stand too.
+        let problems = problems(&format!("{wrong}\n{GOOD}"));
+        assert!(!problems.is_empty(), "{wrong}");
+        for problem in problems {
+            assert!(!problem.to_string().contains("CANARY"), "{problem}");
+        }
+    }
 }
 
 #[test]
