@@ -52,16 +52,7 @@ impl Audit {
     /// # Errors
     /// The file cannot be opened, or no thread can be started.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut recent = VecDeque::new();
-        for path in [put_aside(path), path.to_owned()] {
-            let Ok(file) = File::open(path) else { continue };
-            for line in BufReader::new(file).lines().map_while(Result::ok) {
-                // A line that a crash cut off is left out.
-                if let Ok(entry) = serde_json::from_str(&line) {
-                    keep(&mut recent, entry);
-                }
-            }
-        }
+        let recent = read(path).into();
         let file = open(path)?;
         let (writer, entries) = sync_channel(WAITING_MAX);
         let path = path.to_owned();
@@ -105,6 +96,22 @@ impl Audit {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.iter().cloned().collect()
     }
+}
+
+/// The newest entries of the log at `path`, newest last. It need not be there.
+#[must_use]
+pub fn read(path: &Path) -> Vec<Entry> {
+    let mut recent = VecDeque::new();
+    for path in [put_aside(path), path.to_owned()] {
+        let Ok(file) = File::open(path) else { continue };
+        for line in BufReader::new(file).lines().map_while(Result::ok) {
+            // A line that a crash cut off is left out.
+            if let Ok(entry) = serde_json::from_str(&line) {
+                keep(&mut recent, entry);
+            }
+        }
+    }
+    recent.into()
 }
 
 fn keep(recent: &mut VecDeque<Entry>, entry: Entry) {

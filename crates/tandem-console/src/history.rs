@@ -4,7 +4,7 @@
 //! written down. So it does not matter if a look was missed, and the peer's decisions are found
 //! again when its link comes back. A thread owns the database; what waits for it is one status.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
@@ -111,6 +111,24 @@ impl History {
              CREATE UNIQUE INDEX IF NOT EXISTS decision_once ON entry (node, module, at_ms, because)
                  WHERE kind IN ('decision', 'alarm');";
         database.execute_batch(set_up).map_err(failed("set up"))?;
+        let inner = Inner {
+            database,
+            seen: Seen::new(),
+            written: 0,
+        };
+        Ok(Self(Arc::new(Mutex::new(inner))))
+    }
+
+    /// Opens the file of another process, to ask only.
+    ///
+    /// # Errors
+    /// [`HistoryError`]: also if there is none.
+    pub fn look(path: &Path) -> Result<Self, HistoryError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(path, flags).map_err(failed("open"))?;
+        // Whoever writes needs some milliseconds now and then.
+        let patience = std::time::Duration::from_secs(5);
+        database.busy_timeout(patience).map_err(failed("open"))?;
         let inner = Inner {
             database,
             seen: Seen::new(),

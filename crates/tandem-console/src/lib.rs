@@ -12,6 +12,7 @@
 //! - [`history`], [`series`]: what was, for timelines and charts
 //! - [`notify`]: the command and the webhook that tell people
 //! - [`page`]: the built page, from `console/`
+//! - [`support`], [`scrub`]: what a person who helps needs to see, without secrets
 //! - [`secret`]: a text that cannot be printed or serialised
 
 pub mod accounts;
@@ -22,9 +23,11 @@ pub mod history;
 pub mod notify;
 pub mod page;
 pub mod routes;
+pub mod scrub;
 pub mod secret;
 pub mod series;
 pub mod sessions;
+pub mod support;
 
 pub use admission::{Caller, Console, Origin};
 pub use secret::Secret;

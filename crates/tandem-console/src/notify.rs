@@ -118,6 +118,12 @@ impl Webhook {
         })
     }
 
+    /// The whole address, which is a secret.
+    #[must_use]
+    pub fn url(&self) -> &Secret {
+        &self.url
+    }
+
     /// Whom the log may name.
     #[must_use]
     pub fn host(&self) -> &str {

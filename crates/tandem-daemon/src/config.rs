@@ -10,13 +10,14 @@ mod problem;
 mod raw;
 mod validate;
 
-pub use canonical::{difference, digest, fields, fields_of};
+pub use canonical::{difference, digest, fields, fields_of, shown};
 pub use duration::parse_duration;
 pub use problem::{ConfigError, Problem};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tandem_console::Secret;
 use tandem_console::notify::Ways;
 use tandem_core::NodeId;
 use tandem_wire::exclude::Exclude;
@@ -182,14 +183,14 @@ pub struct Service {
 pub enum ServiceKind {
     /// A systemd unit, with its suffix.
     Unit(String),
-    /// Shell command lines.
+    /// Shell command lines, in which passwords may stand.
     Commands {
         /// Starts it.
-        start: String,
+        start: Secret,
         /// Stops it.
-        stop: String,
+        stop: Secret,
         /// Succeeds while it runs.
-        check: Option<String>,
+        check: Option<Secret>,
     },
 }
 
@@ -199,7 +200,7 @@ pub enum Ready {
     /// It accepts a connection.
     Tcp(SocketAddr),
     /// The command succeeds.
-    Command(String),
+    Command(Secret),
 }
 
 /// What probes the application.

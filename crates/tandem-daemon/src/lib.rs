@@ -6,6 +6,7 @@
 //! - [`identity`], [`pairing`]: who this node and its peer are
 //! - [`check`], [`units`]: whether this machine, and the application's units, are as the
 //!   configuration says
+//! - [`support`]: what a person who helps needs to see
 //! - [`daemon`]: puts the parts together; they are
 //!   - `reactor`: the thread that owns the core, the heartbeat networks and the mirror's socket
 //!   - `state_writer`, `addresses`, `services`, `mirror_process`: the slow work
@@ -43,6 +44,7 @@ mod reactor;
 mod services;
 mod snapshot;
 mod state_writer;
+pub mod support;
 mod sys;
 mod tls;
 pub mod units;

@@ -36,14 +36,14 @@ pub(crate) fn services_config(module: &config::Module, runtime_dir: &Path) -> Se
         kind: match &service.kind {
             config::ServiceKind::Unit(unit) => ServiceKind::Unit(unit.clone()),
             config::ServiceKind::Commands { start, stop, check } => ServiceKind::Commands {
-                start: start.clone(),
-                stop: stop.clone(),
-                check: check.clone(),
+                start: start.reveal().to_owned(),
+                stop: stop.reveal().to_owned(),
+                check: (check.as_ref()).map(|check| check.reveal().to_owned()),
             },
         },
         ready: service.ready.as_ref().map(|ready| match ready {
             config::Ready::Tcp(endpoint) => Ready::Tcp(*endpoint),
-            config::Ready::Command(command) => Ready::Command(command.clone()),
+            config::Ready::Command(command) => Ready::Command(command.reveal().to_owned()),
         }),
         start_limit: service.start_limit,
         stop_limit: service.stop_limit,

@@ -6,29 +6,53 @@ use super::{
     Action, Configuration, Durability, Module, Node, Probe, Ready, Service, ServiceKind,
     WaitForPeer,
 };
+use tandem_console::Secret;
 use tandem_core::ConfigurationDigest;
+
+/// What ends the name of a field in which a password may stand.
+const SECRET: [&str; 4] = [".start", ".stop", ".check", ".ready.command"];
 
 /// All fields, with the path that an operator finds in the file.
 #[must_use]
 pub fn fields(configuration: &Configuration) -> Vec<(String, String)> {
-    let mut fields = shared(configuration);
+    all(configuration, Commands::Told)
+}
+
+/// All fields, for people whom the commands are none of the business: only that there is one is
+/// shown of those, and of whom changes of role are told only the host.
+#[must_use]
+pub fn shown(configuration: &Configuration) -> Vec<(String, String)> {
+    let mut fields = all(configuration, Commands::Kept);
+    let notify = &configuration.notify;
+    if notify.command.is_some() {
+        fields.push(("notify.command".to_owned(), KEPT.to_owned()));
+    }
+    if let Some(webhook) = &notify.webhook {
+        fields.push(("notify.webhook".to_owned(), webhook.host().to_owned()));
+    }
+    fields
+}
+
+fn all(configuration: &Configuration, commands: Commands) -> Vec<(String, String)> {
+    let mut fields = shared(configuration, commands);
     for module in &configuration.modules {
         fields.module(&format!("module.{}", module.name), module);
     }
-    fields.0
+    fields.list
 }
 
 /// The fields that matter to one module: a difference in another one's is none of its business.
 #[must_use]
 pub fn fields_of(configuration: &Configuration, module: &Module) -> Vec<(String, String)> {
-    let mut fields = shared(configuration);
+    let mut fields = shared(configuration, Commands::Told);
     fields.module(&format!("module.{}", module.name), module);
-    fields.0
+    fields.list
 }
 
 /// The fields of the cluster and of the nodes.
-fn shared(configuration: &Configuration) -> Fields {
-    let mut fields = Fields(Vec::new());
+fn shared(configuration: &Configuration, commands: Commands) -> Fields {
+    let list = Vec::new();
+    let mut fields = Fields { list, commands };
     fields.add("cluster.name", &configuration.cluster);
     fields.add(
         "cluster.takeover-after",
@@ -73,6 +97,10 @@ pub fn difference(
     for (field, own) in mine {
         match value(peers, field) {
             Some(other) if other == *own => {}
+            // People read this who need not know what is run.
+            Some(_) if SECRET.iter().any(|end| field.ends_with(end)) => {
+                return Some(format!("{field} is another one on {peer}"));
+            }
             Some(other) => {
                 return Some(format!("{field} is {own} here and {other} on {peer}"));
             }
@@ -87,11 +115,33 @@ pub fn difference(
     (mine != peers).then(|| format!("the order of the entries is another one on {peer}"))
 }
 
-struct Fields(Vec<(String, String)>);
+/// What stands in place of a command.
+const KEPT: &str = "(a command)";
+
+/// Whether commands are among the fields.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commands {
+    /// To the other node, which runs the same ones.
+    Told,
+    /// Not to people.
+    Kept,
+}
+
+struct Fields {
+    list: Vec<(String, String)>,
+    commands: Commands,
+}
 
 impl Fields {
     fn add(&mut self, field: impl Into<String>, value: impl ToString) {
-        self.0.push((field.into(), value.to_string()));
+        self.list.push((field.into(), value.to_string()));
+    }
+
+    fn command(&mut self, field: impl Into<String>, command: &Secret) {
+        match self.commands {
+            Commands::Told => self.add(field, command.reveal()),
+            Commands::Kept => self.add(field, KEPT),
+        }
     }
 
     fn node(&mut self, at: &str, node: &Node) {
@@ -167,16 +217,16 @@ impl Fields {
         match &service.kind {
             ServiceKind::Unit(unit) => self.add(format!("{at}.unit"), unit),
             ServiceKind::Commands { start, stop, check } => {
-                self.add(format!("{at}.start"), start);
-                self.add(format!("{at}.stop"), stop);
+                self.command(format!("{at}.start"), start);
+                self.command(format!("{at}.stop"), stop);
                 if let Some(check) = check {
-                    self.add(format!("{at}.check"), check);
+                    self.command(format!("{at}.check"), check);
                 }
             }
         }
         match &service.ready {
             Some(Ready::Tcp(endpoint)) => self.add(format!("{at}.ready.tcp"), endpoint),
-            Some(Ready::Command(command)) => self.add(format!("{at}.ready.command"), command),
+            Some(Ready::Command(command)) => self.command(format!("{at}.ready.command"), command),
             None => {}
         }
         self.add(format!("{at}.start-limit"), words(service.start_limit));
@@ -222,6 +272,31 @@ path = "/w"
             .replace("path = \"/v\"", "path = \"//v/\"");
         assert_eq!(digest(&parse(ONE)), digest(&parse(&other)));
         assert_eq!(difference(&parse(ONE), &parse(&other), "b"), None);
+    }
+
+    #[test]
+    fn no_command_and_no_address_that_is_called_is_shown() {
+        let text = format!(
+            "{ONE}[[module.service]]\nname = \"s\"\nstart = \"a CANARY\"\nstop = \"b CANARY\"\n\
+             check = \"c CANARY\"\nready = {{ command = \"d CANARY\" }}\n\
+             [notify]\ncommand = \"e CANARY\"\nwebhook = \"https://h/CANARY\"\n"
+        );
+        let meant = Configuration::parse(Path::new("t"), &text).expect("it is good");
+        let all = shown(&meant);
+        assert!(
+            all.iter().all(|(_, value)| !value.contains("CANARY")),
+            "{all:?}"
+        );
+        assert_eq!(all.iter().filter(|(_, value)| value == KEPT).count(), 5);
+        assert!(all.contains(&("notify.webhook".into(), "h".into())));
+        // The nodes tell each other, and people only that there is a difference.
+        let (mine, other) = (fields(&meant), parse(&text.replace("d CANARY", "f CANARY")));
+        let told = difference(&mine, &other, "b");
+        assert_eq!(
+            told.as_deref(),
+            Some("module.m.service.s.ready.command is another one on b")
+        );
+        assert!(!mine.iter().any(|(field, _)| field.starts_with("notify")));
     }
 
     #[test]

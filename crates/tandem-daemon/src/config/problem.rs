@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
+use tandem_console::scrub::without_addresses;
 
 /// A configuration file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -70,30 +71,6 @@ impl Problem {
             hint,
         }
     }
-}
-
-/// An address may hold what proves who calls: its scheme and its host are enough to find it by.
-fn without_addresses(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut shown = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let ends = |c: char| c.is_whitespace() || ['"', '\'', '`', ','].contains(&c);
-        let (address, rest) = part.split_at(part.find(ends).unwrap_or(part.len()));
-        // With a user in front, even what stands there is none of the reader's business.
-        let host = match address.contains('@') {
-            true => "",
-            false => address.split(['/', '?', '#']).next().unwrap_or_default(),
-        };
-        shown += "://";
-        shown += host;
-        shown += if host.len() < address.len() {
-            "…"
-        } else {
-            ""
-        };
-        shown += rest;
-    }
-    shown
 }
 
 fn report(path: &std::path::Path, problems: &[Problem]) -> String {

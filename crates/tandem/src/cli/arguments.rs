@@ -125,6 +125,15 @@ pub enum Verb {
         #[arg(long)]
         module: Option<String>,
     },
+    /// Writes what a person who helps needs to see, without secrets, into one file
+    Support {
+        /// Numbers instead of names and addresses
+        #[arg(long)]
+        anonymise: bool,
+        /// The file; `-` for the output; default: tandem-support-NODE-TIME.tar.gz here
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+    },
     /// Writes reference, manual pages and completions below the root of the repository
     #[command(hide = true)]
     Generate {

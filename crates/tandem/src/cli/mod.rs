@@ -14,6 +14,7 @@ mod leave;
 mod mirror;
 mod reference;
 mod status;
+mod support;
 mod top;
 mod volumes;
 
@@ -82,6 +83,9 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
         Verb::Boot(switch) => asynchronously(command::switch(places, CommandName::Boot, &switch)),
         Verb::Verify(options) => asynchronously(command::verify(places, &options)),
         Verb::Estimate { module } => asynchronously(estimate::run(places, module.as_deref())),
+        Verb::Support { anonymise, output } => {
+            asynchronously(support::run(places, anonymise, output.as_deref()))
+        }
         Verb::Generate { root } => reference::write(&root),
         Verb::User { verb } => asynchronously(console::user(places, verb)),
         Verb::Console { verb } => console::transport(places, &verb),

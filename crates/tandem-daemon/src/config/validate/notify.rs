@@ -2,7 +2,6 @@
 
 use super::Review;
 use crate::config::raw::{self, Text};
-use tandem_console::Secret;
 use tandem_console::notify::{Ways, Webhook};
 use toml::Spanned;
 
@@ -17,7 +16,7 @@ impl Review<'_> {
             self.problem(typed.span(), "this tells nobody", hint);
         }
         let command = raw.command.as_ref();
-        let command = command.map(|command| Secret::new(self.command(command)));
+        let command = command.map(|command| self.secret_command(command));
         let webhook = (raw.webhook.as_ref()).and_then(|webhook| self.webhook(webhook));
         Ways { command, webhook }
     }

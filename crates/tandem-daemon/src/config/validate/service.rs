@@ -21,9 +21,9 @@ impl Review<'_> {
                 ServiceKind::Unit(self.unit(unit))
             }
             (None, Some(start), Some(stop)) => ServiceKind::Commands {
-                start: self.command(start),
-                stop: self.command(stop),
-                check: raw.check.as_ref().map(|check| self.command(check)),
+                start: self.secret_command(start),
+                stop: self.secret_command(stop),
+                check: raw.check.as_ref().map(|check| self.secret_command(check)),
             },
             _ => {
                 let message = format!("service `{name}` is neither a unit nor two commands");
@@ -50,7 +50,7 @@ impl Review<'_> {
     fn ready(&mut self, typed: &Spanned<raw::Ready>) -> Option<Ready> {
         match (&typed.get_ref().tcp, &typed.get_ref().command) {
             (Some(tcp), None) => self.endpoint(tcp).map(Ready::Tcp),
-            (None, Some(command)) => Some(Ready::Command(self.command(command))),
+            (None, Some(command)) => Some(Ready::Command(self.secret_command(command))),
             (None, None) | (Some(_), Some(_)) => {
                 let hint = "{ tcp = \"127.0.0.1:5432\" } or { command = \"…\" }";
                 self.problem(typed.span(), "one way to tell that it is ready", hint);

@@ -6,6 +6,7 @@ use crate::config::limits;
 use crate::config::raw::Text;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tandem_console::Secret;
 
 impl Review<'_> {
     pub(super) fn name(&mut self, typed: &Text, what: &str) -> String {
@@ -49,6 +50,10 @@ impl Review<'_> {
             true => unit.to_owned(),
             false => format!("{unit}.service"),
         }
+    }
+
+    pub(super) fn secret_command(&mut self, typed: &Text) -> Secret {
+        Secret::new(self.command(typed))
     }
 
     pub(super) fn command(&mut self, typed: &Text) -> String {
