@@ -178,6 +178,23 @@ export interface PastEntry {
   row: number | null;
 }
 
+export type LogSource = 'daemon' | 'mirror' | 'application';
+
+export interface LogLine {
+  at_ms: number;
+  unit: string;
+  priority: number;
+  text: string;
+}
+
+export interface LogLines {
+  node: number;
+  units: string[];
+  lines: LogLine[];
+  place: string | null;
+  missed: boolean;
+}
+
 export interface Point {
   at_ms: number;
   changes: number;

@@ -258,7 +258,7 @@ export const de: Messages = {
       `Soll die Seite von ${keeps} gelten: „Als Secondary starten“ im Menü von ${gives}. Soll die Seite von ${gives} gelten: ${keeps} stoppen, auf ${gives} „Start als Primary erzwingen“, dann auf ${keeps} „Als Secondary starten“.`,
   },
 
-  tabs: { resources: 'Ressourcen', log: 'Modulprotokoll', commands: 'Befehlsprotokoll', information: 'Information' },
+  tabs: { resources: 'Ressourcen', log: 'Modulprotokoll', journal: 'Systemprotokoll', commands: 'Befehlsprotokoll', information: 'Information' },
 
   resources: {
     name: 'Name',
@@ -293,6 +293,17 @@ export const de: Messages = {
     alarm: 'Alarm',
   },
 
+  journal: {
+    source: 'Wessen Protokoll',
+    sources: { daemon: 'Daemon', mirror: 'Spiegel', application: 'Anwendung' },
+    warnings: 'Nur Warnungen und Fehler',
+    warning: 'Warnung',
+    error: 'Fehler',
+    of: (name) => `Das Journal von ${name}. Das des anderen Knotens zeigt die Konsole dort.`,
+    noUnits: 'Die Dienste dieses Moduls sind keine Units: Was sie schreiben, wird nicht aufgehoben.',
+    missed: 'Einige Zeilen fehlen: Es kamen mehr auf einmal, als gezeigt werden.',
+  },
+
   audit: {
     who: 'Wer',
     from: 'Von wo',
@@ -316,6 +327,11 @@ export const de: Messages = {
     permitLeft: (time) => `endet in ${time}, wenn sie nicht erneuert wird`,
     mirror: 'Spiegel',
     size: 'Größe der Daten',
+    support: 'Support-Paket',
+    supportWhat:
+      'Eine Datei für alle, die helfen: Zustände und Verlauf beider Knoten, das Protokoll dieses Knotens, Konfiguration, Versionen, Angaben zum Rechner. Kennwörter, Tokens, Schlüssel und Umgebungsvariablen sind nicht darin. Das dauert bis zu einer Minute.',
+    supportDownload: 'Herunterladen',
+    supportAnonymous: 'Ohne Namen und Adressen herunterladen',
     takeover: 'Übernahme nach Stille von',
     yes: 'ja',
     no: 'nein',

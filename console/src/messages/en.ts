@@ -257,7 +257,7 @@ export const en = {
       `To keep the side of ${keeps}: choose “Start as secondary” in the menu of ${gives}. To keep the side of ${gives}: stop ${keeps}, choose “Force start as primary” on ${gives}, then “Start as secondary” on ${keeps}.`,
   },
 
-  tabs: { resources: 'Resources', log: 'Module log', commands: 'Command log', information: 'Information' },
+  tabs: { resources: 'Resources', log: 'Module log', journal: 'System log', commands: 'Command log', information: 'Information' },
 
   resources: {
     name: 'Name',
@@ -292,6 +292,17 @@ export const en = {
     alarm: 'Alarm',
   },
 
+  journal: {
+    source: 'Whose log',
+    sources: { daemon: 'Daemon', mirror: 'Mirror', application: 'Application' } as Record<string, string>,
+    warnings: 'Only warnings and errors',
+    warning: 'Warning',
+    error: 'Error',
+    of: (name: string) => `The journal of ${name}. That of the other node is shown by the console there.`,
+    noUnits: 'The services of this module are no units: what they write is not kept.',
+    missed: 'Some lines are not shown: more came at once than fit.',
+  },
+
   audit: {
     who: 'Who',
     from: 'From',
@@ -315,6 +326,11 @@ export const en = {
     permitLeft: (time: string) => `ends in ${time} unless renewed`,
     mirror: 'Mirror',
     size: 'Size of the data',
+    support: 'Support bundle',
+    supportWhat:
+      'One file for who helps you: states and history of both nodes, the log of this one, configuration, versions, facts about the machine. Passwords, tokens, keys and environments are not in it. It takes up to a minute.',
+    supportDownload: 'Download',
+    supportAnonymous: 'Download without names and addresses',
     takeover: 'Takeover after silence of',
     yes: 'yes',
     no: 'no',

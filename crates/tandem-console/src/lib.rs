@@ -10,6 +10,7 @@
 //! - [`routes`]: sign-in, users, tokens, audit
 //! - [`audit`]: every command, with who, from where, why and result
 //! - [`history`], [`series`]: what was, for timelines and charts
+//! - [`journal`]: the machine's journal
 //! - [`notify`]: the command and the webhook that tell people
 //! - [`page`]: the built page, from `console/`
 //! - [`support`], [`scrub`]: what a person who helps needs to see, without secrets
@@ -20,6 +21,7 @@ pub mod admission;
 pub mod attempts;
 pub mod audit;
 pub mod history;
+pub mod journal;
 pub mod notify;
 pub mod page;
 pub mod routes;

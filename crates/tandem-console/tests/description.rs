@@ -7,7 +7,7 @@ use tandem_console::accounts::{Account, Name, Role};
 use tandem_console::admission::{Need, need};
 use tandem_console::page::DESCRIPTION;
 use tandem_console::routes::{SignedIn, SignedOut};
-use tandem_console::{audit, history, series};
+use tandem_console::{audit, history, journal, series};
 use tandem_wire::api;
 
 fn description() -> Value {
@@ -181,6 +181,14 @@ fn what_is_served_has_the_described_shape() {
     check("AuditEntry", audit::Entry::default());
     check("PastEntry", history::Entry::default());
     check("Point", series::Point::default());
+    let lines = vec![journal::Line::default()];
+    check(
+        "LogLines",
+        journal::Lines {
+            lines,
+            ..journal::Lines::default()
+        },
+    );
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::hub::{Hub, ModuleHub};
 use crate::identity::{self, Identity, IdentityError};
 use crate::jobs::Jobs;
 use crate::link::{self, Link, Outgoing};
+use crate::machine::Machine;
 use crate::mirror_link::MirrorLink;
 use crate::mirror_process::{MirrorProcess, Starter};
 use crate::networks::{Network, NetworkError};
@@ -440,7 +441,14 @@ impl Rest {
         let state_dir = &self.settings.state_dir;
         let past = observer::open(state_dir);
         tasks.spawn(observer::run(commands.hub.clone(), past.clone()));
-        let api = Api::new(commands.clone(), console, past);
+        let machine = Machine::new(
+            self.configuration.clone(),
+            self.identity.node,
+            self.settings.clone(),
+            &self.token,
+            console.clone(),
+        );
+        let api = Api::new(commands.clone(), console, past, machine);
         let everywhere = match self.configuration.node(self.identity.node).address {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             // Takes IPv4 too.

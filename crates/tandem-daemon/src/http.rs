@@ -7,6 +7,7 @@ use crate::commands::Commands;
 use crate::hub::{EventId, Hub};
 use crate::jobs::Jobs;
 use crate::link;
+use crate::machine::Machine;
 use crate::snapshot::Face;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
@@ -76,6 +77,7 @@ pub(crate) struct Api {
     pub commands: Commands,
     pub console: Arc<Console>,
     pub past: Past,
+    machine: Machine,
     streams: Arc<Semaphore>,
     connections: Arc<Connections>,
 }
@@ -89,20 +91,26 @@ pub(crate) struct Past {
 }
 
 impl Api {
-    pub(crate) fn new(commands: Commands, console: Arc<Console>, past: Past) -> Self {
+    pub(crate) fn new(
+        commands: Commands,
+        console: Arc<Console>,
+        past: Past,
+        machine: Machine,
+    ) -> Self {
         Self {
             hub: commands.hub.clone(),
             jobs: commands.jobs.clone(),
             commands,
             console,
             past,
+            machine,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             connections: Arc::default(),
         }
     }
 
     fn routes(self) -> Router {
-        let console = self.console.clone();
+        let (console, machine) = (self.console.clone(), self.machine.clone());
         Router::new()
             .route("/health/primary", get(primary))
             .route("/health/ready", get(ready))
@@ -113,6 +121,7 @@ impl Api {
             .route("/api/v1/history", get(history))
             .route("/api/v1/series", get(series))
             .with_state(self)
+            .merge(machine.routes())
             .merge(tandem_console::routes::routes(console.clone()))
             .fallback(|| async { error(StatusCode::NOT_FOUND, "there is no such address", None) })
             .layer(DefaultBodyLimit::max(REQUEST_MAX))

@@ -16,6 +16,7 @@
 //!   - `hub`, `jobs`, `commands`, `http`, `https`: what people see and ask for
 //!   - `accounts`: the console's users, equal on both nodes
 //!   - `herald`: tells people of changes of role
+//!   - `machine`: the journal of this machine, for the page
 //!   - `observer`: what was, for timelines and charts
 
 mod accounts;
@@ -35,6 +36,7 @@ mod hub;
 pub mod identity;
 mod jobs;
 mod link;
+mod machine;
 mod mirror_link;
 pub mod mirror_process;
 mod networks;

@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-CcoNL8Ie.css",
+        path: "/assets/index-D85TUDTy.css",
         kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-CcoNL8Ie.css"),
+        bytes: include_bytes!("../../assets/assets/index-D85TUDTy.css"),
     },
     File {
-        path: "/assets/index-KkZoURd4.js",
+        path: "/assets/index-DWvaStWN.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-KkZoURd4.js"),
+        bytes: include_bytes!("../../assets/assets/index-DWvaStWN.js"),
     },
 ];

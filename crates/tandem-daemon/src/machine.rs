@@ -1,0 +1,202 @@
+//! What the page shows of this machine beside the cluster: its journal, and the support bundle, which
+//! a process of its own makes: it reads much, and the daemon must be heard meanwhile.
+
+use crate::config::Configuration;
+use crate::daemon::Settings;
+use crate::support;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use serde::Deserialize;
+use std::io;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use tandem_console::admission::Asked;
+use tandem_console::journal::{Journal, Question, Source};
+use tandem_console::scrub::Scrubber;
+use tandem_console::{Caller, Console, Origin, Secret, unix_ms};
+use tandem_core::NodeId;
+use tandem_wire::api::ApiError;
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// How long a bundle may take. Shorter than every request may.
+const BUNDLE_MAX: Duration = Duration::from_secs(80);
+/// Its size, packed. Its parts are bounded, and texts shrink to a tenth.
+const BUNDLE_BYTES_MAX: usize = 64 << 20;
+
+/// What is needed for it.
+#[derive(Clone)]
+pub(crate) struct Machine(Arc<Inner>);
+
+struct Inner {
+    configuration: Arc<Configuration>,
+    node: NodeId,
+    settings: Settings,
+    /// What no log line may show.
+    secrets: Vec<Secret>,
+    console: Arc<Console>,
+    journal: Journal,
+    /// One bundle at a time.
+    turn: Semaphore,
+}
+
+impl Machine {
+    pub(crate) fn new(
+        configuration: Arc<Configuration>,
+        node: NodeId,
+        settings: Settings,
+        token: &str,
+        console: Arc<Console>,
+    ) -> Self {
+        let mut secrets = support::secrets(&configuration);
+        secrets.push(Secret::new(token));
+        Self(Arc::new(Inner {
+            configuration,
+            node,
+            settings,
+            secrets,
+            console,
+            journal: Journal::default(),
+            turn: Semaphore::new(1),
+        }))
+    }
+
+    pub(crate) fn routes(self) -> Router {
+        Router::new()
+            .route("/api/v1/log", get(log))
+            .route("/api/v1/support", get(bundle))
+            .with_state(self)
+    }
+}
+
+fn error(status: StatusCode, error: impl Into<String>) -> Response {
+    let body = ApiError {
+        error: error.into(),
+        hint: None,
+    };
+    (status, Json(body)).into_response()
+}
+
+async fn log(
+    State(Machine(machine)): State<Machine>,
+    Query(question): Query<Question>,
+) -> Response {
+    let Some(module) = machine.configuration.module(question.module.as_deref()) else {
+        return error(
+            StatusCode::BAD_REQUEST,
+            "there is no such module, or several",
+        );
+    };
+    let units = match question.source {
+        Source::Daemon => vec!["tandem.service".to_owned()],
+        Source::Mirror => vec![format!("tandem-mirror@{}.service", module.name)],
+        Source::Application => support::units_of(module),
+    };
+    let mut scrubber = Scrubber::new(machine.secrets.clone());
+    match machine.journal.read(units, &question, &mut scrubber).await {
+        Ok(mut lines) => {
+            lines.node = machine.node.number();
+            Json(lines).into_response()
+        }
+        Err(failed) => error(StatusCode::SERVICE_UNAVAILABLE, crate::report(&failed)),
+    }
+}
+
+#[derive(Deserialize)]
+struct Manner {
+    #[serde(default)]
+    anonymise: bool,
+}
+
+async fn bundle(
+    State(Machine(machine)): State<Machine>,
+    Extension(caller): Extension<Caller>,
+    Extension(origin): Extension<Origin>,
+    Query(Manner { anonymise }): Query<Manner>,
+) -> Response {
+    let Ok(_turn) = machine.turn.try_acquire() else {
+        return error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "another bundle is being made",
+        );
+    };
+    let made = timeout(BUNDLE_MAX, make(&machine.settings, anonymise)).await;
+    let made = made.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)));
+    let result = match &made {
+        Ok(bundle) => format!("done: {} bytes", bundle.len()),
+        Err(failed) => format!("failed: {failed}"),
+    };
+    let what = match anonymise {
+        true => "support bundle --anonymise",
+        false => "support bundle",
+    };
+    let asked = Asked {
+        what: what.to_owned(),
+        why: None,
+        result,
+    };
+    machine.console.asked(&caller, origin, asked);
+    let bundle = match made {
+        Ok(bundle) => bundle,
+        Err(failed) => {
+            let text = format!("make the support bundle: {failed}");
+            return error(StatusCode::INTERNAL_SERVER_ERROR, text);
+        }
+    };
+    let (node, at) = (machine.node.number(), unix_ms() / 1000);
+    let name = format!("attachment; filename=\"tandem-support-node{node}-{at}.tar.gz\"");
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/gzip"),
+        ),
+        (
+            header::CONTENT_DISPOSITION,
+            HeaderValue::from_str(&name).expect("plain letters"),
+        ),
+    ];
+    (headers, Body::from(bundle)).into_response()
+}
+
+/// By this very program, behind everybody else.
+async fn make(settings: &Settings, anonymise: bool) -> io::Result<Vec<u8>> {
+    let mut command = Command::new("nice");
+    command.args(["-n", "19"]).arg(std::env::current_exe()?);
+    command.args(["support", "--output", "-"]);
+    if anonymise {
+        command.arg("--anonymise");
+    }
+    command
+        .arg("--config")
+        .arg(&settings.config)
+        .arg("--state-dir")
+        .arg(&settings.state_dir)
+        .arg("--runtime-dir")
+        .arg(&settings.runtime_dir)
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
+        .env_remove("WATCHDOG_PID")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let stdout = child.stdout.take().expect("it is piped");
+    let mut bundle = Vec::new();
+    let mut bounded = stdout.take(BUNDLE_BYTES_MAX as u64 + 1);
+    bounded.read_to_end(&mut bundle).await?;
+    if bundle.len() > BUNDLE_BYTES_MAX {
+        return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+    }
+    match child.wait().await? {
+        status if status.success() => Ok(bundle),
+        status => Err(io::Error::other(format!("it ended with {status}"))),
+    }
+}
