@@ -47,6 +47,15 @@ export interface ModuleStatus {
   checkers: ResourceStatus[];
   channels: ChannelStatus[];
   history: HistoryEntry[];
+  volumes: VolumeStatus[];
+}
+
+export interface VolumeStatus {
+  name: string;
+  files: number;
+  bytes: number;
+  newest_ms: number | null;
+  whole: boolean;
 }
 
 export interface Switches {
@@ -132,6 +141,7 @@ export interface Job {
   state: JobState;
   message: string;
   progress: string[];
+  took_ms: number | null;
 }
 
 export type ApiEvent =
@@ -168,7 +178,7 @@ export interface PastEntry {
   at_ms: number;
   node: number;
   module: string;
-  kind: 'state' | 'decision' | 'alarm' | 'service' | 'checker' | 'address';
+  kind: 'state' | 'decision' | 'alarm' | 'service' | 'checker' | 'address' | 'command';
   name: string;
   state: string;
   colour: string;

@@ -200,6 +200,7 @@ export const de: Messages = {
       givesUp: (here, there, size) =>
         `Was nur ${here} hat, seit die Kopien auseinandergingen, wird endgültig aufgegeben (seine Kopie: ${size}): Es wird mit dem überschrieben, was ${there} hat, und nicht beiseitegelegt.`,
     },
+    took: (time, when) => `Letztes Mal dauerte es ${time} (${when}).`,
     giveUpCheck: (name) => `Mir ist bekannt, dass überschrieben wird, was nur ${name} hat.`,
     why: 'Grund (für das Befehlsprotokoll, freiwillig)',
     forceCheck: (name) => `Mir ist bekannt, dass ${name} aus ist und seine neueren Daten nicht verwendet werden.`,
@@ -256,6 +257,16 @@ export const de: Messages = {
     unrelated: 'Die beiden Kopien haben nichts gemeinsam.',
     choice: (keeps, gives) =>
       `Soll die Seite von ${keeps} gelten: „Als Secondary starten“ im Menü von ${gives}. Soll die Seite von ${gives} gelten: ${keeps} stoppen, auf ${gives} „Start als Primary erzwingen“, dann auf ${keeps} „Als Secondary starten“.`,
+  },
+
+  firstStart: {
+    title: 'Was zurzeit in den Verzeichnissen steht',
+    volume: 'Volume',
+    size: 'Größe',
+    files: 'Dateien',
+    newest: 'Neueste Änderung',
+    empty: 'leer',
+    least: (much) => `mindestens ${much}`,
   },
 
   tabs: { resources: 'Ressourcen', log: 'Modulprotokoll', journal: 'Systemprotokoll', commands: 'Befehlsprotokoll', information: 'Information' },

@@ -199,6 +199,7 @@ export const en = {
       givesUp: (here: string, there: string, size: string) =>
         `What only ${here} has since the copies parted is given up for good (its copy: ${size}): it is overwritten by what ${there} has, and not set aside.`,
     },
+    took: (time: string, when: string) => `Last time it took ${time} (${when}).`,
     giveUpCheck: (name: string) => `I know that the writes that only ${name} has will be overwritten.`,
     why: 'Reason (for the audit log, optional)',
     forceCheck: (name: string) => `I know that ${name} is off, and that its newer data will not be used.`,
@@ -255,6 +256,16 @@ export const en = {
     unrelated: 'The two copies have nothing in common.',
     choice: (keeps: string, gives: string) =>
       `To keep the side of ${keeps}: choose “Start as secondary” in the menu of ${gives}. To keep the side of ${gives}: stop ${keeps}, choose “Force start as primary” on ${gives}, then “Start as secondary” on ${keeps}.`,
+  },
+
+  firstStart: {
+    title: 'What stands in the directories now',
+    volume: 'Volume',
+    size: 'Size',
+    files: 'Files',
+    newest: 'Newest change',
+    empty: 'empty',
+    least: (much: string) => `at least ${much}`,
   },
 
   tabs: { resources: 'Resources', log: 'Module log', journal: 'System log', commands: 'Command log', information: 'Information' },

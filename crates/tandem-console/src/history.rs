@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use tandem_wire::api::{ClusterStatus, ModuleStatus};
+use tandem_wire::api::{ClusterStatus, Job, JobState, ModuleStatus};
 
 /// The oldest entry: 90 days.
 const AGE_MAX_MS: u64 = 90 * 24 * 3600 * 1000;
@@ -31,15 +31,16 @@ pub struct Entry {
     pub node: u8,
     /// The module.
     pub module: String,
-    /// `state`, `decision`, `alarm`, `service`, `checker`, `address`, `channel`.
+    /// `state`, `decision`, `alarm`, `service`, `checker`, `address`, `command`.
     pub kind: String,
-    /// The service, checker, address or channel.
+    /// The service, checker, address or command.
     pub name: String,
-    /// States: `PRIM`, …; services and checkers: as in the status; addresses: `held`, `free`.
+    /// States: `PRIM`, …; services and checkers: as in the status; addresses: `held`, `free`;
+    /// commands: `done`.
     pub state: String,
     /// States: `green`, `magenta`, `red`.
     pub colour: String,
-    /// States: the data column.
+    /// States: the data column. Commands: how long it took, in milliseconds.
     pub data: String,
     /// Why, as one sentence.
     pub because: String,
@@ -156,6 +157,31 @@ impl History {
             }
         }
         inner.write(fresh)
+    }
+
+    /// Writes down how long a command took that is done, however like the last one it was. One that
+    /// failed says nothing about that. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`HistoryError`]
+    pub fn ended(&self, job: &Job, at_ms: u64) -> Result<(), HistoryError> {
+        let (JobState::Done, Some(took_ms)) = (job.state, job.took_ms) else {
+            return Ok(());
+        };
+        let command = serde_json::to_value(job.command).expect("plain data");
+        let entry = Entry {
+            at_ms,
+            node: job.node,
+            module: job.module.clone(),
+            kind: "command".to_owned(),
+            name: command.as_str().unwrap_or_default().to_owned(),
+            state: "done".to_owned(),
+            data: took_ms.to_string(),
+            because: job.message.clone(),
+            ..Entry::default()
+        };
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        put(&inner.database, &entry).map_err(failed("write"))
     }
 
     /// Answers, newest first.
@@ -328,6 +354,10 @@ fn insert(database: &Connection, entry: &Entry) -> rusqlite::Result<()> {
             return Ok(());
         }
     }
+    put(database, entry)
+}
+
+fn put(database: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     database
         .prepare_cached(
             "INSERT OR IGNORE INTO entry (at_ms, node, module, kind, name, state, colour, data,
@@ -372,7 +402,7 @@ fn trim(database: &Connection, now_ms: u64) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tandem_wire::api::{HistoryEntry, NodeStatus, ResourceStatus};
+    use tandem_wire::api::{CommandName, HistoryEntry, NodeStatus, ResourceStatus};
 
     fn status(state: &str, service: &str) -> ClusterStatus {
         let module = ModuleStatus {
@@ -446,6 +476,43 @@ mod tests {
             (states[0].at_ms, states[0].because.as_str()),
             (21, "because of ALONE")
         );
+    }
+
+    #[test]
+    fn what_is_done_is_found_with_how_long_it_took() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let history = History::open(&directory.path().join("history.db")).expect("it opens");
+        let job = |state, took_ms| Job {
+            job: "j".into(),
+            node: 2,
+            module: "videeos".into(),
+            command: CommandName::Swap,
+            begun: true,
+            state,
+            message: "node2: PRIM".into(),
+            progress: Vec::new(),
+            took_ms,
+        };
+        for (at_ms, state, took_ms) in [
+            (1, JobState::Running, None),
+            (2, JobState::Done, Some(8000)),
+            (3, JobState::Failed, Some(5)),
+            // Exactly as long as before: it is there again.
+            (4, JobState::Done, Some(8000)),
+        ] {
+            let ended = history.ended(&job(state, took_ms), at_ms);
+            ended.expect("it writes");
+        }
+        let question = Question {
+            module: Some("videeos".into()),
+            kind: Some("command".into()),
+            ..Question::default()
+        };
+        let found = history.ask(&question).expect("it answers");
+        let found: Vec<_> = (found.iter())
+            .map(|e| (e.at_ms, e.node, e.name.as_str(), e.data.as_str()))
+            .collect();
+        assert_eq!(found, [(4, 2, "swap", "8000"), (2, 2, "swap", "8000")]);
     }
 
     #[test]

@@ -100,6 +100,7 @@ fn what_is_served_has_the_described_shape() {
         checkers: vec![api::ResourceStatus::default()],
         channels: vec![api::ChannelStatus::default()],
         history: vec![api::HistoryEntry::default()],
+        volumes: vec![api::VolumeStatus::default()],
         ..api::ModuleStatus::default()
     };
     let node = api::NodeStatus {
@@ -122,6 +123,7 @@ fn what_is_served_has_the_described_shape() {
             state: api::JobState::Running,
             message: String::new(),
             progress: vec![String::new()],
+            took_ms: Some(1),
         },
     );
     for state in [

@@ -156,6 +156,7 @@ impl Commands {
             state: JobState::Refused,
             message: error.to_string(),
             progress: Vec::new(),
+            took_ms: None,
         };
         self.tell_peer(Some((peers_number, answer)));
     }

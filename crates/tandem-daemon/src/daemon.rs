@@ -29,6 +29,7 @@ use crate::reactor::{
 use crate::services::{self, Runner, services_config};
 use crate::snapshot::Decision;
 use crate::state_writer;
+use crate::volumes;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -373,6 +374,7 @@ impl Rest {
             let modules = self.configuration.modules.len();
             tasks.spawn(gateway::watch(gateway, after, inputs, modules));
         }
+        tasks.spawn(volumes::watch(self.configuration.clone(), hub.clone()));
         let notifier = Notifier::start(&self.configuration.notify);
         let places = self.configuration.places();
         let hands =

@@ -16,8 +16,8 @@ use tandem_host::clock;
 use tandem_wire::api::{
     AddressStatus, ApiEvent, ChannelStatus, ClusterStatus, DivergenceStatus, EVENTS_KEPT_MAX,
     HISTORY_SHOWN_MAX, HistoryEntry, MirrorSummary, ModuleStatus, NodeStatus, RecordStatus,
-    ResourceStatus, SideStatus, SwitchesStatus, VerificationStatus, colour_word, data_words,
-    tone_word,
+    ResourceStatus, SideStatus, SwitchesStatus, VerificationStatus, VolumeStatus, colour_word,
+    data_words, tone_word,
 };
 use tandem_wire::local::{Verification, VerificationEnd};
 use tokio::sync::watch;
@@ -66,6 +66,7 @@ struct ModuleInner {
     checkers: Vec<ResourceStatus>,
     address_held: bool,
     pace: Pace,
+    volumes: Vec<VolumeStatus>,
 }
 
 /// How fast comparisons are.
@@ -118,6 +119,7 @@ impl ModuleInner {
             checkers: checkers.map(|c| resource(&c.name, "paused")).collect(),
             address_held: false,
             pace: Pace::default(),
+            volumes: Vec::new(),
         }
     }
 }
@@ -200,6 +202,13 @@ impl Hub {
         modules
             .map(|module| module.snapshot.as_ref().map(Snapshot::face))
             .collect()
+    }
+
+    /// Whether nobody has chosen yet whose data counts, as far as this node knows.
+    pub(crate) fn before_first_start(&self, place: Place) -> bool {
+        let inner = self.lock();
+        let snapshot = inner.modules[place.0].snapshot.as_ref();
+        snapshot.is_some_and(|snapshot| snapshot.record.is_none())
     }
 
     /// Keeps an event for clients.
@@ -399,6 +408,11 @@ impl ModuleHub {
         });
     }
 
+    /// What stands in the volumes, before the first start.
+    pub(crate) fn volumes(&self, volumes: Vec<VolumeStatus>) {
+        self.change(|module| module.volumes = volumes);
+    }
+
     /// The virtual addresses came or went.
     pub(crate) fn address(&self, held: bool) {
         self.change(|module| module.address_held = held);
@@ -446,6 +460,7 @@ impl Inner {
             services: module.services.clone(),
             checkers: module.checkers.clone(),
             history: module.history.iter().cloned().collect(),
+            volumes: module.volumes.clone(),
             ..ModuleStatus::default()
         };
         let Some(snapshot) = &module.snapshot else {

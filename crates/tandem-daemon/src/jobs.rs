@@ -4,6 +4,7 @@
 use crate::hub::Hub;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tandem_core::{Answer, CommandId, NodeId};
 use tandem_wire::api::{ApiEvent, CommandName, Job, JobState, PROGRESS_MAX};
 
@@ -26,6 +27,7 @@ struct Inner {
 struct Entry {
     number: u64,
     job: Job,
+    asked: Instant,
     /// The peer's number for it, if the peer asked: each change is told to it.
     asked_by_peer: Option<u64>,
     /// Whether the peer carries it out.
@@ -70,10 +72,12 @@ impl Jobs {
             state: JobState::Running,
             message: String::new(),
             progress: Vec::new(),
+            took_ms: None,
         };
         inner.jobs.push_back(Entry {
             number,
             job: job.clone(),
+            asked: Instant::now(),
             asked_by_peer: match origin {
                 Origin::Peer(number) => Some(number),
                 Origin::Here | Origin::ForPeer => None,
@@ -136,6 +140,10 @@ impl Jobs {
                 job.progress.push(message.clone());
             }
             job.message = message;
+            if state.ended() {
+                let took = entry.asked.elapsed().as_millis();
+                job.took_ms = Some(u64::try_from(took).unwrap_or(u64::MAX));
+            }
             (job.clone(), entry.asked_by_peer)
         };
         self.hub.event(ApiEvent::Job(job.clone()));

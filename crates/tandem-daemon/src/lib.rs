@@ -17,6 +17,7 @@
 //!   - `accounts`: the console's users, equal on both nodes
 //!   - `herald`: tells people of changes of role
 //!   - `machine`: the journal of this machine, for the page
+//!   - `volumes`: what stands in them before the first start
 //!   - `observer`: what was, for timelines and charts
 
 mod accounts;
@@ -50,6 +51,7 @@ pub mod support;
 mod sys;
 mod tls;
 pub mod units;
+mod volumes;
 
 /// The release of this program.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");

@@ -2,11 +2,12 @@
 //! in the series. Nobody waits for it; a disk that hangs costs entries, nothing else.
 
 use crate::http::Past;
-use crate::hub::Hub;
+use crate::hub::{EventId, Hub};
 use std::path::Path;
 use std::time::Duration;
 use tandem_console::history::History;
 use tandem_console::unix_ms;
+use tandem_wire::api::{ApiEvent, Job};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often numbers are taken.
@@ -38,6 +39,7 @@ pub(crate) async fn run(hub: Hub, past: Past) {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     let mut news = hub.watch();
+    let mut place = hub.newest();
     let mut failed = false;
     loop {
         tokio::select! {
@@ -48,9 +50,15 @@ pub(crate) async fn run(hub: Hub, past: Past) {
                     continue;
                 };
                 news.mark_unchanged();
+                let jobs = ended(&hub, &mut place);
                 let (history, status) = (history.clone(), hub.status());
-                let written =
-                    tokio::task::spawn_blocking(move || history.observe(&status, unix_ms())).await;
+                let written = tokio::task::spawn_blocking(move || {
+                    for job in &jobs {
+                        history.ended(job, unix_ms())?;
+                    }
+                    history.observe(&status, unix_ms())
+                })
+                .await;
                 match written {
                     Ok(Ok(())) => failed = false,
                     Ok(Err(error)) if !failed => {
@@ -62,4 +70,23 @@ pub(crate) async fn run(hub: Hub, past: Past) {
             }
         }
     }
+}
+
+/// The commands that ended since the last look.
+fn ended(hub: &Hub, place: &mut EventId) -> Vec<Job> {
+    let Some(events) = hub.after(*place) else {
+        // More at once than are kept: how long what took is not worth more.
+        *place = hub.newest();
+        return Vec::new();
+    };
+    let mut jobs = Vec::new();
+    for (id, event) in events {
+        *place = id;
+        if let ApiEvent::Job(job) = event
+            && job.state.ended()
+        {
+            jobs.push(job);
+        }
+    }
+    jobs
 }

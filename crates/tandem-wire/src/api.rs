@@ -101,6 +101,24 @@ pub struct ModuleStatus {
     pub channels: Vec<ChannelStatus>,
     /// What was decided last, newest last.
     pub history: Vec<HistoryEntry>,
+    /// Before the first start: what stands in the volumes, so that somebody can choose.
+    pub volumes: Vec<VolumeStatus>,
+}
+
+/// What stands in a volume before the first start.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VolumeStatus {
+    /// Its name.
+    pub name: String,
+    /// How many files.
+    pub files: u64,
+    /// Their sizes together.
+    pub bytes: u64,
+    /// The newest change of one of them, in milliseconds since 1970.
+    pub newest_ms: Option<u64>,
+    /// Everything could be read in time; else there is at least this.
+    pub whole: bool,
 }
 
 /// What an operator switches, for a module on one node.
@@ -472,6 +490,9 @@ pub struct Job {
     /// Everything said so far, oldest first; at most [`PROGRESS_MAX`] lines.
     #[serde(default)]
     pub progress: Vec<String>,
+    /// When it has ended: how long it took, seen from the node that was asked.
+    #[serde(default)]
+    pub took_ms: Option<u64>,
 }
 
 /// How many lines of progress a job keeps.

@@ -24,8 +24,8 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/index-D85TUDTy.css"),
     },
     File {
-        path: "/assets/index-DWvaStWN.js",
+        path: "/assets/index-DEimf0uX.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-DWvaStWN.js"),
+        bytes: include_bytes!("../../assets/assets/index-DEimf0uX.js"),
     },
 ];
