@@ -146,7 +146,7 @@ test('axe finds nothing, light and dark, on every screen', async ({ pair, visit 
       await look(section);
     }
     await page.getByRole('link', { name: 'Control', exact: true }).click();
-    for (const tab of ['Module log', 'Command log', 'Information']) {
+    for (const tab of ['Module log', 'System log', 'Command log', 'Information']) {
       await page.getByRole('tab', { name: tab }).click();
       await page.waitForTimeout(500);
       await look(tab);

@@ -85,7 +85,7 @@ if (name !== null) {
       await new Promise((done) => setTimeout(done, 2500));
       await shoot(what);
       if (section !== 'Control') continue;
-      for (const tab of ['Module log', 'Command log', 'Information']) {
+      for (const tab of ['Module log', 'System log', 'Command log', 'Information']) {
         await each(async (page) => { await page.getByRole('tab', { name: tab }).click(); });
         await new Promise((done) => setTimeout(done, 1200));
         await shoot(tab.toLowerCase().replace(' ', '-'), false);

@@ -47,6 +47,10 @@ const AUTHORITIES: [&str; 3] = [
     "/etc/pki/tls/certs/ca-bundle.crt",
 ];
 
+/// Runs its arguments without the share in the daemon's protection from the out-of-memory killer
+/// that they would inherit: whatever they need must not cost the application its memory.
+pub const UNPROTECTED: &str = "echo 0 2>/dev/null >/proc/$$/oom_score_adj; exec \"$@\"";
+
 /// How people are told, as configured.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Ways {
@@ -378,6 +382,9 @@ async fn run(line: &Secret, notice: &Notice, limit: Duration) -> Result<(), Unto
     let mut command = Command::new("/bin/sh");
     command
         .arg("-c")
+        .arg(UNPROTECTED)
+        .arg("tandem")
+        .args(["/bin/sh", "-c"])
         .arg(line.reveal())
         .envs(notice.variables())
         // It must not report its own readiness as the daemon's.
@@ -592,6 +599,19 @@ mod tests {
             told.starts_with("videeos 2 SECOND ALONE videeos on node2"),
             "{told}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_command_has_no_share_in_the_daemons_protection() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("score");
+        let line = format!("cat /proc/$$/oom_score_adj > {}", file.display());
+        let way = Way::Command(Secret::new(line));
+        way.tell(&notice(), Duration::ZERO).await.expect("told");
+        let score = std::fs::read_to_string(&file).expect("a file");
+        // Where it may not be set, it is what it was: never a better one.
+        let own = std::fs::read_to_string("/proc/self/oom_score_adj").expect("a score");
+        assert!(["0", own.trim()].contains(&score.trim()), "{score}");
     }
 
     #[tokio::test]

@@ -15,8 +15,10 @@ use std::io;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use tandem_console::accounts::Role;
 use tandem_console::admission::Asked;
 use tandem_console::journal::{Journal, Question, Source};
+use tandem_console::notify::UNPROTECTED;
 use tandem_console::scrub::Scrubber;
 use tandem_console::{Caller, Console, Origin, Secret, unix_ms};
 use tandem_core::NodeId;
@@ -86,8 +88,13 @@ fn error(status: StatusCode, error: impl Into<String>) -> Response {
 
 async fn log(
     State(Machine(machine)): State<Machine>,
+    Extension(caller): Extension<Caller>,
     Query(question): Query<Question>,
 ) -> Response {
+    if !may_read(caller.role(), question.source) {
+        let text = "the daemon's log has the command log in it: it needs the role admin";
+        return error(StatusCode::FORBIDDEN, text);
+    }
     let Some(module) = machine.configuration.module(question.module.as_deref()) else {
         return error(
             StatusCode::BAD_REQUEST,
@@ -106,6 +113,14 @@ async fn log(
             Json(lines).into_response()
         }
         Err(failed) => error(StatusCode::SERVICE_UNAVAILABLE, crate::report(&failed)),
+    }
+}
+
+/// The daemon writes into its log who asked for what.
+const fn may_read(role: Role, source: Source) -> bool {
+    match source {
+        Source::Daemon => matches!(role, Role::Admin),
+        Source::Mirror | Source::Application => true,
     }
 }
 
@@ -167,8 +182,9 @@ async fn bundle(
 
 /// By this very program, behind everybody else.
 async fn make(settings: &Settings, anonymise: bool) -> io::Result<Vec<u8>> {
-    let mut command = Command::new("nice");
-    command.args(["-n", "19"]).arg(std::env::current_exe()?);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", UNPROTECTED, "tandem", "nice", "-n", "19"]);
+    command.arg(std::env::current_exe()?);
     command.args(["support", "--output", "-"]);
     if anonymise {
         command.arg("--anonymise");
@@ -198,5 +214,19 @@ async fn make(settings: &Settings, anonymise: bool) -> io::Result<Vec<u8>> {
     match child.wait().await? {
         status if status.success() => Ok(bundle),
         status => Err(io::Error::other(format!("it ended with {status}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_see_the_command_log_does_not_find_it_in_the_daemons() {
+        for role in [Role::Monitor, Role::Control] {
+            assert!(!may_read(role, Source::Daemon));
+            assert!(may_read(role, Source::Mirror) && may_read(role, Source::Application));
+        }
+        assert!(may_read(Role::Admin, Source::Daemon));
     }
 }

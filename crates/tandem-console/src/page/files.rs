@@ -24,8 +24,8 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/index-D85TUDTy.css"),
     },
     File {
-        path: "/assets/index-DEimf0uX.js",
+        path: "/assets/index-DY50aH3y.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-DEimf0uX.js"),
+        bytes: include_bytes!("../../assets/assets/index-DY50aH3y.js"),
     },
 ];
