@@ -475,13 +475,11 @@ async fn speak(
     };
     let mut connection = std::pin::pin!(connection);
     let mut answer = std::pin::pin!(answer);
-    let status = loop {
-        tokio::select! {
-            biased;
-            status = &mut answer => break status,
-            // The answer says what became of it.
-            _ = &mut connection => break answer.await,
-        }
+    let status = tokio::select! {
+        biased;
+        status = &mut answer => status,
+        // The answer says what became of it.
+        _ = &mut connection => answer.await,
     };
     let status = status.map_err(speak)?;
     match status.is_success() {

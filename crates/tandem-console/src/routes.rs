@@ -320,10 +320,14 @@ async fn carry_out<T: Send + 'static>(
     })
 }
 
-fn read<T>(body: Result<Json<T>, JsonRejection>, hint: &str) -> Result<T, Response> {
-    // Not the rejection's own text: it may quote a password.
+/// What was sent, or the status of its refusal. Not the rejection's own text: it may quote a password.
+fn read<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, StatusCode> {
     body.map(|Json(body)| body)
-        .map_err(|rejection| refusal(rejection.status(), "this cannot be read", Some(hint)))
+        .map_err(|rejection| rejection.status())
+}
+
+fn unreadable(status: StatusCode, hint: &str) -> Response {
+    refusal(status, "this cannot be read", Some(hint))
 }
 
 async fn add_user(
@@ -337,7 +341,7 @@ async fn add_user(
         name,
         role,
         password,
-    } = read(body, hint)?;
+    } = read(body).map_err(|status| unreadable(status, hint))?;
     let what = format!("add user {} as {}", name.as_str(), role.word());
     let add = move |accounts: &Accounts| accounts.add_user(name, role, &password);
     carry_out(console, (caller, origin), what, add).await?;
@@ -351,7 +355,8 @@ async fn change_user(
     Path(name): Path<String>,
     body: Result<Json<Change>, JsonRejection>,
 ) -> Result<StatusCode, Response> {
-    let Change { role, password } = read(body, "{\"role\": …, \"password\": …}")?;
+    let Change { role, password } =
+        read(body).map_err(|status| unreadable(status, "{\"role\": …, \"password\": …}"))?;
     let words = [role.map(|_| "role"), password.as_ref().map(|_| "password")];
     let words: Vec<&str> = words.into_iter().flatten().collect();
     let what = format!("change {} of user {name}", words.join(" and "));
@@ -397,7 +402,8 @@ async fn change_password(
     Extension(caller): Extension<Caller>,
     body: Result<Json<NewPassword>, JsonRejection>,
 ) -> Result<StatusCode, Response> {
-    let NewPassword { old, new } = read(body, "{\"old\": …, \"new\": …}")?;
+    let NewPassword { old, new } =
+        read(body).map_err(|status| unreadable(status, "{\"old\": …, \"new\": …}"))?;
     let (Caller::Browser(session), Origin::Address { address, .. }) = (&caller, origin) else {
         let text = "only a signed-in user has a password";
         return Err(refusal(StatusCode::BAD_REQUEST, text, None));
@@ -430,7 +436,8 @@ async fn add_token(
     Extension(caller): Extension<Caller>,
     body: Result<Json<NewToken>, JsonRejection>,
 ) -> Result<Response, Response> {
-    let NewToken { name, role } = read(body, "{\"name\": …, \"role\": …}")?;
+    let NewToken { name, role } =
+        read(body).map_err(|status| unreadable(status, "{\"name\": …, \"role\": …}"))?;
     let what = format!("add token {} as {}", name.as_str(), role.word());
     let add = move |accounts: &Accounts| accounts.add_token(name, role);
     let token = carry_out(console, (caller, origin), what, add).await?;
