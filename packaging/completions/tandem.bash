@@ -70,6 +70,9 @@ _tandem() {
             tandem,stopstart)
                 cmd="tandem__subcmd__stopstart"
                 ;;
+            tandem,support)
+                cmd="tandem__subcmd__support"
+                ;;
             tandem,swap)
                 cmd="tandem__subcmd__swap"
                 ;;
@@ -78,6 +81,9 @@ _tandem() {
                 ;;
             tandem,user)
                 cmd="tandem__subcmd__user"
+                ;;
+            tandem,verify)
+                cmd="tandem__subcmd__verify"
                 ;;
             tandem__subcmd__cluster,init)
                 cmd="tandem__subcmd__cluster__subcmd__init"
@@ -119,7 +125,7 @@ _tandem() {
 
     case "${cmd}" in
         tandem)
-            opts="-h -V --config --state-dir --runtime-dir --help --version daemon mirror guard status top start stop restart stopstart swap prim second failover checkers boot estimate user console config cluster demo"
+            opts="-h -V --config --state-dir --runtime-dir --help --version daemon mirror guard status top start stop restart stopstart swap prim second failover checkers boot verify estimate support user console config cluster demo"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -741,7 +747,7 @@ _tandem() {
             return 0
             ;;
         tandem__subcmd__second)
-            opts="-h --node --module --no-wait --timeout --all --config --state-dir --runtime-dir --help"
+            opts="-h --full-sync --node --module --no-wait --timeout --all --config --state-dir --runtime-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -896,6 +902,40 @@ _tandem() {
                     return 0
                     ;;
                 --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tandem__subcmd__support)
+            opts="-o -h --anonymise --output --config --state-dir --runtime-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1097,6 +1137,44 @@ _tandem() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tandem__subcmd__verify)
+            opts="-h --node --module --no-wait --timeout --config --state-dir --runtime-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --module)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -46,6 +46,7 @@ complete -c tandem -n "__fish_tandem_needs_command" -f -a "checkers" -d 'Lets wh
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "boot" -d 'Lets a node start the module by itself after a boot, or not; both nodes, unless one is named'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "verify" -d 'Compares both copies while the application works, and repairs the standby\'s where it is not the same; exit status 0: they are equal, 1: they were not, or it did not get to its end'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "estimate" -d 'Says how much a synchronisation has to compare, and how long that took last time'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "support" -d 'Writes what a person who helps needs to see, without secrets, into one file'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "user" -d 'Who may use the console'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "console" -d 'How browsers reach the console of this node'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "config" -d 'The configuration file'
@@ -179,6 +180,12 @@ complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l config -d 'Th
 complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand estimate" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand estimate" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand support" -s o -l output -d 'The file; `-` for the output; default: tandem-support-NODE-TIME.tar.gz here' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand support" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand support" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand support" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand support" -l anonymise -d 'Numbers instead of names and addresses'
+complete -c tandem -n "__fish_tandem_using_subcommand support" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand user; and not __fish_seen_subcommand_from list add reset remove" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand user; and not __fish_seen_subcommand_from list add reset remove" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand user; and not __fish_seen_subcommand_from list add reset remove" -l runtime-dir -d 'Sockets of this node' -r -F

@@ -172,6 +172,7 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[The configuration, the same on both nodes]:FILE:_files' \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--full-sync[Believe nothing of its copy, also of a standby'\''s\: compare all of it with the primary'\''s by hash. Until that is done the node cannot take over]' \
 '--no-wait[Only begins, and says the job'\''s name]' \
 '(--node)--all[Both nodes (start, stop)\: a stop brings both copies level first]' \
 '-h[Print help]' \
@@ -223,12 +224,37 @@ _arguments "${_arguments_options[@]}" : \
 ':on -- The position:_default' \
 && ret=0
 ;;
+(verify)
+_arguments "${_arguments_options[@]}" : \
+'--node=[The node that serves, 1 or 2; default\: whichever does]:N:_default' \
+'--module=[The module; default\: the only one]:MODULE:_default' \
+'--timeout=[How long to wait for the end; default\: no limit]:DURATION:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--no-wait[Only begins, and says the job'\''s name; \`tandem status\` says what it comes to]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (estimate)
 _arguments "${_arguments_options[@]}" : \
 '--module=[The module; default\: all]:MODULE:_default' \
 '--config=[The configuration, the same on both nodes]:FILE:_files' \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(support)
+_arguments "${_arguments_options[@]}" : \
+'-o+[The file; \`-\` for the output; default\: tandem-support-NODE-TIME.tar.gz here]:OUTPUT:_files' \
+'--output=[The file; \`-\` for the output; default\: tandem-support-NODE-TIME.tar.gz here]:OUTPUT:_files' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--anonymise[Numbers instead of names and addresses]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -461,7 +487,9 @@ _tandem_commands() {
 'failover:Lets the service move between the nodes by itself, or not; both nodes, unless one is named' \
 'checkers:Lets what checkers and services report have consequences, or not; both nodes, unless one is named' \
 'boot:Lets a node start the module by itself after a boot, or not; both nodes, unless one is named' \
+'verify:Compares both copies while the application works, and repairs the standby'\''s where it is not the same; exit status 0\: they are equal, 1\: they were not, or it did not get to its end' \
 'estimate:Says how much a synchronisation has to compare, and how long that took last time' \
+'support:Writes what a person who helps needs to see, without secrets, into one file' \
 'user:Who may use the console' \
 'console:How browsers reach the console of this node' \
 'config:The configuration file' \
@@ -605,6 +633,11 @@ _tandem__subcmd__stopstart_commands() {
     local commands; commands=()
     _describe -t commands 'tandem stopstart commands' commands "$@"
 }
+(( $+functions[_tandem__subcmd__support_commands] )) ||
+_tandem__subcmd__support_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem support commands' commands "$@"
+}
 (( $+functions[_tandem__subcmd__swap_commands] )) ||
 _tandem__subcmd__swap_commands() {
     local commands; commands=()
@@ -644,6 +677,11 @@ _tandem__subcmd__user__subcmd__remove_commands() {
 _tandem__subcmd__user__subcmd__reset_commands() {
     local commands; commands=()
     _describe -t commands 'tandem user reset commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__verify_commands] )) ||
+_tandem__subcmd__verify_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem verify commands' commands "$@"
 }
 
 if [ "$funcstack[1]" = "_tandem" ]; then
