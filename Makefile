@@ -19,8 +19,8 @@ lab-tools:
 console-tools:
 	@scripts/need nodejs chromium
 	@command -v npm >/dev/null || scripts/need npm
-	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' || \
-	  { echo "node 20 or newer is needed for the page" >&2; exit 1; }
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)' || \
+	  { echo "node 18 or newer is needed for the page" >&2; exit 1; }
 
 # Builds the page anew into the crate that embeds it.
 console: console-tools

@@ -1,9 +1,10 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { writeFileSync, rmSync, readdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vite';
 
-const crate = resolve(import.meta.dirname, '../crates/tandem-console');
+const crate = resolve(dirname(fileURLToPath(import.meta.url)), '../crates/tandem-console');
 const assets = join(crate, 'assets');
 
 const kinds: Record<string, string> = {

@@ -1,8 +1,9 @@
 // Keeps a pair running for development until this is ended: node tests/keep.mjs [--started]
 // `npx vite` in the same namespace, with TANDEM=http://10.97.0.1:9010, shows the page in work.
+import { fileURLToPath } from 'node:url';
 import { enterOperatorsNetwork, Pair } from './pair.mjs';
 
-const name = enterOperatorsNetwork(import.meta.filename);
+const name = enterOperatorsNetwork(fileURLToPath(import.meta.url));
 if (name !== null) {
   const pair = new Pair(name);
   const end = async () => {

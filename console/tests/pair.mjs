@@ -4,16 +4,17 @@
 // This program runs in the third namespace, the operator's, which is the cable's switch; so the
 // nodes are reached as from any other machine, and the machine's own network is not touched.
 
+import { fileURLToPath } from 'node:url';
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The longest wait for anything: a loaded machine is slow, not broken. */
 const PATIENCE_MS = 90_000;
 const DISK_BYTES = 256 << 20;
-const binary = process.env['TANDEM_BIN'] ?? resolve(import.meta.dirname, '../../target/debug/tandem');
+const binary = process.env['TANDEM_BIN'] ?? fileURLToPath(new URL('../../target/debug/tandem', import.meta.url));
 
 const configuration = (directory) => `
 [cluster]

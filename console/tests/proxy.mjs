@@ -1,9 +1,10 @@
 // For work on the page: what was built last, with a real node behind it, without building Rust.
+import { fileURLToPath } from 'node:url';
 import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import { join, normalize, resolve } from 'node:path';
 
-const assets = resolve(import.meta.dirname, '../../crates/tandem-console/assets');
+const assets = fileURLToPath(new URL('../../crates/tandem-console/assets', import.meta.url));
 const kinds = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' };
 // The page is tried under the rule that it will be served with.
 const rule = readFileSync(resolve(assets, '../src/page.rs'), 'utf8')

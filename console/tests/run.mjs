@@ -1,6 +1,7 @@
 // The console of a real pair, used by a real browser. Nothing is recorded or pretended.
 // npm test [-- WORD]: only the cases whose names contain WORD.
 
+import { fileURLToPath } from 'node:url';
 import axe from 'axe-core';
 import assert from 'node:assert/strict';
 import http from 'node:http';
@@ -359,7 +360,7 @@ test('many connections, slow requests and huge bodies keep no heartbeat from any
   await until('node1 answers again', () => pair.answers(1));
 });
 
-const name = enterOperatorsNetwork(import.meta.filename);
+const name = enterOperatorsNetwork(fileURLToPath(import.meta.url));
 if (name !== null) {
   const pair = new Pair(name);
   const world = { pair, browser: null };

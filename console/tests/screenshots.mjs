@@ -1,13 +1,14 @@
 // Pictures of each screen of a real pair, into docs/screenshots: npm run screenshots [-- --quick]
+import { fileURLToPath } from 'node:url';
 import { mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { launch } from './browser.mjs';
 import { enterOperatorsNetwork, Pair, until } from './pair.mjs';
 import { proxy } from './proxy.mjs';
 
-const out = process.env['OUT'] ?? resolve(import.meta.dirname, '../../docs/screenshots');
+const out = process.env['OUT'] ?? fileURLToPath(new URL('../../docs/screenshots', import.meta.url));
 const quick = process.argv.includes('--quick');
-const name = enterOperatorsNetwork(import.meta.filename);
+const name = enterOperatorsNetwork(fileURLToPath(import.meta.url));
 if (name !== null) {
   const pair = new Pair(name);
   let browser;

@@ -82,6 +82,12 @@ const cases = [
   ['second', stopped, alone, 'follows', false],
   ['second', diverged, alone, 'givesUp', true],
   ['second', stopped, gone, 'followsNobody', false],
+  ['fullSync', stopped, alone, 'compared', true],
+  ['fullSync', standby, primary, 'compared', true],
+  ['fullSync', diverged, alone, 'givesUp', true],
+  ['fullSync', stopped, gone, 'followsNobody', false],
+  ['verify', primary, standby, 'untouched', false],
+  ['estimate', primary, standby, 'untouched', false],
   ['switchFailover', primary, standby, 'untouched', false],
 ];
 

@@ -1,12 +1,12 @@
 // What can be asked of a node and of a module, when, and what the question says.
 import type { CommandName, Request, Role } from './api';
-import { bytes, duration } from './format';
+import { bytes, duration, guess } from './format';
 import { loss, type Loss } from './loss';
 import { nodeName, serves, type Side } from './verdict';
 import { text } from './words.svelte';
 
 type Switch = 'switchFailover' | 'switchCheckers' | 'switchBoot';
-type Plain = Exclude<CommandName, 'failover' | 'checkers' | 'boot'> | 'force' | 'startAll' | 'stopAll';
+type Plain = Exclude<CommandName, 'failover' | 'checkers' | 'boot'> | 'force' | 'fullSync' | 'estimate' | 'startAll' | 'stopAll';
 export type ActionName = Plain | Switch;
 
 /** Where it stands in a menu. */
@@ -32,13 +32,15 @@ export interface Action {
   question: Question;
 }
 
+const EXPERT: ActionName[] = ['stopstart', 'force', 'second', 'fullSync', 'verify', 'estimate'];
+
 const RANK: Record<Role, number> = { monitor: 0, control: 1, admin: 2 };
 
 export function nodeActions(side: Side, other: Side | undefined, role: Role): Action[] {
   const state = side.module.state;
   const names: Plain[] = ['start', 'stop', 'restart', 'swap'];
   if (state === 'STOP' || state === 'WAIT') names.push('prim');
-  names.push('stopstart', 'second', 'force');
+  names.push('stopstart', 'force', 'second', 'fullSync', 'verify', 'estimate');
   return [...names.map((name) => nodeAction(name, side, other, role)), ...switchActions(side, other, role)];
 }
 
@@ -83,22 +85,49 @@ function nodeAction(name: Plain, side: Side, other: Side | undefined, role: Role
     prim: halted && !(other !== undefined && serves(other)),
     force: halted && !(other !== undefined && serves(other)),
     second: halted,
+    fullSync: (halted || state === 'SECOND') && other !== undefined && serves(other),
+    verify: [side, other].some((one) => one?.module.state === 'PRIM' && one.module.colour === 'green'),
+    estimate: [side, other].some((one) => one !== undefined && serves(one)),
     startAll: false,
     stopAll: false,
   };
-  const need: Role = name === 'force' ? 'admin' : 'control';
+  const need: Role = name === 'force' ? 'admin' : name === 'estimate' ? 'monitor' : 'control';
   const allowed = RANK[role] >= RANK[need];
-  const request: Request = { command: name === 'force' ? 'prim' : (name as CommandName), node: side.node.node, module: side.module.name };
-  if (name === 'force') request.force = true;
   return {
     name,
     label: words[name],
-    group: ['stopstart', 'force', 'second'].includes(name) ? 'expert' : 'usual',
+    group: EXPERT.includes(name) ? 'expert' : 'usual',
     possible: possible[name] && allowed,
     why: allowed ? (possible[name] ? null : words.notNow) : words.noRole,
-    requests: [request],
+    requests: requests(name, side),
     question: ask(name, side, other),
   };
+}
+
+/** What the node is asked, if anything. */
+function requests(name: Plain, side: Side): Request[] {
+  const [node, module] = [side.node.node, side.module.name];
+  switch (name) {
+    case 'force':
+      return [{ command: 'prim', node, module, force: true }];
+    case 'fullSync':
+      return [{ command: 'second', node, module, full_sync: true }];
+    case 'verify':
+      // Whoever serves carries it out.
+      return [{ command: 'verify', module }];
+    case 'estimate':
+    case 'startAll':
+    case 'stopAll':
+      return [];
+    case 'start':
+    case 'stop':
+    case 'restart':
+    case 'stopstart':
+    case 'swap':
+    case 'prim':
+    case 'second':
+      return [{ command: name, node, module }];
+  }
 }
 
 export function moduleActions(sides: Side[], role: Role): Action[] {
@@ -183,8 +212,31 @@ function ask(name: Plain, side: Side, other: Side | undefined): Question {
       const givesUp = question.loss.risk;
       return { ...question, what: words.q.second(here), danger: givesUp, check: givesUp ? words.giveUpCheck(here) : null };
     }
+    case 'fullSync': {
+      const givesUp = side.module.data === 'diverged' || side.module.divergence !== null;
+      return { ...question, what: words.q.fullSync(here, there), danger: true, check: givesUp ? words.giveUpCheck(here) : null };
+    }
+    case 'verify':
+      return { ...question, title: words.title(text().action.verify, side.module.name), what: words.q.verify, services: null };
+    case 'estimate':
+      return { ...question, title: text().action.estimate, what: estimate(serving ? side : other), services: null };
     case 'startAll':
     case 'stopAll':
       return question;
   }
+}
+
+/** What a comparison has to do: both copies are read; how fast that is, only one that ran tells. */
+function estimate(holder: Side | undefined): string {
+  const words = text().confirm.estimate;
+  if (holder === undefined) return '';
+  const { mirror } = holder.module;
+  const { resync_done_bytes: done, resync_total_bytes: total, resync_bytes_per_second: rate } = mirror;
+  if (done !== null && total !== null) {
+    const left = mirror.resync_left_seconds;
+    return words.running(bytes(done), bytes(total), bytes(mirror.resync_sent_bytes ?? 0), left === null ? null : guess(left));
+  }
+  const all = bytes(mirror.data_bytes);
+  if (rate === null || rate === 0) return words.unmeasured(all);
+  return words.measured(all, bytes(rate), guess(Math.ceil(mirror.data_bytes / rate)));
 }

@@ -3,7 +3,7 @@
 export type State = 'STOP' | 'WAIT' | 'ALONE' | 'PRIM' | 'SECOND' | 'unknown';
 export type Colour = 'green' | 'magenta' | 'red';
 export type Role = 'monitor' | 'control' | 'admin';
-export type CommandName = 'start' | 'stop' | 'restart' | 'stopstart' | 'swap' | 'prim' | 'second' | 'failover' | 'checkers' | 'boot';
+export type CommandName = 'start' | 'stop' | 'restart' | 'stopstart' | 'swap' | 'prim' | 'second' | 'failover' | 'checkers' | 'boot' | 'verify';
 
 export interface ClusterStatus {
   cluster: string;
@@ -104,8 +104,22 @@ export interface MirrorSummary {
   exposure_ms: number;
   resync_done_bytes: number | null;
   resync_total_bytes: number | null;
+  resync_sent_bytes: number | null;
+  resync_left_seconds: number | null;
   resync_bytes_per_second: number | null;
   data_bytes: number;
+  verification: Verification | null;
+}
+
+export interface Verification {
+  running: boolean;
+  complete: boolean;
+  percent: number;
+  compared_bytes: number;
+  differences: number;
+  repaired: number;
+  sent_bytes: number;
+  text: string;
 }
 
 export interface ResourceStatus {
@@ -220,6 +234,7 @@ export interface Request {
   module?: string;
   force?: boolean;
   whole?: boolean;
+  full_sync?: boolean;
   on?: boolean;
   why?: string;
 }

@@ -29,6 +29,11 @@ export function duration(ms: number): string {
   return `${number(Math.round(hours / 24))} ${words.day}`;
 }
 
+/** A time that is guessed: the longer the rougher, and never nothing. */
+export function guess(seconds: number): string {
+  return duration(Math.max(1, Math.ceil(seconds)) * 1000).replace(/[.,]0(?= )/, '');
+}
+
 export function clock(atMs: number): string {
   return new Date(atMs).toLocaleTimeString(locale(), { hour12: false });
 }

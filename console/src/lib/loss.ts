@@ -40,6 +40,7 @@ export interface LossWords {
   follows: (here: string, there: string) => string;
   followsNobody: string;
   givesUp: (here: string, there: string, size: string) => string;
+  compared: (here: string, there: string) => string;
 }
 
 /** How numbers and nodes are written. */
@@ -80,6 +81,8 @@ export function loss(name: ActionName, side: Part, other: Part | undefined, word
     case 'switchFailover':
     case 'switchCheckers':
     case 'switchBoot':
+    case 'verify':
+    case 'estimate':
       return safe(words.untouched);
     case 'start':
       if (diverged) return risky(words.diverged);
@@ -127,6 +130,10 @@ export function loss(name: ActionName, side: Part, other: Part | undefined, word
       if (other === undefined || silent(other) || !serves(other)) return safe(words.followsNobody);
       if (diverged) return risky(words.givesUp(here, there, writing.bytes(side.module.divergence?.mine.data_bytes ?? mirror.data_bytes)));
       return safe(words.follows(here, there));
+    case 'fullSync':
+      if (other === undefined || silent(other) || !serves(other)) return safe(words.followsNobody);
+      if (diverged) return risky(words.givesUp(here, there, writing.bytes(side.module.divergence?.mine.data_bytes ?? mirror.data_bytes)));
+      return risky(words.compared(here, there));
   }
 }
 

@@ -123,8 +123,14 @@ export const de: Messages = {
     aloneNoWrites: 'Seit dem Verlust der anderen Kopie wurde nichts geschrieben.',
     changes: (rate) => `${rate} Änderungen/s`,
     waiting: (count) => `${count} unterwegs`,
-    resync: (done, total) => `${done} von ${total} verglichen`,
-    resyncSpeed: (rate, left) => `${rate}/s, noch etwa ${left}`,
+    resync: (done, total, sent) => `${done} von ${total} verglichen, ${sent} wichen ab`,
+    resyncSpeed: (rate) => `${rate}/s`,
+    resyncLeft: (left) => `noch etwa ${left}`,
+    verifying: (percent, differences) => `Beide Kopien werden verglichen: ${percent}, Abweichungen: ${differences}`,
+    verified: (bytes) => `Letzter Vergleich: ${bytes}, alles gleich.`,
+    verifiedDifferent: (bytes, differences, repaired) =>
+      `Letzter Vergleich: ${bytes}, Abweichungen: ${differences}, behoben: ${repaired}. Wo, sagt das Protokoll.`,
+    verifyUnfinished: (bytes, differences) => `Letzter Vergleich: endete nach ${bytes}, Abweichungen: ${differences}. Warum, sagt das Protokoll.`,
     stalled: 'Der andere Knoten ist überfällig; Schreibvorgänge warten.',
     to: (from, to) => `von ${from} nach ${to}`,
   },
@@ -138,6 +144,9 @@ export const de: Messages = {
     prim: 'Von hier aus dienen',
     force: 'Start als Primary erzwingen',
     second: 'Als Secondary starten',
+    fullSync: 'Start als Secondary erzwingen',
+    verify: 'Beide Kopien vergleichen',
+    estimate: 'Abgleich abschätzen',
     startAll: 'Modul starten',
     stopAll: 'Modul stoppen',
     expert: 'Experte',
@@ -199,6 +208,16 @@ export const de: Messages = {
       followsNobody: 'Nichts wird berührt: Zurzeit dient niemand, also wird das abgelehnt.',
       givesUp: (here, there, size) =>
         `Was nur ${here} hat, seit die Kopien auseinandergingen, wird endgültig aufgegeben (seine Kopie: ${size}): Es wird mit dem überschrieben, was ${there} hat, und nicht beiseitegelegt.`,
+      compared: (here, there) =>
+        `Hierdurch geht nichts Bestätigtes verloren. Bis alles verglichen ist, hat aber nur ${there} eine Kopie, die zählt, und ${here} kann nicht übernehmen: Fällt die Platte von ${there} vorher aus, gehen Schreibvorgänge verloren.`,
+    },
+    estimate: {
+      measured: (all, rate, time) =>
+        `Ein vollständiger Vergleich liest ${all} auf beiden Knoten und sendet nur, was abweicht. Der letzte schaffte ${rate}/s: etwa ${time}. Nach einem ordentlichen Stopp oder einer unterbrochenen Verbindung wird nur gelesen, was sich seitdem geändert hat.`,
+      unmeasured: (all) =>
+        `Ein vollständiger Vergleich liest ${all} auf beiden Knoten und sendet nur, was abweicht. Seit dem Start des Daemons auf dem dienenden Knoten wurde keiner gemessen. Nach einem ordentlichen Stopp oder einer unterbrochenen Verbindung wird nur gelesen, was sich seitdem geändert hat.`,
+      running: (done, total, sent, left) =>
+        `Einer läuft: ${done} von ${total} sind verglichen, ${sent} wichen ab und wurden gesendet${left === null ? '' : `, noch etwa ${left}`}.`,
     },
     took: (time, when) => `Letztes Mal dauerte es ${time} (${when}).`,
     giveUpCheck: (name) => `Mir ist bekannt, dass überschrieben wird, was nur ${name} hat.`,
@@ -225,6 +244,8 @@ export const de: Messages = {
       prim: (name) => `${name} dient: Seine Dienste starten, und er nimmt die virtuelle Adresse.`,
       force: (name, other) => `${name} dient mit dem, was da ist, ob nachweislich aktuell oder nicht. ${other} muss aus sein: Zwei dienende Knoten ergeben zwei Datenstände.`,
       second: (name) => `${name} startet in Bereitschaft und gleicht sich ab. Das wird abgelehnt, wenn niemand dient.`,
+      fullSync: (name, other) => `Der Kopie auf ${name} wird nichts geglaubt: Alles wird mit der von ${other} verglichen, und was abweicht, wird gesendet. Dazu wird auf beiden Knoten alles gelesen; die Anwendung läuft weiter.`,
+      verify: 'Beide Kopien werden verglichen, Namen, Attribute und Inhalte, während die Anwendung weiterläuft. Was in der Kopie des Bereitschaftsknotens abweicht, wird gezählt, mit seinem Pfad protokolliert und neu gesendet. Die Rollen bleiben, wie sie sind.',
     },
   },
 

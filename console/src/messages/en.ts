@@ -122,8 +122,14 @@ export const en = {
     aloneNoWrites: 'Nothing has been written since the other copy was lost.',
     changes: (rate: string) => `${rate} changes/s`,
     waiting: (count: string) => `${count} on their way`,
-    resync: (done: string, total: string) => `${done} of ${total} compared`,
-    resyncSpeed: (rate: string, left: string) => `${rate}/s, about ${left} left`,
+    resync: (done: string, total: string, sent: string) => `${done} of ${total} compared, ${sent} differed`,
+    resyncSpeed: (rate: string) => `${rate}/s`,
+    resyncLeft: (left: string) => `about ${left} left`,
+    verifying: (percent: string, differences: string) => `Comparing both copies: ${percent}, differences: ${differences}`,
+    verified: (bytes: string) => `Last comparison: ${bytes}, all equal.`,
+    verifiedDifferent: (bytes: string, differences: string, repaired: string) =>
+      `Last comparison: ${bytes}, differences: ${differences}, repaired: ${repaired}. The log says where.`,
+    verifyUnfinished: (bytes: string, differences: string) => `Last comparison: ended after ${bytes}, differences: ${differences}. The log says why.`,
     stalled: 'The other node is overdue; writes wait.',
     to: (from: string, to: string) => `from ${from} to ${to}`,
   },
@@ -137,6 +143,9 @@ export const en = {
     prim: 'Serve from here',
     force: 'Force start as primary',
     second: 'Start as secondary',
+    fullSync: 'Force start as secondary',
+    verify: 'Compare both copies',
+    estimate: 'Estimate synchronisation',
     startAll: 'Start module',
     stopAll: 'Stop module',
     expert: 'Expert',
@@ -198,6 +207,16 @@ export const en = {
       followsNobody: 'Nothing is touched: nobody serves at present, so this is refused.',
       givesUp: (here: string, there: string, size: string) =>
         `What only ${here} has since the copies parted is given up for good (its copy: ${size}): it is overwritten by what ${there} has, and not set aside.`,
+      compared: (here: string, there: string) =>
+        `Nothing that was acknowledged is lost by this. But until all is compared only ${there} has a copy that counts, and ${here} cannot take over: if the disk of ${there} fails meanwhile, writes are lost.`,
+    },
+    estimate: {
+      measured: (all: string, rate: string, time: string) =>
+        `A full comparison reads ${all} on both nodes and sends only what differs. The last one ran at ${rate}/s: about ${time}. After an orderly stop or a broken connection only what changed since is read.`,
+      unmeasured: (all: string) =>
+        `A full comparison reads ${all} on both nodes and sends only what differs. None was measured since the daemon of the serving node started. After an orderly stop or a broken connection only what changed since is read.`,
+      running: (done: string, total: string, sent: string, left: string | null) =>
+        `One runs: ${done} of ${total} are compared, ${sent} differed and were sent${left === null ? '' : `, about ${left} left`}.`,
     },
     took: (time: string, when: string) => `Last time it took ${time} (${when}).`,
     giveUpCheck: (name: string) => `I know that the writes that only ${name} has will be overwritten.`,
@@ -224,6 +243,8 @@ export const en = {
       prim: (name: string) => `${name} serves: its services start, and it takes the virtual address.`,
       force: (name: string, other: string) => `${name} serves whatever it has, proven or not. ${other} must be off: two nodes that serve make two different copies.`,
       second: (name: string) => `${name} starts as the standby and resynchronises. It is refused if nobody serves.`,
+      fullSync: (name: string, other: string) => `Nothing is believed of the copy on ${name}: all of it is compared with that of ${other}, and what differs is sent. This reads everything on both nodes; the application goes on.`,
+      verify: 'Both copies are compared, names, attributes and contents, while the application goes on. What differs on the standby is counted, logged with its path, and sent anew. Roles stay as they are.',
     },
   },
 

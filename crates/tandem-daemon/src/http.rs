@@ -435,7 +435,12 @@ async fn command(
 fn words(request: &CommandRequest) -> String {
     let command = serde_json::to_value(request.command).expect("plain data");
     let mut words = command.as_str().unwrap_or_default().to_owned();
-    for (said, word) in [(request.force, " --force"), (request.whole, " --all")] {
+    let manners = [
+        (request.force, " --force"),
+        (request.whole, " --all"),
+        (request.full_sync, " --full-sync"),
+    ];
+    for (said, word) in manners {
         words += if said { word } else { "" };
     }
     if let Some(on) = request.on {

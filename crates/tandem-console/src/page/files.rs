@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
+        path: "/assets/index-BBEGJKmb.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-BBEGJKmb.js"),
+    },
+    File {
         path: "/assets/index-D85TUDTy.css",
         kind: "text/css; charset=utf-8",
         bytes: include_bytes!("../../assets/assets/index-D85TUDTy.css"),
-    },
-    File {
-        path: "/assets/index-DY50aH3y.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-DY50aH3y.js"),
     },
 ];
