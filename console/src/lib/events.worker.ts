@@ -6,7 +6,8 @@ export type FromWorker = { event: string } | { connection: 'live' | 'lost' };
 const tabs = new Set<MessagePort>();
 let source: EventSource | null = null;
 let lastStatus: string | null = null;
-let connection: 'live' | 'lost' = 'lost';
+/** `null` until the node has answered once, or not: a tab that comes meanwhile is told nothing wrong. */
+let connection: 'live' | 'lost' | null = null;
 
 function tell(message: FromWorker): void {
   for (const tab of tabs) tab.postMessage(message);
@@ -43,12 +44,13 @@ scope.onconnect = (event) => {
         source?.close();
         source = null;
         lastStatus = null;
+        connection = null;
       }
       return;
     }
     tabs.add(tab);
     if (source === null || source.readyState === EventSource.CLOSED) open();
-    tab.postMessage({ connection });
+    if (connection !== null) tab.postMessage({ connection });
     if (lastStatus !== null) tab.postMessage({ event: lastStatus });
   };
   tab.start();

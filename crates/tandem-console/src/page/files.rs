@@ -9,9 +9,9 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/index.html"),
     },
     File {
-        path: "/assets/events.worker-oODTTCL0.js",
+        path: "/assets/events.worker-kiFnOFck.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/events.worker-oODTTCL0.js"),
+        bytes: include_bytes!("../../assets/assets/events.worker-kiFnOFck.js"),
     },
     File {
         path: "/assets/icon-CrtL7_zf.svg",
@@ -19,9 +19,9 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-BBEGJKmb.js",
+        path: "/assets/index-C9Zu9i6E.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-BBEGJKmb.js"),
+        bytes: include_bytes!("../../assets/assets/index-C9Zu9i6E.js"),
     },
     File {
         path: "/assets/index-D85TUDTy.css",
