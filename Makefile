@@ -26,11 +26,12 @@ console-tools:
 console: console-tools
 	cd console && npm ci --ignore-scripts && npm run build
 
-# Pictures of each screen of a real pair, into docs/screenshots.
-screenshots: build-tools console-tools
-	@scripts/need iproute2 e2fsprogs
-	cargo build -q -p tandem
-	cd console && npm ci --ignore-scripts && npm run screenshots
+# Pictures of each screen of a pair on the test hosts, into docs/screenshots.
+screenshots: build-tools lab-tools console-tools
+	@scripts/need pngquant
+	cargo build -q -p tandem -p tandem-lab
+	cd console && npm ci --ignore-scripts
+	$(LAB) console --pictures
 
 demo: build-tools
 	@scripts/need iproute2 e2fsprogs sqlite3

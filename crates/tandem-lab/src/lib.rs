@@ -5,6 +5,7 @@
 //! is checked by code that shares nothing with the product. Never shipped.
 
 pub mod bench;
+pub mod browser;
 pub mod client;
 pub mod compare;
 pub mod console;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tandem_lab::client::{Order, write_rows};
 use tandem_lab::lab::Lab;
 use tandem_lab::switch::Cable;
-use tandem_lab::{bench, compare, e2e, noise, probe, product, watch};
+use tandem_lab::{bench, browser, compare, e2e, noise, probe, product, watch};
 
 #[derive(Parser)]
 #[command(
@@ -42,6 +42,13 @@ enum Verb {
         /// Only this network's: 0 or 1
         network: Option<u8>,
     },
+    /// Drop frames on the switch, in the words of nftables (iifname p1 tcp dport 9012)
+    Block {
+        #[arg(trailing_var_arg = true, required = true)]
+        words: Vec<String>,
+    },
+    /// Drop nothing any more
+    Unblock,
     /// Run a command on a host (a shell without one)
     Sh {
         host: u8,
@@ -78,6 +85,16 @@ enum Verb {
         /// Only print the names of the cases
         #[arg(long)]
         list: bool,
+    },
+    /// Use the console of a new pair in a browser: the cases whose names contain these words
+    Console {
+        words: Vec<String>,
+        /// Take pictures of each screen instead, into docs/screenshots
+        #[arg(long)]
+        pictures: bool,
+        /// Leave the hosts running
+        #[arg(long)]
+        keep: bool,
     },
     /// Measure the benchmarks with these numbers (all without any)
     Bench {
@@ -170,6 +187,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
                 }
             }
         }
+        Verb::Block { words } => lab.switch.block(&words.join(" "))?,
+        Verb::Unblock => lab.switch.unblock(),
         Verb::Sh { host, words } => return hand_over(lab.host(host).enter()?, words),
         Verb::Client { words } => return hand_over(lab.on_client(), words),
         Verb::Compare { path } => {
@@ -205,6 +224,19 @@ fn run(verb: Verb) -> Result<ExitCode> {
                 keep,
             };
             if !e2e::run(lab, &order)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Verb::Console {
+            words,
+            pictures,
+            keep,
+        } => {
+            let purpose = match pictures {
+                true => browser::Purpose::Pictures,
+                false => browser::Purpose::Cases,
+            };
+            if !browser::run(&lab, purpose, &words, keep)? {
                 return Ok(ExitCode::FAILURE);
             }
         }

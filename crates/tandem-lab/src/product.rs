@@ -331,6 +331,21 @@ pub fn install_units(node: &Node<'_>, sabotage: Option<&str>) -> Result<()> {
 /// # Errors
 /// A step did not work.
 pub fn set_up(lab: &Lab, setting: &Setting) -> Result<()> {
+    let [one, two] = &set_up_stopped(lab, setting)?;
+    first_start(one, two)?;
+    postgres::query(&one.host, postgres::CREATE_TABLE)?;
+    if setting.mariadb {
+        first_start(&two.of(mariadb::MODULE), &one.of(mariadb::MODULE))?;
+        mariadb::query(&two.host, mariadb::CREATE)?;
+    }
+    Ok(())
+}
+
+/// Makes the pair: configuration, keys, daemons; nothing was ever started on it.
+///
+/// # Errors
+/// A step did not work.
+pub fn set_up_stopped<'a>(lab: &'a Lab, setting: &Setting) -> Result<[Node<'a>; 2]> {
     let nodes = [Node::new(lab, 1), Node::new(lab, 2)];
     for node in &nodes {
         if setting.mariadb {
@@ -344,14 +359,7 @@ pub fn set_up(lab: &Lab, setting: &Setting) -> Result<()> {
     for node in &nodes {
         node.host.must("systemctl start tandem.service")?;
     }
-    let [one, two] = &nodes;
-    first_start(one, two)?;
-    postgres::query(&one.host, postgres::CREATE_TABLE)?;
-    if setting.mariadb {
-        first_start(&two.of(mariadb::MODULE), &one.of(mariadb::MODULE))?;
-        mariadb::query(&two.host, mariadb::CREATE)?;
-    }
-    Ok(())
+    Ok(nodes)
 }
 
 /// Exchanges the keys, as an operator does.
