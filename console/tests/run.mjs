@@ -505,7 +505,7 @@ test('a node that stops answering its page says so at once', async ({ lab, visit
   await says(page, 'videeos is protected.');
   // The browser's own connection is the one that is silent.
   await lab.cut(1, 9);
-  await page.getByText('does not answer at present').waitFor({ timeout: 20_000 });
+  await page.getByText('does not answer at present').waitFor(SOON);
   await lab.heal();
   await page.getByText('does not answer at present').waitFor({ ...SOON, state: 'hidden' });
 });
@@ -601,7 +601,7 @@ test('the page follows a power cut without a reload', async ({ lab, visit }) => 
   const begun = Date.now();
   await signIn(late.page, lab.url(2), 'anna');
   await says(late.page, 'videeos runs, but is not protected.');
-  assert.ok(Date.now() - begun < 10_000, 'it waited for the node that is dead');
+  assert.ok(Date.now() - begun < 30_000, 'it waited for the node that is dead');
   await lab.order('boot', 1);
   await until('node1 can be started', async () => (await face(page, 1)).startsWith('STOP'));
   await command(page, NAMES[1], 'Start', 'after the power cut');
