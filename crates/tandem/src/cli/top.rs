@@ -1,7 +1,7 @@
 //! `tandem top`: the overview of the console in a terminal, live.
 
 use super::arguments::Places;
-use super::{Exit, complain};
+use super::{Exit, amount, complain};
 use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -124,7 +124,9 @@ fn draw(frame: &mut Frame<'_>, status: &Result<ClusterStatus, String>, chosen: u
     for (area, (node, module)) in halves.iter().zip(&sides) {
         draw_node(frame, *area, node, module);
     }
-    frame.render_widget(Line::from(exposure(&sides)), flow);
+    let told = [exposure(&sides), compared(&sides)];
+    let told: Vec<String> = told.into_iter().filter(|text| !text.is_empty()).collect();
+    frame.render_widget(Line::from(told.join(" · ")), flow);
     draw_lately(frame, lately, &sides);
     let more = if names.len() > 1 {
         "tab: next module  "
@@ -242,6 +244,27 @@ fn sentence(name: &str, sides: &[(&NodeStatus, &ModuleStatus)]) -> (Color, Strin
     }
 }
 
+/// How far a resynchronisation is, or what a verification came to.
+fn compared(sides: &[(&NodeStatus, &ModuleStatus)]) -> String {
+    let serving = sides.iter().find(|(_, module)| serves(module));
+    let Some((_, module)) = serving else {
+        return String::new();
+    };
+    let mirror = &module.mirror;
+    match (mirror.resync_done_bytes, mirror.resync_total_bytes) {
+        (Some(done), Some(total)) => {
+            let left = mirror.resync_left_seconds;
+            let left = left.map(|left| format!(", about {} left", amount::time(left)));
+            let (done, total) = (amount::bytes(done), amount::bytes(total));
+            format!("{done} of {total} compared{}", left.unwrap_or_default())
+        }
+        _ => mirror
+            .verification
+            .as_ref()
+            .map_or_else(String::new, |found| format!("verify: {}", found.text)),
+    }
+}
+
 fn exposure(sides: &[(&NodeStatus, &ModuleStatus)]) -> String {
     let serving = sides.iter().find(|(_, module)| serves(module));
     let Some((_, module)) = serving else {
@@ -318,5 +341,20 @@ mod tests {
             ["STOP", "red", "not uptodate"],
         ]));
         assert!(none.contains("videeos does not run."), "{none}");
+    }
+
+    #[test]
+    fn a_resynchronisation_says_how_long_it_still_takes() {
+        let mut status = cluster([
+            ["ALONE", "green", "uptodate"],
+            ["SECOND", "magenta", "resyncing 42 %"],
+        ]);
+        let mirror = &mut status.nodes[0].modules[0].mirror;
+        mirror.resync_done_bytes = Some(420_000_000);
+        mirror.resync_total_bytes = Some(1_000_000_000);
+        mirror.resync_left_seconds = Some(12);
+        let shown = screen(status);
+        let expected = "420.0 MB of 1.0 GB compared, about 12 s left";
+        assert!(shown.contains(expected), "{shown}");
     }
 }
