@@ -35,9 +35,7 @@ pub fn run(lab: &Lab, purpose: Purpose, words: &[String], keep: bool) -> Result<
         Purpose::Cases => "run.mjs",
         Purpose::Pictures => "screenshots.mjs",
     };
-    // The browser yields to the hosts, which are what it looks at.
-    let mut prefix = lab.at(CLIENT);
-    prefix.extend(["nice", "-n", "10"].map(str::to_owned));
+    let prefix = lab.at(CLIENT);
     let status = Command::new(&prefix[0])
         .args(&prefix[1..])
         .arg("node")
