@@ -57,6 +57,11 @@ export class Lab {
     await this.order('block', 'tcp', 'sport', '9012');
   }
 
+  /** Lets no more of the data through than this. */
+  slowReplication(rate) {
+    return this.order('block', 'tcp', 'dport', '9012', 'limit', 'rate', 'over', ...rate.split(' '));
+  }
+
   /** Cuts everything between two of the hosts and the client, on both networks. */
   async cut(one, two) {
     for (const cable of ['p', 'q']) {
