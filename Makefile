@@ -17,7 +17,7 @@ lab-tools:
 
 # For the page. Debian's npm belongs to its nodejs; other nodejs packages bring their own.
 console-tools:
-	@scripts/need nodejs chromium
+	@scripts/need nodejs
 	@command -v npm >/dev/null || scripts/need npm
 	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)' || \
 	  { echo "node 18 or newer is needed for the page" >&2; exit 1; }
@@ -28,7 +28,7 @@ console: console-tools
 
 # Pictures of each screen of a pair on the test hosts, into docs/screenshots.
 screenshots: build-tools lab-tools console-tools
-	@scripts/need pngquant
+	@scripts/need chromium pngquant
 	cargo build -q -p tandem -p tandem-lab
 	cd console && npm ci --ignore-scripts
 	$(LAB) console --pictures
