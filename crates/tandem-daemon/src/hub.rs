@@ -7,7 +7,8 @@ use crate::config::{Configuration, Module, Place};
 use crate::snapshot::{Decision, Face, Snapshot};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+use tandem_console::unix_ms;
 use tandem_core::{
     DivergenceView, InSync, Instant, MirrorFault, MirrorRole, MirrorStatus, NodeId, PeerCopy,
     PeerView, Record, SideView, Tone,
@@ -715,9 +716,4 @@ fn short(text: &str) -> String {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, milliseconds)
 }
