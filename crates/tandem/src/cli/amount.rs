@@ -27,6 +27,11 @@ pub fn time(seconds: u64) -> String {
     }
 }
 
+/// What stands behind an amount that is on its way: nothing while nobody can guess.
+pub fn left(seconds: Option<u64>) -> String {
+    seconds.map_or_else(String::new, |left| format!(", about {} left", time(left)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,14 +39,12 @@ fn estimate(node: u8, module: &ModuleStatus) -> String {
     let rate = mirror.resync_bytes_per_second;
     match (mirror.resync_done_bytes, mirror.resync_total_bytes, rate) {
         (Some(done), Some(total), _) => {
-            let left = mirror.resync_left_seconds;
-            let left = left.map(|left| format!(", about {} left", amount::time(left)));
             format!(
                 "{} of {} are compared, {} differed and were sent{}",
                 amount::bytes(done),
                 amount::bytes(total),
                 amount::bytes(mirror.resync_sent_bytes.unwrap_or(0)),
-                left.unwrap_or_default()
+                amount::left(mirror.resync_left_seconds)
             )
         }
         (_, _, Some(rate)) => format!(

@@ -168,13 +168,11 @@ fn resynchronisation(module: &ModuleStatus) -> Option<String> {
     let mirror = &module.mirror;
     let (done, total) = (mirror.resync_done_bytes?, mirror.resync_total_bytes?);
     let percent = module.resync_percent.unwrap_or(0);
-    let left = mirror.resync_left_seconds;
-    let left = left.map(|left| format!(", about {} left", amount::time(left)));
     Some(format!(
         "resyncing {percent} %, {} of {}{}",
         amount::bytes(done),
         amount::bytes(total),
-        left.unwrap_or_default()
+        amount::left(mirror.resync_left_seconds)
     ))
 }
 

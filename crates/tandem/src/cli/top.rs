@@ -253,10 +253,11 @@ fn compared(sides: &[(&NodeStatus, &ModuleStatus)]) -> String {
     let mirror = &module.mirror;
     match (mirror.resync_done_bytes, mirror.resync_total_bytes) {
         (Some(done), Some(total)) => {
-            let left = mirror.resync_left_seconds;
-            let left = left.map(|left| format!(", about {} left", amount::time(left)));
             let (done, total) = (amount::bytes(done), amount::bytes(total));
-            format!("{done} of {total} compared{}", left.unwrap_or_default())
+            format!(
+                "{done} of {total} compared{}",
+                amount::left(mirror.resync_left_seconds)
+            )
         }
         _ => mirror
             .verification
