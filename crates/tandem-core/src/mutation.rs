@@ -68,6 +68,8 @@ mutations! {
     RestartUnrecorded,
     /// R1: a primary waits for the vote of a standby of which nothing was heard for the stall limit.
     AwaitDeadVote,
+    /// R2: what services write while they end waits for a standby that is gone.
+    KeepEndingWaiting,
     /// R1: a standby takes over although its gateway does not answer.
     TakeOverWithoutGateway,
     /// R4: a node whose own links have no carrier goes on serving.

@@ -70,8 +70,10 @@ pub struct Services {
     pub process: u64,
     /// The number of the application's own course.
     pub course: u64,
-    /// The stop in hand cannot end before the mirror's session does: a process hangs in a sync.
+    /// The stop in hand does not end: a process hangs in a sync that nobody answers.
     pub stuck: bool,
+    /// When the stop in hand is given up.
+    pub give_up_at: Time,
     /// Somebody stopped them from outside.
     pub requested: bool,
 }
@@ -331,8 +333,11 @@ impl World {
         if force {
             duration = self.random.between(5, 50) * MILLISECOND;
         }
-        let parked = self.parked(node);
-        let stuck = parked && self.random.chance(500);
+        let now = self.now;
+        let mut patience = nanoseconds(self.settings.service_limit);
+        if force {
+            patience /= 3;
+        }
         let host = &mut self.hosts[place(node)];
         let was = host.services.state;
         host.services.job += 1;
@@ -356,14 +361,7 @@ impl World {
                     duration = MILLISECOND;
                 } else {
                     host.services.state = ServicesState::Stopping;
-                    if stuck {
-                        // A process in a parked fsync cannot be killed.
-                        host.services.stuck = true;
-                        duration = nanoseconds(self.settings.service_limit);
-                        if force {
-                            duration /= 3;
-                        }
-                    }
+                    host.services.give_up_at = now + patience;
                 }
             }
         }
@@ -377,10 +375,22 @@ impl World {
     /// The job ends.
     pub(crate) fn services_end(&mut self, node: NodeId, job: u64) {
         let served = self.serving_mirror(node);
-        let host = &mut self.hosts[place(node)];
-        if host.services.job != job {
+        if self.hosts[place(node)].services.job != job {
             return;
         }
+        if self.hosts[place(node)].services.state == ServicesState::Stopping {
+            // A process in a parked fsync does not end, and cannot be killed.
+            let stuck = self.hosts[place(node)].services.stuck || self.random.chance(500);
+            let stuck = stuck && self.parked(node);
+            let host = &mut self.hosts[place(node)];
+            host.services.stuck = stuck;
+            let (scope, give_up_at) = (host.scope(), host.services.give_up_at);
+            if stuck && self.now < give_up_at {
+                let again = self.settings.unit() / 20;
+                return self.after(again, scope, Happening::ServicesEnd(job));
+            }
+        }
+        let host = &mut self.hosts[place(node)];
         let asked = host.services.asked.take();
         let outcome = match host.services.state {
             ServicesState::Starting | ServicesState::Running => {
@@ -465,8 +475,8 @@ impl World {
         if host.services.course != course || host.services.state == ServicesState::Stopped {
             return;
         }
-        let scope = host.scope();
-        if !self.quiet {
+        let (scope, hangs) = (host.scope(), host.services.stuck);
+        if !self.quiet && !hangs {
             let piece = self.random.below(crate::content::PIECES as u64) as usize;
             if self.mirror_write(node, piece) && self.random.chance(700) {
                 self.mirror_sync(node, piece);
@@ -477,14 +487,14 @@ impl World {
         self.after(pause, scope, Happening::Application(course));
     }
 
-    /// Whether writes wait without a bound on this node.
+    /// Whether a process may hang in a sync on this node.
     fn parked(&self, node: NodeId) -> bool {
         self.hosts[place(node)].mirror.as_ref().is_some_and(|m| {
             m.serving().is_some()
                 && (m.lapsed
                     || matches!(m.fault, Some(MirrorFault::LocalDisk(_)))
                     || m.paused
-                    || !m.source.waiting.is_empty() && m.gated() && m.connection.is_none())
+                    || !m.source.waiting.is_empty())
         })
     }
 }

@@ -121,7 +121,9 @@ fn core_mutations() -> Vec<Planned> {
                 M::ReuseEpoch => &["epoch-grows", "generation-rule"],
                 M::RestartUnrecorded => &["record-before-lone-answer", "epoch-grows"],
                 M::SkipProbe => &["one-address"],
-                M::TakeOverWithoutGateway | M::ServeIsolated => &["liveness"],
+                M::KeepEndingWaiting | M::TakeOverWithoutGateway | M::ServeIsolated => {
+                    &["liveness"]
+                }
                 M::AwaitDeadVote => &["short-outage"],
             },
         })

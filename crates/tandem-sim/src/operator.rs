@@ -283,14 +283,14 @@ impl World {
         }
     }
 
-    /// A volume that went back in time may be the only one in sync, and copies without anything in
-    /// common are settled by nobody else: an operator has to choose.
+    /// A volume that went back in time may be the only one in sync, and copies that have parted are
+    /// settled by nobody else: an operator has to choose.
     fn may_need_force(&self, seen: [Seen; 2]) -> bool {
         self.hosts
             .iter()
             .any(|h| h.volume.rolled_back || h.volume.set_back)
             || seen.iter().any(|s| s.data == DataState::Inconsistent)
-            || seen.iter().all(|s| s.data == DataState::Diverged)
+            || seen.iter().any(|s| s.data == DataState::Diverged)
     }
 
     fn ask(&mut self, node: NodeId, command: Command) {

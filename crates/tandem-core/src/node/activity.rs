@@ -95,6 +95,15 @@ pub(super) struct Demote {
     pub step: DemoteStep,
 }
 
+impl Demote {
+    /// The services write until they have ended: what they write is answered, without the peer if
+    /// it is gone. Only what has no right to serve any more is not answered.
+    pub fn answers_writes(&self) -> bool {
+        let ends = matches!(self.step, DemoteStep::Services(_) | DemoteStep::Force(_));
+        ends && self.goal != Goal::Fence
+    }
+}
+
 /// The steps of a demotion. Fencing drops the address first; otherwise it goes after the mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum DemoteStep {
@@ -175,6 +184,11 @@ impl Activity {
             Self::Demote(d) => d.goal == Goal::ProveStopped,
             Self::Restart(r) => matches!(r.step, RestartStep::StartAgain(_)),
         }
+    }
+
+    /// On the way not to serve.
+    pub(super) const fn is_demotion(&self) -> bool {
+        matches!(self, Self::Demote(_))
     }
 
     /// On the way to leave the service to the peer: shown as `not uptodate`.

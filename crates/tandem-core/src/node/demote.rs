@@ -168,6 +168,13 @@ impl Node {
 
     fn services_ended(&mut self, demote: Demote) {
         let detail = demote.detail.clone();
+        let alone = self
+            .record()
+            .is_some_and(|r| r.insync == InSync::Only(self.config.node));
+        if demote.goal == Goal::Swap && alone && self.i_hold() {
+            self.swap_back(self.out_because.to_string());
+            return;
+        }
         match demote.goal {
             Goal::Stop | Goal::StopModule => self.go(Cause::Stopping, &detail),
             Goal::Rejoin => self.go(Cause::StopStart, &detail),

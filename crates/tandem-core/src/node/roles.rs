@@ -470,7 +470,9 @@ impl Node {
     // --- ALONE, PRIM ---------------------------------------------------------------------------
 
     fn decide_serving(&mut self) {
-        if matches!(self.activity, Activity::Demote(_)) {
+        if let Activity::Demote(demote) = &self.activity
+            && (!demote.answers_writes() || mutated!(self.config, KeepEndingWaiting))
+        {
             return;
         }
         if self.activity == Activity::Idle {
@@ -553,7 +555,9 @@ impl Node {
         let peer_leaves = self
             .heard()
             .is_some_and(|m| m.leaving || matches!(m.state, State::Stop | State::Wait));
-        let stalled = self.mirror_serves() && self.mirror.as_ref().is_some_and(|m| m.stalled);
+        // A copy on a disk that fails does not put the other one out.
+        let stalled = self.mirror_serves()
+            && (self.mirror.as_ref()).is_some_and(|m| m.stalled && m.fault.is_none());
         if stalled || (peer_leaves && self.activity == Activity::Idle) {
             if mutated!(self.config, AnswerBeforeRecord) {
                 self.raise_session();
@@ -568,7 +572,7 @@ impl Node {
             self.want(Change::PeerOut);
             return;
         }
-        if self.state == State::Alone && self.peer_level() {
+        if self.state == State::Alone && self.peer_level() && !self.activity.is_demotion() {
             let swapped = self.taken_by_swap;
             self.taken_by_swap = false;
             let cause = if swapped {
@@ -638,7 +642,8 @@ impl Node {
         let level = level && gated || mutated!(self.config, TrustBeforeLevel);
         let cloned = self.contact.is_cloned(self.now);
         // Also while the application does not start here: then above all the peer is needed.
-        if level && peer_follows && permitted && !cloned {
+        let stays = !self.activity.is_demotion();
+        if level && peer_follows && permitted && !cloned && stays {
             self.want(Change::PeerIn);
         }
     }
