@@ -92,6 +92,9 @@ struct StoredUser {
     /// In the PHC form, which names its own cost.
     password: String,
     changed_at_ms: u64,
+    /// How often this user ended all sessions; a change ends them on the other node too.
+    #[serde(default)]
+    ended: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -141,6 +144,9 @@ pub enum AccountError {
          {PASSWORD_BYTES_MAX} bytes at most"
     )]
     Password,
+    /// The present password, which a change of it wants.
+    #[error("the present password is wrong")]
+    Present,
     /// The last administrator.
     #[error("this is the last user with the role admin: make another one first")]
     LastAdmin,
@@ -282,6 +288,7 @@ impl Accounts {
                 role,
                 password,
                 changed_at_ms: crate::unix_ms(),
+                ended: 0,
             });
             stored.users.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(())
@@ -302,14 +309,36 @@ impl Accounts {
         })
     }
 
-    /// Gives a user another role.
+    /// Gives a user another role, and another password if one is given: both or nothing.
     ///
     /// # Errors
     /// [`AccountError`]
-    pub fn set_role(&self, name: &str, role: Role) -> Result<(), AccountError> {
+    pub fn set_role(
+        &self,
+        name: &str,
+        role: Role,
+        password: Option<&Secret>,
+    ) -> Result<(), AccountError> {
+        let password = password.map(|password| self.hash(password)).transpose()?;
         self.change(|stored| {
-            find_user(stored, name)?.role = role;
+            let user = find_user(stored, name)?;
+            user.role = role;
+            if let Some(password) = password {
+                user.password = password;
+                user.changed_at_ms = crate::unix_ms();
+            }
             an_admin_is_left(stored)
+        })
+    }
+
+    /// Ends all sessions of a user, on the other node as soon as it hears of it.
+    ///
+    /// # Errors
+    /// [`AccountError`]
+    pub fn end_sessions(&self, name: &str) -> Result<(), AccountError> {
+        self.change(|stored| {
+            find_user(stored, name)?.ended += 1;
+            Ok(())
         })
     }
 
@@ -428,9 +457,18 @@ impl Accounts {
         if (fresh.version, theirs) <= (stored.version, own.as_slice()) {
             return Ok(Vec::new());
         }
+        // What a session was opened with.
+        let with = |user: &StoredUser| {
+            (
+                user.name.clone(),
+                user.role,
+                user.password.clone(),
+                user.ended,
+            )
+        };
         let same = |user: &&StoredUser| {
             let mut users = fresh.users.iter();
-            users.any(|u| (&u.name, u.role, &u.password) == (&user.name, user.role, &user.password))
+            users.any(|other| with(other) == with(user))
         };
         let changed = stored.users.iter().filter(|user| !same(user));
         let changed = changed.map(|user| user.name.clone()).collect();
@@ -559,11 +597,11 @@ mod tests {
             .expect("a user");
         for attempt in [
             accounts.remove_user("admin"),
-            accounts.set_role("admin", Role::Control),
+            accounts.set_role("admin", Role::Control, None),
         ] {
             assert!(matches!(attempt, Err(AccountError::LastAdmin)));
         }
-        accounts.set_role("anna", Role::Admin).expect("another one");
+        (accounts.set_role("anna", Role::Admin, None)).expect("another one");
         accounts.remove_user("admin").expect("not the last one");
         assert!(matches!(
             accounts.set_password("anna", &Secret::new("short")),
@@ -614,6 +652,8 @@ mod tests {
         assert_eq!(two.adopt(&one.share()).expect("newer"), [name("anna")]);
         assert!(two.verify("anna", &password).is_none());
         assert_eq!(one.adopt(&two.share()).expect("equal"), []);
+        one.end_sessions("anna").expect("a user");
+        assert_eq!(two.adopt(&one.share()).expect("newer"), [name("anna")]);
 
         // Both changed while they did not talk: one of them counts, on both.
         one.add_user(name("bert"), Role::Monitor, &password)

@@ -182,19 +182,17 @@ impl Console {
     }
 
     /// The session of a browser.
-    pub(crate) fn session(&self, headers: &HeaderMap) -> Option<(Secret, Session)> {
-        let cookie = cookie(headers)?;
+    pub(crate) fn session(&self, origin: Origin, headers: &HeaderMap) -> Option<(Secret, Session)> {
+        let cookie = cookie(origin, headers)?;
         let session = self.sessions.find(&cookie, Instant::now())?;
         Some((cookie, session))
     }
 
-    /// Whether a caller is still who it was: for streams, which live longer than a request.
+    /// Whether somebody may still look: for streams, which live longer than a request. A session
+    /// ends, a token is removed.
     #[must_use]
-    pub fn still(&self, caller: &Caller, headers: &HeaderMap) -> bool {
-        match caller {
-            Caller::Root | Caller::Token(..) => true,
-            Caller::Browser(_) => self.session(headers).is_some(),
-        }
+    pub fn still(&self, origin: Origin, headers: &HeaderMap) -> bool {
+        self.caller(origin, headers).is_some()
     }
 
     fn caller(&self, origin: Origin, headers: &HeaderMap) -> Option<Caller> {
@@ -206,7 +204,7 @@ impl Console {
             let (name, role) = self.token(&Secret::new(shown.trim()))?;
             return Some(Caller::Token(name, role));
         }
-        let (_, session) = self.session(headers)?;
+        let (_, session) = self.session(origin, headers)?;
         Some(Caller::Browser(session))
     }
 
@@ -321,18 +319,16 @@ pub(crate) const fn cookie_name(secure: bool) -> &'static str {
     }
 }
 
-fn cookie(headers: &HeaderMap) -> Option<Secret> {
+/// Over HTTPS only the one that HTTPS has set: another server on this host could plant the other.
+fn cookie(origin: Origin, headers: &HeaderMap) -> Option<Secret> {
+    let ours = cookie_name(origin.secure());
     let all = headers.get_all(header::COOKIE).iter();
     let pairs = all
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
-    let mut ours = pairs.filter(|(name, _)| {
-        [true, false]
-            .into_iter()
-            .any(|secure| *name == cookie_name(secure))
-    });
-    ours.next().map(|(_, value)| Secret::new(value))
+    let mut found = pairs.filter(|(name, _)| *name == ours);
+    found.next().map(|(_, value)| Secret::new(value))
 }
 
 /// An answer that is an error.

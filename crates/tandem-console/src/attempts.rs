@@ -4,6 +4,9 @@
 //! and longer. Many addresses that try one account make *strange* addresses wait for that account;
 //! an address from which its owner signed in before does not wait, so nobody can lock an operator
 //! out by failing on purpose. Nothing is ever locked for good.
+//!
+//! Whoever gets in has the failures of his address forgiven, if all of them were at his own name: an
+//! own account is no way to guess at others.
 
 use crate::accounts::Name;
 use std::collections::{HashMap, HashSet};
@@ -28,6 +31,9 @@ const REMEMBERED_MAX: usize = 8192;
 struct Failures {
     count: u32,
     last: Instant,
+    /// The name that was tried, unless it was more than one. Its hash: what is typed as a name may
+    /// be a password.
+    only: Option<[u8; 32]>,
 }
 
 impl Failures {
@@ -43,7 +49,6 @@ impl Failures {
 #[derive(Default)]
 struct Inner {
     addresses: HashMap<IpAddr, Failures>,
-    /// By hash: what is typed as a name may be a password.
     names: HashMap<[u8; 32], Failures>,
     known: HashSet<(IpAddr, [u8; 32])>,
 }
@@ -71,8 +76,9 @@ impl Attempts {
     /// It was wrong.
     pub fn failed(&self, address: IpAddr, name: &str, now: Instant) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        count(&mut inner.addresses, network(address), now);
-        count(&mut inner.names, key(name), now);
+        let key = key(name);
+        count(&mut inner.addresses, network(address), key, now);
+        count(&mut inner.names, key, key, now);
     }
 
     /// It was right.
@@ -80,7 +86,9 @@ impl Attempts {
         let address = network(address);
         let key = key(name.as_str());
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.addresses.remove(&address);
+        if (inner.addresses.get(&address)).is_some_and(|failures| failures.only == Some(key)) {
+            inner.addresses.remove(&address);
+        }
         if inner.known.len() >= REMEMBERED_MAX {
             inner.known.clear();
         }
@@ -88,7 +96,12 @@ impl Attempts {
     }
 }
 
-fn count<K: std::hash::Hash + Eq + Copy>(counts: &mut HashMap<K, Failures>, key: K, now: Instant) {
+fn count<K: std::hash::Hash + Eq + Copy>(
+    counts: &mut HashMap<K, Failures>,
+    key: K,
+    name: [u8; 32],
+    now: Instant,
+) {
     if counts.len() >= REMEMBERED_MAX && !counts.contains_key(&key) {
         counts.retain(|_, failures| now.duration_since(failures.last) < FORGOTTEN_AFTER);
         let oldest = counts.iter().min_by_key(|(_, failures)| failures.last);
@@ -101,12 +114,14 @@ fn count<K: std::hash::Hash + Eq + Copy>(counts: &mut HashMap<K, Failures>, key:
     let fresh = Failures {
         count: 0,
         last: now,
+        only: Some(name),
     };
     let failures = counts.entry(key).or_insert(fresh);
     if now.duration_since(failures.last) >= FORGOTTEN_AFTER {
         *failures = fresh;
     }
     failures.count = failures.count.saturating_add(1);
+    failures.only = failures.only.filter(|only| *only == name);
     failures.last = now;
 }
 
@@ -114,8 +129,9 @@ fn key(name: &str) -> [u8; 32] {
     *blake3::hash(name.as_bytes()).as_bytes()
 }
 
-/// Whoever has one IPv6 address has the 64 bits behind it.
-fn network(address: IpAddr) -> IpAddr {
+/// What counts as one address: whoever has one IPv6 address has the 64 bits behind it.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
@@ -175,6 +191,26 @@ mod tests {
             "strangers wait"
         );
         assert_eq!(attempts.wait(address(1), "admin", now), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_own_account_does_not_buy_guesses_at_another_one() {
+        let attempts = Attempts::default();
+        let now = Instant::now();
+        let bert = Name::parse("bert").expect("a name");
+        for round in 0..FREE_FAILURES {
+            attempts.failed(address(1), "admin", now);
+            // Also where the operator's own browser is, behind the same address.
+            attempts.succeeded(address(1), &bert);
+            let waits = !attempts.wait(address(1), "admin", now).is_zero();
+            assert_eq!(waits, round + 1 == FREE_FAILURES);
+        }
+        for _ in 0..FREE_FAILURES {
+            attempts.failed(address(2), "bert", now);
+        }
+        attempts.succeeded(address(2), &bert);
+        let wait = attempts.wait(address(2), "bert", now);
+        assert!(wait.is_zero(), "who only mistyped his own is forgiven");
     }
 
     #[test]

@@ -123,8 +123,8 @@ fn keep(recent: &mut VecDeque<Entry>, entry: Entry) {
 
 /// Shortens a text, and takes out what could pretend to be another line or colour a terminal.
 fn shorten(text: &mut String) {
-    if text.chars().any(char::is_control) {
-        *text = text.replace(char::is_control, " ");
+    if text.chars().any(pretends) {
+        *text = text.replace(pretends, " ");
     }
     if text.len() > TEXT_BYTES_MAX {
         let end = (0..=TEXT_BYTES_MAX)
@@ -134,6 +134,12 @@ fn shorten(text: &mut String) {
         text.truncate(end);
         text.push('…');
     }
+}
+
+/// Control characters, the other ways to end a line, and what turns the direction of writing round.
+fn pretends(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn put_aside(path: &Path) -> PathBuf {
@@ -192,13 +198,16 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("audit.log");
         let audit = Audit::open(&path).expect("it opens");
-        audit.record(entry("swap videeos\n{\"who\":\"admin\"}"));
+        audit.record(entry(
+            "swap videeos\n{\"who\":\"admin\"}\r\u{1b}[2J\u{85}\u{2028}\u{202e}x",
+        ));
         until(|| std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n')));
         drop(audit);
         let text = std::fs::read_to_string(&path).expect("it is there");
         assert_eq!(text.lines().count(), 1, "nobody forges a second line");
         let audit = Audit::open(&path).expect("it opens");
-        assert!(audit.recent()[0].what.starts_with("swap videeos"));
+        let what = &audit.recent()[0].what;
+        assert_eq!(what, "swap videeos {\"who\":\"admin\"}  [2J   x");
     }
 
     #[test]

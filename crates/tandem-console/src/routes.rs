@@ -2,7 +2,6 @@
 
 use crate::accounts::{AccountError, Accounts, Name, Role};
 use crate::admission::{Asked, Caller, Console, Origin, cookie_name, refusal, same_origin};
-use crate::sessions::Session;
 use crate::{Secret, page};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
@@ -148,8 +147,9 @@ async fn sign_in(
     if !wait.is_zero() {
         return too_often(wait);
     }
-    let found = match credentials {
-        Credentials::Token { token } => console.token(&token),
+    // Held until the session is open: a change of the account in between would not end it.
+    let (found, _turn) = match credentials {
+        Credentials::Token { token } => (console.token(&token), None),
         Credentials::Password { name, password } => {
             let Ok(Ok(turn)) = timeout(TURN_MAX, console.hashes.acquire()).await else {
                 return too_often(TURN_MAX);
@@ -162,9 +162,7 @@ async fn sign_in(
             let verifier = console.clone();
             let verified =
                 tokio::task::spawn_blocking(move || verifier.accounts.verify(&name, &password));
-            let found = verified.await.ok().flatten();
-            drop(turn);
-            found
+            (verified.await.ok().flatten(), Some(turn))
         }
     };
     let Some((name, role)) = found else {
@@ -174,6 +172,10 @@ async fn sign_in(
         return refusal(StatusCode::UNAUTHORIZED, text, None);
     };
     console.attempts.succeeded(address, &name);
+    // Whatever this browser had before is not carried on.
+    if let Some((cookie, _)) = console.session(origin, &headers) {
+        console.sessions.close(&cookie);
+    }
     let Ok(opened) = console
         .sessions
         .open(name, role, Some(address), Instant::now())
@@ -222,25 +224,45 @@ async fn sign_out(
     Extension(origin): Extension<Origin>,
     Query(Everywhere { everywhere }): Query<Everywhere>,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Response> {
     // Another site may not even sign somebody out.
     if !same_origin(&headers) {
-        return refusal(StatusCode::FORBIDDEN, "another site asked for this", None);
+        let text = "another site asked for this";
+        return Err(refusal(StatusCode::FORBIDDEN, text, None));
     }
-    if let Some((cookie, Session { name, .. })) = console.session(&headers) {
+    if let Some((cookie, session)) = console.session(origin, &headers) {
+        let name = session.name.clone();
+        let caller = Caller::Browser(session);
+        console.sessions.close(&cookie);
+        let what = "sign out".to_owned();
         match everywhere {
-            true => drop(console.sessions.close_all(&name)),
-            false => console.sessions.close(&cookie),
+            // On both nodes: the other one hears of it as of a change of the account.
+            true => {
+                let what = what + " everywhere";
+                console.sessions.close_all(&name);
+                let end = move |accounts: &Accounts| accounts.end_sessions(name.as_str());
+                carry_out(console, (caller, origin), what, end).await?;
+            }
+            false => {
+                let result = "done".to_owned();
+                let asked = Asked {
+                    what,
+                    why: None,
+                    result,
+                };
+                console.asked(&caller, origin, asked);
+            }
         }
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     set_cookie(&mut response, origin.secure(), "");
-    response
+    Ok(response)
 }
 
 // --- users and tokens ----------------------------------------------------------------------------------
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NewUser {
     name: Name,
     role: Role,
@@ -248,18 +270,21 @@ struct NewUser {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Change {
     role: Option<Role>,
     password: Option<Secret>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NewPassword {
     old: Secret,
     new: Secret,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NewToken {
     name: Name,
     role: Role,
@@ -313,6 +338,7 @@ async fn carry_out<T: Send + 'static>(
             refusal(StatusCode::CONFLICT, &error.to_string(), None)
         }
         AccountError::Password => refusal(StatusCode::BAD_REQUEST, &error.to_string(), None),
+        AccountError::Present => refusal(StatusCode::FORBIDDEN, &error.to_string(), None),
         AccountError::File { .. } | AccountError::Damaged { .. } => {
             tracing::error!("{error}");
             refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), None)
@@ -357,18 +383,18 @@ async fn change_user(
 ) -> Result<StatusCode, Response> {
     let Change { role, password } =
         read(body).map_err(|status| unreadable(status, "{\"role\": …, \"password\": …}"))?;
+    if role.is_none() && password.is_none() {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return Err(refusal(status, "there is nothing to change", None));
+    }
     let words = [role.map(|_| "role"), password.as_ref().map(|_| "password")];
     let words: Vec<&str> = words.into_iter().flatten().collect();
     let what = format!("change {} of user {name}", words.join(" and "));
     let user = name.clone();
-    let change = move |accounts: &Accounts| {
-        if let Some(role) = role {
-            accounts.set_role(&user, role)?;
-        }
-        match password {
-            Some(password) => accounts.set_password(&user, &password),
-            None => Ok(()),
-        }
+    let change = move |accounts: &Accounts| match (role, password) {
+        (Some(role), password) => accounts.set_role(&user, role, password.as_ref()),
+        (None, Some(password)) => accounts.set_password(&user, &password),
+        (None, None) => Ok(()),
     };
     carry_out(console.clone(), (caller, origin), what, change).await?;
     // What was opened with the old password, or in the old role, ends.
@@ -415,17 +441,16 @@ async fn change_password(
         return Err(too_often(wait));
     }
     let user = name.clone();
+    let counted = console.clone();
     let change = move |accounts: &Accounts| match accounts.verify(&user, &old) {
-        None => Ok(false),
-        Some(_) => accounts.set_password(&user, &new).map(|()| true),
+        None => {
+            counted.attempts.failed(address, &user, Instant::now());
+            Err(AccountError::Present)
+        }
+        Some(_) => accounts.set_password(&user, &new),
     };
     let what = "change the own password".to_owned();
-    let changed = carry_out(console.clone(), (caller, origin), what, change).await?;
-    if !changed {
-        console.attempts.failed(address, &name, Instant::now());
-        let text = "the present password is wrong";
-        return Err(refusal(StatusCode::FORBIDDEN, text, None));
-    }
+    carry_out(console.clone(), (caller, origin), what, change).await?;
     close_sessions(&console, &name);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,12 +8,14 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tandem_wire::api::{ApiError, ClusterStatus, CommandRequest, Job, REQUEST_MAX};
+use tandem_wire::api::{ApiError, ClusterStatus, CommandRequest, Job};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 /// Longer than the daemon itself lets a request take.
 const ANSWER_MAX: Duration = Duration::from_secs(100);
+/// The status of many modules has some ten thousand bytes.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +163,7 @@ async fn exchange(
         .expect("a valid request");
     let answer = sender.send_request(request).await.ok()?;
     let status = answer.status();
-    let body = Limited::new(answer.into_body(), REQUEST_MAX)
+    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
         .collect()
         .await;
     Some((status, body.ok()?.to_bytes()))

@@ -9,8 +9,9 @@ use crate::jobs::Jobs;
 use crate::link;
 use crate::machine::Machine;
 use crate::snapshot::Face;
+use axum::body::{Body, to_bytes};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tandem_console::accounts::Role;
 use tandem_console::admission::Asked;
+use tandem_console::attempts::network;
 use tandem_console::history::{History, Question};
 use tandem_console::series::{Series, Step};
 use tandem_console::{Caller, Console, Origin, page};
@@ -52,10 +54,14 @@ const CONNECTIONS_OF_ONE_MAX: usize = 96;
 const STREAMS_MAX: usize = 100;
 /// From the first byte of a request to the end of its head.
 const HEAD_MAX: Duration = Duration::from_secs(10);
+/// From the head of a request to the end of its body.
+const BODY_MAX: Duration = Duration::from_secs(10);
 /// From the first byte of a connection to the end of its TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long the end of a command is waited for before the audit log says that it is under way.
 const COMMAND_AUDIT_MAX: Duration = Duration::from_secs(3600);
+/// The head of a request. What many strangers send at once must not cost the application its memory.
+const HEAD_BYTES_MAX: usize = 32 << 10;
 /// From the head of a request to the answer. Longer than every wait below.
 const ANSWER_MAX: Duration = Duration::from_secs(90);
 /// How long a command with `wait` is waited for; then the answer says that it is under way.
@@ -124,7 +130,7 @@ impl Api {
             .merge(machine.routes())
             .merge(tandem_console::routes::routes(console.clone()))
             .fallback(|| async { error(StatusCode::NOT_FOUND, "there is no such address", None) })
-            .layer(DefaultBodyLimit::max(REQUEST_MAX))
+            .layer(middleware::from_fn(read))
             .layer(middleware::from_fn_with_state(console, Console::guard))
             .layer(middleware::from_fn(bounded))
     }
@@ -202,6 +208,7 @@ struct Connections(Mutex<HashMap<IpAddr, usize>>);
 impl Connections {
     /// A place for one more, unless there are too many.
     fn take(self: &Arc<Self>, address: IpAddr) -> Option<Connected> {
+        let address = network(address);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = counts.values().sum();
         let own = counts.get(&address).copied().unwrap_or(0);
@@ -263,6 +270,7 @@ async fn serve_connection(
     let _ = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(socket), service)
         .await;
 }
@@ -286,6 +294,23 @@ async fn bounded(request: Request, next: Next) -> Response {
     let keep = HeaderValue::from_static("no-store");
     headers.entry(header::CACHE_CONTROL).or_insert(keep);
     response
+}
+
+/// Takes the body of whoever is let in, before anything is done with it.
+async fn read(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match timeout(BODY_MAX, to_bytes(body, REQUEST_MAX)).await {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Ok(Err(_)) => {
+            let text = format!("the request has more than {REQUEST_MAX} bytes, or ended too early");
+            error(StatusCode::PAYLOAD_TOO_LARGE, &text, None)
+        }
+        Err(_) => error(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request came too slowly",
+            None,
+        ),
+    }
 }
 
 fn error(status: StatusCode, error: &str, hint: Option<&str>) -> Response {
@@ -508,7 +533,7 @@ struct After {
 
 async fn events(
     State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
+    Extension(origin): Extension<Origin>,
     Query(After { after }): Query<After>,
     headers: HeaderMap,
 ) -> Response {
@@ -546,7 +571,7 @@ async fn events(
         faces_sent: Vec::new(),
         gathering: false,
         console: api.console,
-        caller,
+        origin,
         headers,
         _permit: permit,
     };
@@ -568,7 +593,7 @@ struct Follower {
     /// Something changed since.
     gathering: bool,
     console: Arc<Console>,
-    caller: Caller,
+    origin: Origin,
     headers: HeaderMap,
     _permit: OwnedSemaphorePermit,
 }
@@ -583,8 +608,9 @@ impl Follower {
 
     async fn next(&mut self) -> Option<Event> {
         loop {
-            // A session that has ended sees nothing more; one that looks is in use.
-            if !self.console.still(&self.caller, &self.headers) {
+            // A session that has ended and a token that was removed see nothing more; a session that
+            // looks is in use.
+            if !self.console.still(self.origin, &self.headers) {
                 return None;
             }
             if let Some((id, event)) = self.waiting.pop_front() {
