@@ -171,7 +171,7 @@ async fn sign_in(
         let text = "the name or the password is wrong";
         return refusal(StatusCode::UNAUTHORIZED, text, None);
     };
-    console.attempts.succeeded(address, &name);
+    console.attempts.succeeded(address, &tried, Instant::now());
     // Whatever this browser had before is not carried on.
     if let Some((cookie, _)) = console.session(origin, &headers) {
         console.sessions.close(&cookie);
