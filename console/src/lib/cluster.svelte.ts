@@ -7,8 +7,9 @@ const PAGES: Page[] = ['overview', 'control', 'monitoring', 'timeline', 'users']
 /** Commands that this tab shows. */
 const JOBS_MAX = 20;
 
-/** A node that answers says something at least once a second. */
-const SILENCE_MAX_MS = 3000;
+/** How long a node may take to say whether somebody is signed in, and when it is asked again. */
+const LOOK_MAX_MS = 10_000;
+const LOOK_AGAIN_MS = 2000;
 
 class Cluster {
   status = $state<ClusterStatus | null>(null);
@@ -27,7 +28,7 @@ class Cluster {
   news = $state(0);
 
   #leave: (() => void) | null = null;
-  #probing = false;
+  #looking: Promise<void> | null = null;
 
   get modules(): string[] {
     const names = this.status?.nodes.flatMap((node) => node.modules.map((module) => module.name)) ?? [];
@@ -46,7 +47,8 @@ class Cluster {
   start(): void {
     setInterval(() => {
       this.now = Date.now();
-      if (this.connection === 'live' && this.now - this.at > SILENCE_MAX_MS) void this.#probe();
+      // Perhaps the session ended, not the node; a node that goes down may have said no such thing yet.
+      if (this.stale) void this.look();
     }, 1000);
     addEventListener('hashchange', () => this.#route());
     this.#token();
@@ -54,18 +56,26 @@ class Cluster {
     void this.look();
   }
 
-  /** Asks the node whether somebody is signed in. */
-  async look(): Promise<void> {
-    try {
-      this.#signedIn(await ask<SignedIn>('GET', '/api/v1/session'));
-    } catch (error) {
-      if (error instanceof Refused && error.status === 401) {
-        const body = error.body as { users_exist?: boolean; secure?: boolean } | null;
-        this.#signedOut(body?.users_exist ?? true, body?.secure ?? false, this.session !== null);
-      } else {
-        this.unreachable = true;
-        setTimeout(() => void this.look(), 2000);
+  /** Asks the node whether somebody is signed in, until it says. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => { this.#looking = null; });
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    for (;;) {
+      try {
+        this.#signedIn(await ask<SignedIn>('GET', '/api/v1/session', undefined, LOOK_MAX_MS));
+        return;
+      } catch (error) {
+        if (error instanceof Refused && error.status === 401) {
+          const body = error.body as { users_exist?: boolean; secure?: boolean } | null;
+          this.#signedOut(body?.users_exist ?? true, body?.secure ?? false, this.session !== null);
+          return;
+        }
       }
+      this.unreachable = true;
+      await new Promise((again) => setTimeout(again, LOOK_AGAIN_MS));
     }
   }
 
@@ -101,19 +111,6 @@ class Cluster {
     else this.jobs = [job, ...this.jobs].slice(0, JOBS_MAX);
   }
 
-  /** A cable that was pulled closes no connection: the browser itself would notice in minutes. */
-  async #probe(): Promise<void> {
-    if (this.#probing) return;
-    this.#probing = true;
-    try {
-      await ask('GET', '/api/v1/session', undefined, SILENCE_MAX_MS);
-    } catch (error) {
-      if (error instanceof Refused && error.status === 0) this.connection = 'lost';
-      else void this.look();
-    }
-    this.#probing = false;
-  }
-
   #route(): void {
     const [page, module] = location.hash.replace(/^#\//, '').split('/');
     this.page = PAGES.find((one) => one === page) ?? 'overview';
@@ -134,10 +131,9 @@ class Cluster {
     this.unreachable = false;
     useCommandToken(session.command_token);
     this.#leave ??= follow({
-      event: (event) => this.#take(event),
+      event: (event, at) => this.#take(event, at),
       connection: (state) => {
         this.connection = state;
-        // Perhaps the session ended, not the node.
         if (state === 'lost') void this.look();
       },
     });
@@ -154,12 +150,11 @@ class Cluster {
     this.signedOut = { usersExist, secure, ended };
   }
 
-  #take(event: ApiEvent): void {
+  #take(event: ApiEvent, at: number): void {
     switch (event.kind) {
       case 'status':
         this.status = event;
-        this.at = Date.now();
-        this.connection = 'live';
+        this.at = at;
         break;
       case 'job':
         this.takeJob(event);

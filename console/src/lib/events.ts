@@ -1,32 +1,24 @@
 // The events, through the worker that all tabs share, or directly where browsers have none.
 import type { ApiEvent } from './api';
 import type { FromWorker } from './events.worker';
+import { Stream, type Connection } from './stream';
 
 export interface Listener {
-  event(event: ApiEvent): void;
-  connection(state: 'live' | 'lost'): void;
+  /** `at` is when the node said it. */
+  event(event: ApiEvent, at: number): void;
+  connection(state: Connection): void;
 }
 
-/** A browser gives up an EventSource that was refused; then it is opened anew after this. */
-const RETRY_MS = 2000;
-
 export function follow(listener: Listener): () => void {
-  const take = (text: string) => listener.event(JSON.parse(text) as ApiEvent);
+  const take = (text: string, at: number) => listener.event(JSON.parse(text) as ApiEvent, at);
   if (typeof SharedWorker === 'undefined') return directly(listener, take);
   const worker = new SharedWorker(new URL('./events.worker.ts', import.meta.url), {
     type: 'module',
     name: 'tandem-events',
   });
-  let retry: ReturnType<typeof setTimeout> | undefined;
   worker.port.onmessage = (message: MessageEvent<FromWorker>) => {
-    if ('event' in message.data) take(message.data.event);
-    else {
-      listener.connection(message.data.connection);
-      clearTimeout(retry);
-      if (message.data.connection === 'lost') {
-        retry = setTimeout(() => worker.port.postMessage('follow'), RETRY_MS);
-      }
-    }
+    if ('event' in message.data) take(message.data.event, message.data.at);
+    else listener.connection(message.data.connection);
   };
   worker.port.start();
   worker.port.postMessage('follow');
@@ -35,7 +27,6 @@ export function follow(listener: Listener): () => void {
   const back = () => worker.port.postMessage('follow');
   addEventListener('pageshow', back);
   return () => {
-    clearTimeout(retry);
     removeEventListener('pagehide', leave);
     removeEventListener('pageshow', back);
     leave();
@@ -43,21 +34,11 @@ export function follow(listener: Listener): () => void {
   };
 }
 
-function directly(listener: Listener, take: (text: string) => void): () => void {
-  let source: EventSource;
-  let retry: ReturnType<typeof setTimeout> | undefined;
-  const open = () => {
-    source = new EventSource('/api/v1/events');
-    source.onopen = () => listener.connection('live');
-    source.onmessage = (message: MessageEvent<string>) => take(message.data);
-    source.onerror = () => {
-      listener.connection('lost');
-      if (source.readyState === EventSource.CLOSED) retry = setTimeout(open, RETRY_MS);
-    };
-  };
-  open();
-  return () => {
-    clearTimeout(retry);
-    source.close();
-  };
+function directly(listener: Listener, take: (text: string, at: number) => void): () => void {
+  const stream = new Stream({
+    event: (text) => take(text, Date.now()),
+    connection: (state) => listener.connection(state),
+  });
+  stream.open();
+  return () => stream.close();
 }

@@ -9,9 +9,9 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/index.html"),
     },
     File {
-        path: "/assets/events.worker-kiFnOFck.js",
+        path: "/assets/events.worker-D9ey227Z.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/events.worker-kiFnOFck.js"),
+        bytes: include_bytes!("../../assets/assets/events.worker-D9ey227Z.js"),
     },
     File {
         path: "/assets/icon-CrtL7_zf.svg",
@@ -19,9 +19,9 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-C9Zu9i6E.js",
+        path: "/assets/index-BkThqZGf.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-C9Zu9i6E.js"),
+        bytes: include_bytes!("../../assets/assets/index-BkThqZGf.js"),
     },
     File {
         path: "/assets/index-D85TUDTy.css",
