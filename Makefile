@@ -39,6 +39,7 @@ demo: build-tools
 	target/debug/tandem demo
 
 test: build-tools lab-tools console-tools
+	@scripts/need chromium
 	@scripts/need sqlite3 python3 fio util-linux postgresql-15 postgresql-client-15
 	scripts/test
 
