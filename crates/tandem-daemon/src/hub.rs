@@ -495,6 +495,7 @@ impl Inner {
             mirror: MirrorSummary {
                 resync_bytes_per_second: module.pace.bytes_per_second,
                 verification: snapshot.verification.as_ref().map(verification_status),
+                old_program: snapshot.old_program,
                 ..mirror_summary(snapshot)
             },
             channels: (snapshot.channels.iter())
@@ -687,6 +688,7 @@ fn mirror_summary(snapshot: &Snapshot) -> MirrorSummary {
         resync_bytes_per_second: None,
         data_bytes: mirror.data_bytes,
         verification: None,
+        old_program: false,
     }
 }
 

@@ -10,14 +10,17 @@
 //! A verification is no command of the core's: the mirror is told to begin it, and what its status
 //! says of it becomes the answer to the operator. Of one that the process takes with it, that is told.
 //!
-//! A process that was started with another configuration is asked to end as soon as it is idle.
+//! A process that was started with another configuration, or from a program that was replaced since,
+//! is asked to end as soon as it is idle; what it should do next is told to its successor.
 //!
 //! Starting the process is not done here; [`MirrorLink::wants_process`] says that one is missing.
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,7 +59,9 @@ pub(crate) struct MirrorLink {
     module: String,
     configuration: u64,
     /// The process has another configuration.
-    outdated: bool,
+    other_configuration: bool,
+    /// The process runs another program than this one: that of before an upgrade.
+    other_program: bool,
     stream: Option<Stream>,
     retry_at: Instant,
     /// Without an answer, oldest first.
@@ -156,7 +161,8 @@ impl MirrorLink {
             path,
             module: module.to_owned(),
             configuration,
-            outdated: false,
+            other_configuration: false,
+            other_program: false,
             stream: None,
             retry_at: Instant(0),
             commands: VecDeque::new(),
@@ -189,6 +195,11 @@ impl MirrorLink {
     /// What it said last.
     pub(crate) fn status(&self) -> Option<&MirrorStatus> {
         self.status.as_ref()
+    }
+
+    /// Whether it runs the program of before an upgrade.
+    pub(crate) const fn runs_old_program(&self) -> bool {
+        self.other_program && self.incarnation.is_some()
     }
 
     /// How far its comparison of the peer's copy is, if there is one.
@@ -252,15 +263,45 @@ impl MirrorLink {
             self.commands.pop_front();
         }
         self.next_id = self.next_id.wrapping_add(1);
+        // An outdated process is not set to work again: it was asked to end, or is now.
+        let successor = self.may_be_replaced() && matches!(command, Command::Follow { .. });
         let pending = Pending {
             id: self.next_id,
             asker,
             command,
-            sent: self.greeted(),
+            sent: self.greeted() && !successor,
         };
-        let message = pending.message();
+        let message = match successor {
+            true => ToMirror::Quit,
+            false => pending.message(),
+        };
         self.commands.push_back(pending);
         self.say(now, &message);
+    }
+
+    /// Whether the process is outdated, does nothing, and has nothing left to answer.
+    fn may_be_replaced(&self) -> bool {
+        let idle = |status: &MirrorStatus| status.role == MirrorRole::Idle;
+        (self.other_configuration || self.other_program)
+            && self.status.as_ref().is_some_and(idle)
+            && self.commands.is_empty()
+    }
+
+    /// Whether the process at the other end was started from another file than this one. Where
+    /// Linux does not tell, it was not.
+    fn runs_another_program(&self) -> bool {
+        let Some(stream) = &self.stream else {
+            return false;
+        };
+        let Ok(peer) = getsockopt(&stream.socket, PeerCredentials) else {
+            return false;
+        };
+        // Also finds a file that has no name any more.
+        let program = |process: &str| std::fs::metadata(format!("/proc/{process}/exe")).ok();
+        match (program("self"), program(&peer.pid().to_string())) {
+            (Some(own), Some(its)) => (own.dev(), own.ino()) != (its.dev(), its.ino()),
+            (None, _) | (_, None) => false,
+        }
     }
 
     fn greeted(&self) -> bool {
@@ -444,8 +485,9 @@ impl MirrorLink {
                     self.lost(hear);
                 }
                 self.incarnation = Some(incarnation);
-                self.outdated = configuration != self.configuration;
-                if self.outdated {
+                self.other_program = self.runs_another_program();
+                self.other_configuration = configuration != self.configuration;
+                if self.other_configuration {
                     let trouble = "the mirror runs with the configuration of before; it is \
                          replaced when it neither serves nor follows";
                     hear(Heard::Trouble(trouble.to_owned()));
@@ -458,13 +500,19 @@ impl MirrorLink {
                 self.tell_watchers(hear);
                 let status = MirrorStatus::from(status);
                 self.status = Some(status.clone());
-                if self.outdated && status.role == MirrorRole::Idle && self.commands.is_empty() {
+                if self.may_be_replaced() {
                     self.say(now, &ToMirror::Quit);
                 }
                 hear(Heard::Event(Event::MirrorReported(status)));
             }
             ToDaemon::Done { id, position } => {
-                if let Some(asker) = self.answered(id) {
+                if let Some(Pending { asker, command, .. }) = self.answered(id) {
+                    if command == Command::Close
+                        && let Some(status) = &mut self.status
+                    {
+                        // The core may go on before the next status says so.
+                        status.role = MirrorRole::Idle;
+                    }
                     hear(asker.done(position));
                     if let Asker::Operator(id) = asker {
                         self.watchers.push(Watcher {
@@ -478,7 +526,7 @@ impl MirrorLink {
                 }
             }
             ToDaemon::Refused { id, reason } => {
-                if let Some(asker) = self.answered(id) {
+                if let Some(Pending { asker, .. }) = self.answered(id) {
                     hear(asker.refused(reason));
                 }
             }
@@ -505,9 +553,9 @@ impl MirrorLink {
         self.flush(now);
     }
 
-    fn answered(&mut self, id: u64) -> Option<Asker> {
+    fn answered(&mut self, id: u64) -> Option<Pending> {
         let place = self.commands.iter().position(|pending| pending.id == id)?;
-        self.commands.remove(place).map(|pending| pending.asker)
+        self.commands.remove(place)
     }
 
     fn tell_watchers(&mut self, hear: &mut impl FnMut(Heard)) {
@@ -819,6 +867,62 @@ mod tests {
         });
         until(&mut link, |_| mirror.is_finished());
         mirror.join().expect("no panic");
+    }
+
+    #[test]
+    fn an_idle_mirror_with_an_old_program_leaves_its_next_work_to_its_successor() {
+        let (_directory, listener, mut link) = link();
+        let mirror = std::thread::spawn(move || {
+            let mut old = Mirror::accept(&listener, 7);
+            let role = tandem_wire::local::Role::Serving {
+                epoch: 3,
+                gated: false,
+            };
+            old.say(&ToDaemon::Status(Status {
+                incarnation: 7,
+                role,
+                ..Status::default()
+            }));
+            let ToMirror::Command { id, command } = old.hear() else {
+                panic!("no command")
+            };
+            assert_eq!(command, Command::Close, "while it serves it is left alone");
+            old.say(&ToDaemon::Done { id, position: 5 });
+            assert_eq!(old.hear(), ToMirror::Quit);
+            drop(old);
+            let mut successor = Mirror::accept(&listener, 8);
+            assert!(matches!(
+                successor.hear(),
+                ToMirror::Command {
+                    command: Command::Follow { .. },
+                    ..
+                }
+            ));
+        });
+        let serves = |heard: &[Heard]| {
+            (heard.iter()).any(|h| match h {
+                Heard::Event(Event::MirrorReported(status)) => status.role != MirrorRole::Idle,
+                _ => false,
+            })
+        };
+        until(&mut link, serves);
+        // As after an upgrade.
+        link.other_program = true;
+        assert!(link.runs_old_program());
+        link.command(Instant(0), EffectId(3), MirrorCommand::Close);
+        let closed = |heard: &[Heard]| {
+            (heard.iter()).any(|h| matches!(h, Heard::Event(Event::MirrorDone { .. })))
+        };
+        until(&mut link, closed);
+        let follow = MirrorCommand::Follow {
+            epoch: Epoch(4),
+            generation: tandem_core::GenerationId(1),
+            forget: false,
+        };
+        link.command(Instant(0), EffectId(4), follow);
+        until(&mut link, |_| mirror.is_finished());
+        mirror.join().expect("no panic");
+        assert!(!link.runs_old_program(), "the successor is this program");
     }
 
     #[test]

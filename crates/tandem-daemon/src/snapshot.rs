@@ -27,6 +27,8 @@ pub(crate) struct Snapshot {
     pub resync: Option<Resync>,
     /// The verification of the peer's copy that runs, or the last one.
     pub verification: Option<Verification>,
+    /// Whether the mirror runs the program of before an upgrade.
+    pub old_program: bool,
     pub channels: Vec<Channel>,
 }
 
@@ -86,6 +88,7 @@ impl Snapshot {
             mirror: mirror.cloned(),
             resync,
             verification: None,
+            old_program: false,
             channels,
         }
     }
@@ -112,6 +115,7 @@ impl Snapshot {
             || self.record != earlier.record
             || self.switches != earlier.switches
             || self.divergence != earlier.divergence
+            || self.old_program != earlier.old_program
             || self.warning.is_some() != earlier.warning.is_some()
     }
 }

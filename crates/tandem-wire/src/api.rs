@@ -225,6 +225,9 @@ pub struct MirrorSummary {
     pub data_bytes: u64,
     /// Serving: the verification of the peer's copy that runs, or the last one.
     pub verification: Option<VerificationStatus>,
+    /// Whether its process runs the program of before an upgrade, until the module is next stopped
+    /// on this node or handed to the other one.
+    pub old_program: bool,
 }
 
 /// A verification of the peer's copy.

@@ -309,6 +309,7 @@ impl Module {
         let mirrored = (mirror.status(), mirror.resync());
         let snapshot = Snapshot {
             verification: mirror.verification().cloned(),
+            old_program: mirror.runs_old_program(),
             ..Snapshot::new(&view, mirrored, self.channels.clone())
         };
         let due = match &self.picture {

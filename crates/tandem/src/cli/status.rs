@@ -116,6 +116,10 @@ fn details(text: &mut String, node: &NodeStatus, module: &ModuleStatus) {
     {
         line(text, &format!("{name} verify: {}", verification.text));
     }
+    if module.mirror.old_program {
+        let words = "the program of before the upgrade, until the next stop or swap";
+        line(text, &format!("{name} mirror: {words}"));
+    }
     let failing = (module.services.iter().chain(&module.checkers))
         .filter(|resource| matches!(resource.state.as_str(), "failed" | "down"));
     for resource in failing {
