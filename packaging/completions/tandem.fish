@@ -50,6 +50,7 @@ complete -c tandem -n "__fish_tandem_needs_command" -f -a "support" -d 'Writes w
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "user" -d 'Who may use the console'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "console" -d 'How browsers reach the console of this node'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "config" -d 'The configuration file'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "setup" -d 'Makes a protected pair of two servers: on the second server first, then on the first one, then `complete` on the second. Asks; or takes flags or a file with answers'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "cluster" -d 'The keys of the two nodes'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "demo" -d 'Shows on one machine what happens when a server loses power (as root)'
 complete -c tandem -n "__fish_tandem_using_subcommand daemon" -l config -d 'The configuration, the same on both nodes' -r -F
@@ -236,6 +237,36 @@ complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_su
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -f -a "secondary" -d 'Configure the secondary computer: waits for the primary one, for 15 minutes'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -f -a "primary" -d 'Configure the primary computer: its data is kept, and mirrored to the secondary one'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -f -a "complete" -d 'On the secondary computer, when the primary one is configured: becomes the standby'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l password-file -d 'Has the password in its first line, instead of a person who types it' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l peer -d 'The secondary computer: FQDN (recommended), host name or IPv4 address' -r
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l virtual-address -d 'A virtual address with its prefix, as in 192.0.2.100/24; may be repeated' -r
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l preset -d 'What is to be protected: a preset\'s name, or the path of your own' -r
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l set -d 'An answer to a question of the preset; may be repeated' -r
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l network -d 'A further network for heartbeats: this computer\'s address and the secondary\'s; may be repeated' -r
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l cluster -d 'The cluster\'s name; default: cluster1' -r
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l module -d 'The module\'s name; default: videeos' -r
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l takeover-after -d 'Silence of the primary after which the standby takes over; default: the preset\'s, or 5s' -r
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l answers -d 'A TOML file with these options as keys; what is typed counts more' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l password-file -d 'Has the password in its first line, instead of a person who types it' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from complete" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from complete" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from complete" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from complete" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -l runtime-dir -d 'Sockets of this node' -r -F
@@ -263,6 +294,7 @@ complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_s
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -l keep -d 'Leaves the `.tandem` directories in the volumes, which say where the copies stand'
+complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -l stop -d 'Stops this node and its daemon first; refused while it serves'
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and __fish_seen_subcommand_from leave" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand demo" -l takeover-after -d 'Silence of the primary after which the standby takes over. With less than the default a slow disk is soon taken for a standby that does not answer' -r
 complete -c tandem -n "__fish_tandem_using_subcommand demo" -l config -d 'The configuration, the same on both nodes' -r -F

@@ -389,6 +389,65 @@ _arguments "${_arguments_options[@]}" : \
     ;;
 esac
 ;;
+(setup)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_tandem__subcmd__setup_commands" \
+"*::: :->setup" \
+&& ret=0
+
+    case $state in
+    (setup)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:tandem-setup-command-$line[1]:"
+        case $line[1] in
+            (secondary)
+_arguments "${_arguments_options[@]}" : \
+'--password-file=[Has the password in its first line, instead of a person who types it]:FILE:_files' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(primary)
+_arguments "${_arguments_options[@]}" : \
+'--peer=[The secondary computer\: FQDN (recommended), host name or IPv4 address]:HOST:_default' \
+'*--virtual-address=[A virtual address with its prefix, as in 192.0.2.100/24; may be repeated]:ADDRESS/PREFIX:_default' \
+'--preset=[What is to be protected\: a preset'\''s name, or the path of your own]:PRESET:_default' \
+'*--set=[An answer to a question of the preset; may be repeated]:KEY=VALUE:_default' \
+'*--network=[A further network for heartbeats\: this computer'\''s address and the secondary'\''s; may be repeated]:ADDRESS1,ADDRESS2:_default' \
+'--cluster=[The cluster'\''s name; default\: cluster1]:NAME:_default' \
+'--module=[The module'\''s name; default\: videeos]:NAME:_default' \
+'--takeover-after=[Silence of the primary after which the standby takes over; default\: the preset'\''s, or 5s]:DURATION:_default' \
+'--answers=[A TOML file with these options as keys; what is typed counts more]:FILE:_files' \
+'--password-file=[Has the password in its first line, instead of a person who types it]:FILE:_files' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(complete)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (cluster)
 _arguments "${_arguments_options[@]}" : \
 '--config=[The configuration, the same on both nodes]:FILE:_files' \
@@ -444,6 +503,7 @@ _arguments "${_arguments_options[@]}" : \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '--keep[Leaves the \`.tandem\` directories in the volumes, which say where the copies stand]' \
+'--stop[Stops this node and its daemon first; refused while it serves]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -493,6 +553,7 @@ _tandem_commands() {
 'user:Who may use the console' \
 'console:How browsers reach the console of this node' \
 'config:The configuration file' \
+'setup:Makes a protected pair of two servers\: on the second server first, then on the first one, then \`complete\` on the second. Asks; or takes flags or a file with answers' \
 'cluster:The keys of the two nodes' \
 'demo:Shows on one machine what happens when a server loses power (as root)' \
     )
@@ -612,6 +673,30 @@ _tandem__subcmd__restart_commands() {
 _tandem__subcmd__second_commands() {
     local commands; commands=()
     _describe -t commands 'tandem second commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__setup_commands] )) ||
+_tandem__subcmd__setup_commands() {
+    local commands; commands=(
+'secondary:Configure the secondary computer\: waits for the primary one, for 15 minutes' \
+'primary:Configure the primary computer\: its data is kept, and mirrored to the secondary one' \
+'complete:On the secondary computer, when the primary one is configured\: becomes the standby' \
+    )
+    _describe -t commands 'tandem setup commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__setup__subcmd__complete_commands] )) ||
+_tandem__subcmd__setup__subcmd__complete_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem setup complete commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__setup__subcmd__primary_commands] )) ||
+_tandem__subcmd__setup__subcmd__primary_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem setup primary commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__setup__subcmd__secondary_commands] )) ||
+_tandem__subcmd__setup__subcmd__secondary_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem setup secondary commands' commands "$@"
 }
 (( $+functions[_tandem__subcmd__start_commands] )) ||
 _tandem__subcmd__start_commands() {

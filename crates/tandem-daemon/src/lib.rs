@@ -4,6 +4,7 @@
 //! - [`client`]: asks the daemon of this node
 //! - [`config`]: the configuration file
 //! - [`identity`], [`pairing`]: who this node and its peer are
+//! - [`setup`]: both nodes from nothing to a cluster, step by step, or back to nothing
 //! - [`check`], [`units`]: whether this machine, and the application's units, are as the
 //!   configuration says
 //! - [`support`]: what a person who helps needs to see
@@ -45,6 +46,7 @@ mod observer;
 pub mod pairing;
 mod reactor;
 mod services;
+pub mod setup;
 mod snapshot;
 mod state_writer;
 pub mod support;

@@ -16,6 +16,7 @@ use crate::identity::{
 };
 use crate::link::bind;
 use crate::tls::{self, Expected};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::SocketAddr;
@@ -497,7 +498,7 @@ async fn greet(
 }
 
 /// Puts node1's configuration in place; tells whether there was none before.
-fn write_configuration(path: &Path, text: &str) -> Result<bool, PairingError> {
+pub(crate) fn write_configuration(path: &Path, text: &str) -> Result<bool, PairingError> {
     Configuration::parse(path, text)?;
     if path.exists() {
         return match files::read(path)? == text.as_bytes() {
@@ -515,7 +516,7 @@ fn write_configuration(path: &Path, text: &str) -> Result<bool, PairingError> {
     Ok(true)
 }
 
-fn exported(
+pub(crate) fn exported(
     export: impl FnOnce(&mut [u8; 32]) -> Result<(), rustls::Error>,
 ) -> Result<[u8; 32], PairingError> {
     let mut value = [0; 32];
@@ -523,20 +524,20 @@ fn exported(
     Ok(value)
 }
 
-fn peers_certificate(
+pub(crate) fn peers_certificate(
     certificates: Option<&[CertificateDer<'static>]>,
 ) -> Result<Vec<u8>, PairingError> {
     let first = certificates.and_then(|all| all.first());
     Ok(first.ok_or_else(nonsense)?.to_vec())
 }
 
-fn nonsense() -> PairingError {
+pub(crate) fn nonsense() -> PairingError {
     PairingError::Broken(io::ErrorKind::InvalidData.into())
 }
 
-async fn write(
+pub(crate) async fn write<M: Serialize>(
     stream: &mut (impl AsyncWrite + Unpin),
-    message: &Message,
+    message: &M,
 ) -> Result<(), PairingError> {
     let bytes = postcard::to_stdvec(message).expect("plain data");
     let length = (bytes.len() as u32).to_le_bytes();
@@ -551,7 +552,9 @@ async fn write(
     stream.flush().await.map_err(PairingError::Broken)
 }
 
-async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Message, PairingError> {
+pub(crate) async fn read<M: DeserializeOwned>(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<M, PairingError> {
     let mut length = [0; 4];
     stream
         .read_exact(&mut length)

@@ -17,6 +17,9 @@ pub(crate) const CONTROL: &[u8] = b"tandem-control";
 /// The application protocol of pairing.
 pub(crate) const PAIRING: &[u8] = b"tandem-pairing";
 
+/// The application protocol of set-up.
+pub(crate) const SETUP: &[u8] = b"tandem-setup";
+
 /// Which certificate the other side must show.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Expected {
@@ -24,7 +27,8 @@ pub(crate) enum Expected {
     Exactly(Vec<u8>),
     /// The one with this fingerprint: pairing, node2.
     Fingerprint([u8; FINGERPRINT_BYTES]),
-    /// Any, as long as its owner has the key: pairing, node1. Who it is, is proven afterwards.
+    /// Any, as long as its owner has the key: pairing, node1; set-up. Who it is, is proven
+    /// afterwards.
     Any,
 }
 

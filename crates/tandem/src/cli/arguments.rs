@@ -2,6 +2,7 @@
 
 use crate::demo;
 use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 use tandem_daemon::config::parse_duration;
@@ -155,6 +156,12 @@ pub enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// Makes a protected pair of two servers: on the second server first, then on the first one,
+    /// then `complete` on the second. Asks; or takes flags or a file with answers
+    Setup {
+        #[command(subcommand)]
+        verb: Option<SetupVerb>,
+    },
     /// The keys of the two nodes
     Cluster {
         #[command(subcommand)]
@@ -234,9 +241,70 @@ pub enum ClusterVerb {
         /// Leaves the `.tandem` directories in the volumes, which say where the copies stand
         #[arg(long)]
         keep: bool,
+        /// Stops this node and its daemon first; refused while it serves
+        #[arg(long)]
+        stop: bool,
     },
     #[command(hide = true)]
     ServeInvitation,
+}
+
+/// Which step of a set-up.
+#[derive(Subcommand)]
+pub enum SetupVerb {
+    /// Configure the secondary computer: waits for the primary one, for 15 minutes
+    Secondary(SecretOptions),
+    /// Configure the primary computer: its data is kept, and mirrored to the secondary one
+    Primary(Box<PrimaryOptions>),
+    /// On the secondary computer, when the primary one is configured: becomes the standby
+    Complete,
+}
+
+/// The password of a set-up, the same on both computers.
+#[derive(Args, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SecretOptions {
+    /// Has the password in its first line, instead of a person who types it
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// For `setup primary`; also the keys of a file with answers.
+#[derive(Args, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct PrimaryOptions {
+    /// The secondary computer: FQDN (recommended), host name or IPv4 address
+    #[arg(long, value_name = "HOST")]
+    pub peer: Option<String>,
+    /// A virtual address with its prefix, as in 192.0.2.100/24; may be repeated
+    #[arg(long, value_name = "ADDRESS/PREFIX")]
+    pub virtual_address: Vec<String>,
+    /// What is to be protected: a preset's name, or the path of your own
+    #[arg(long)]
+    pub preset: Option<String>,
+    /// An answer to a question of the preset; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// A further network for heartbeats: this computer's address and the secondary's; may be
+    /// repeated
+    #[arg(long, value_name = "ADDRESS1,ADDRESS2")]
+    pub network: Vec<String>,
+    /// The cluster's name; default: cluster1
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The module's name; default: videeos
+    #[arg(long, value_name = "NAME")]
+    pub module: Option<String>,
+    /// Silence of the primary after which the standby takes over; default: the preset's, or 5s
+    #[arg(long, value_name = "DURATION")]
+    pub takeover_after: Option<String>,
+    /// A TOML file with these options as keys; what is typed counts more
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub answers: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub secret: SecretOptions,
 }
 
 /// For `status`.

@@ -4,19 +4,24 @@
 //!
 //! Each step can be done again, and the keys go last: who is interrupted types it again.
 
-use super::Exit;
-use super::arguments::Places;
+use super::arguments::{CommandOptions, Places};
+use super::{Exit, command};
 use rustix::mount::{UnmountFlags, unmount};
 use std::path::Path;
+use std::time::Duration;
 use tandem_daemon::client::Client;
 use tandem_daemon::config::Configuration;
 use tandem_daemon::daemon::{Settings, mirror_socket};
 use tandem_daemon::{identity, mirror_process, report, units};
+use tandem_host::systemd;
 use tandem_mirror::backing::HIDDEN;
 use tandem_mirror::mountinfo;
+use tandem_wire::api::ModuleStatus;
 
 /// Mounts over one path that are taken away; Tandem makes one.
 const MOUNTS_MAX: usize = 16;
+/// How long a node that does not serve may take to stop.
+const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// What becomes of the `.tandem` directories, which say where the copies stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,9 +32,23 @@ pub enum Marks {
     Keep,
 }
 
+/// What becomes of a daemon that runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Running {
+    /// It is in the way.
+    Refuse,
+    /// It ends, unless this node serves.
+    Stop,
+}
+
 /// Leaves.
-pub async fn run(places: &Places, marks: Marks) -> Exit {
+pub async fn run(places: &Places, marks: Marks, running: Running) -> Exit {
     let settings = places.settings();
+    if running == Running::Stop
+        && let Err(exit) = stop(places).await
+    {
+        return exit;
+    }
     let configuration = match Configuration::read(&settings.config) {
         Ok(configuration) => configuration,
         Err(error) => {
@@ -60,6 +79,52 @@ pub async fn run(places: &Places, marks: Marks) -> Exit {
             eprintln!("tandem: {error}");
             Exit::Failed
         }
+    }
+}
+
+/// Stops this node as an operator would, and then its daemon. A node that serves is left alone:
+/// nobody's service ends in passing.
+async fn stop(places: &Places) -> Result<(), Exit> {
+    let client = Client::new(&places.settings().runtime_dir);
+    if let Ok(status) = client.status().await {
+        let own = status.nodes.iter().find(|n| n.node == status.answered_by);
+        let modules = own.map_or(&[][..], |node| &node.modules);
+        let serves = |m: &&ModuleStatus| matches!(m.state.as_str(), "ALONE" | "PRIM");
+        if let Some(module) = modules.iter().find(serves) {
+            eprintln!("tandem: module {} is served on this node", module.name);
+            eprintln!("hint: tandem swap gives it to the other node, tandem stop ends it");
+            return Err(Exit::Refused);
+        }
+        for module in modules.iter().filter(|m| m.state != "STOP") {
+            match command::stop(places, &in_time(&module.name)).await {
+                Exit::Done => {}
+                exit => return Err(exit),
+            }
+        }
+    }
+    if !systemd::is_present() {
+        return Ok(());
+    }
+    let disabled = tokio::process::Command::new("systemctl")
+        .args(["disable", "--now", "--quiet", "tandem.service"])
+        .status();
+    match disabled.await {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) | Err(_) => {
+            eprintln!("tandem: the daemon was not stopped: systemctl disable --now tandem");
+            Err(Exit::Failed)
+        }
+    }
+}
+
+/// This node, one module, and not for ever: a standby has nothing to bring to an end.
+fn in_time(module: &str) -> CommandOptions {
+    CommandOptions {
+        node: None,
+        module: Some(module.to_owned()),
+        no_wait: false,
+        timeout: Some(STOP_MAX),
+        all: false,
     }
 }
 

@@ -13,6 +13,7 @@ mod estimate;
 mod leave;
 mod mirror;
 mod reference;
+mod setup;
 mod status;
 mod support;
 mod top;
@@ -92,6 +93,7 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
         Verb::Config {
             verb: ConfigVerb::Check,
         } => asynchronously(check::run(places)),
+        Verb::Setup { verb } => asynchronously(setup::run(places, verb)),
         Verb::Cluster { verb } => match verb {
             ClusterVerb::Init { offline, wait } => match offline {
                 Some(directories) => cluster::init_offline(&directories),
@@ -101,12 +103,16 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
             ClusterVerb::Join { address, token } => {
                 asynchronously(cluster::join(places, &address, &token))
             }
-            ClusterVerb::Leave { keep } => {
+            ClusterVerb::Leave { keep, stop } => {
+                let running = match stop {
+                    true => leave::Running::Stop,
+                    false => leave::Running::Refuse,
+                };
                 let marks = match keep {
                     true => leave::Marks::Keep,
                     false => leave::Marks::Remove,
                 };
-                asynchronously(leave::run(places, marks))
+                asynchronously(leave::run(places, marks, running))
             }
             ClusterVerb::ServeInvitation => asynchronously(cluster::serve(places)),
         },

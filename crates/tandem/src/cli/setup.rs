@@ -1,0 +1,485 @@
+//! `tandem setup`: the questions of a set-up, in the order and the words of the product's page, from
+//! a person, from flags, or from a file with answers. The work is [`tandem_daemon::setup`]'s.
+//!
+//! A person is asked only at a terminal; elsewhere a missing answer is a refusal that names its flag.
+
+mod ask;
+
+use super::arguments::{CommandOptions, Places, PrimaryOptions, SecretOptions, SetupVerb};
+use super::{Exit, command, volumes};
+use ask::Person;
+use std::time::Duration;
+use tandem_daemon::client::Client;
+use tandem_daemon::config::Configuration;
+use tandem_daemon::daemon::Settings;
+use tandem_daemon::report;
+use tandem_daemon::setup::{self, Answers, Choices, PASSWORD_MIN, Preset, SHIPPED, SetUpFailure};
+use tandem_host::systemd;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep};
+use zeroize::Zeroizing;
+
+/// How long a daemon may take to answer after its start.
+const DAEMON_MAX: Duration = Duration::from_secs(30);
+/// How long the first start, or a first synchronisation, is waited for without news.
+const FIRST_START_MAX: Duration = Duration::from_secs(600);
+/// How often the daemon and the synchronisation are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Why there are no choices.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// Nobody is there to be asked.
+    #[error("{question}: nobody is there to answer; give {flag}")]
+    Nobody {
+        /// What would have been asked.
+        question: String,
+        /// What answers it.
+        flag: String,
+    },
+    /// The person went away.
+    #[error("read the answer")]
+    Read(#[source] std::io::Error),
+    /// A file with a password, or with answers.
+    #[error("read {}", path.display())]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not an answer file.
+    #[error("understand the answers")]
+    Malformed(#[source] Box<toml::de::Error>),
+    /// Too short.
+    #[error("the password is shorter than {PASSWORD_MIN} letters")]
+    Short,
+    /// Typed differently the second time.
+    #[error("the two passwords are not the same")]
+    Unequal,
+    /// Not `KEY=VALUE`, or not two addresses.
+    #[error("{0} is not of the form {1}")]
+    Form(String, &'static str),
+    /// The preset.
+    #[error(transparent)]
+    Preset(#[from] setup::PresetError),
+}
+
+/// Sets up.
+pub async fn run(places: &Places, verb: Option<SetupVerb>) -> Exit {
+    let mut person = Person::new();
+    let verb = match verb {
+        Some(verb) => verb,
+        None => match which(&mut person) {
+            Ok(verb) => verb,
+            Err(error) => return refuse(&error),
+        },
+    };
+    let settings = places.settings();
+    if !matches!(verb, SetupVerb::Complete) {
+        match setup::undo(&settings).await {
+            Ok(false) => {}
+            Ok(true) => println!("An earlier set-up was not finished; it was taken back."),
+            Err(error) => return fail(&error),
+        }
+    }
+    match verb {
+        SetupVerb::Secondary(options) => match password(&mut person, &options) {
+            Ok(password) => secondary(&settings, &password).await,
+            Err(error) => refuse(&error),
+        },
+        SetupVerb::Primary(options) => match choices(&mut person, *options) {
+            Ok((choices, password)) => primary(places, &choices, &password).await,
+            Err(error) => refuse(&error),
+        },
+        SetupVerb::Complete => complete(places).await,
+    }
+}
+
+fn which(person: &mut Person) -> Result<SetupVerb, AnswerError> {
+    println!("1  Configure the secondary computer");
+    println!("2  Configure the primary computer");
+    println!("3  I have already configured the primary computer");
+    loop {
+        let flag = "secondary, primary or complete";
+        match person.ask("Which", Some("1"), flag)?.as_str() {
+            "1" => return Ok(SetupVerb::Secondary(SecretOptions::default())),
+            "2" => return Ok(SetupVerb::Primary(Box::default())),
+            "3" => return Ok(SetupVerb::Complete),
+            _ => println!("1, 2 or 3."),
+        }
+    }
+}
+
+fn password(
+    person: &mut Person,
+    options: &SecretOptions,
+) -> Result<Zeroizing<String>, AnswerError> {
+    let password = match &options.password_file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map(Zeroizing::new);
+            let text = text.map_err(|source| AnswerError::File {
+                path: path.clone(),
+                source,
+            })?;
+            Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned())
+        }
+        None => {
+            let first = person.secret("Password", "--password-file FILE")?;
+            let again = person.secret("Confirm password", "--password-file FILE")?;
+            if first != again {
+                return Err(AnswerError::Unequal);
+            }
+            first
+        }
+    };
+    match password.chars().count() < PASSWORD_MIN {
+        true => Err(AnswerError::Short),
+        false => Ok(password),
+    }
+}
+
+/// Puts the answers of the file under those of the command line.
+fn with_file(options: PrimaryOptions) -> Result<PrimaryOptions, AnswerError> {
+    let Some(path) = options.answers.clone() else {
+        return Ok(options);
+    };
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| AnswerError::File { path, source })?;
+    let file: PrimaryOptions =
+        toml::from_str(&text).map_err(|error| AnswerError::Malformed(Box::new(error)))?;
+    let longer = |typed: Vec<String>, file: Vec<String>| match typed.is_empty() {
+        true => file,
+        false => typed,
+    };
+    Ok(PrimaryOptions {
+        peer: options.peer.or(file.peer),
+        virtual_address: longer(options.virtual_address, file.virtual_address),
+        preset: options.preset.or(file.preset),
+        set: [file.set, options.set].concat(),
+        network: longer(options.network, file.network),
+        cluster: options.cluster.or(file.cluster),
+        module: options.module.or(file.module),
+        takeover_after: options.takeover_after.or(file.takeover_after),
+        answers: None,
+        secret: SecretOptions {
+            password_file: (options.secret.password_file).or(file.secret.password_file),
+        },
+    })
+}
+
+fn choices(
+    person: &mut Person,
+    options: PrimaryOptions,
+) -> Result<(Choices, Zeroizing<String>), AnswerError> {
+    let options = with_file(options)?;
+    let name = match options.preset {
+        Some(name) => name,
+        None => {
+            println!("Presets of {SHIPPED}:");
+            for (name, description) in setup_presets() {
+                println!("  {name:<12} {description}");
+            }
+            person.ask(
+                "What is to be protected",
+                Some("postgresql"),
+                "--preset NAME",
+            )?
+        }
+    };
+    let preset = Preset::read(&name)?;
+    let mut answers = Answers::new();
+    for pair in &options.set {
+        let form = || AnswerError::Form(pair.clone(), "KEY=VALUE");
+        let (key, value) = pair.split_once('=').ok_or_else(form)?;
+        answers.insert(key.to_owned(), value.to_owned());
+    }
+    for question in &preset.questions {
+        if answers.contains_key(&question.name) {
+            continue;
+        }
+        let default = Preset::default_answer(question, &answers);
+        let answer = match default {
+            // Nobody has to be there for what has a default.
+            Some(default) if !person.is_there() => default,
+            default => {
+                let flag = format!("--set {}=VALUE", question.name);
+                person.ask(&question.text, default.as_deref(), &flag)?
+            }
+        };
+        answers.insert(question.name.clone(), answer);
+    }
+    let application = preset.fill(&answers)?;
+    let peer = match options.peer {
+        Some(peer) => peer,
+        None => {
+            let question = "Connect to the secondary computer (FQDN recommended, host name or \
+                            IPv4 address)";
+            person.ask(question, None, "--peer HOST")?
+        }
+    };
+    let virtual_addresses = match options.virtual_address.is_empty() {
+        false => options.virtual_address,
+        true => {
+            let question = "Virtual IPv4 address, with its prefix, as in 192.0.2.100/24";
+            vec![person.ask(question, None, "--virtual-address ADDRESS/PREFIX")?]
+        }
+    };
+    let mut networks = Vec::new();
+    for pair in &options.network {
+        let form = || AnswerError::Form(pair.clone(), "ADDRESS1,ADDRESS2");
+        let (one, two) = pair.split_once(',').ok_or_else(form)?;
+        let address = |text: &str| text.trim().parse().map_err(|_| form());
+        networks.push((address(one)?, address(two)?));
+    }
+    let choices = Choices {
+        peer,
+        cluster: options.cluster.unwrap_or_else(|| "cluster1".to_owned()),
+        module: options.module.unwrap_or_else(|| "videeos".to_owned()),
+        application,
+        virtual_addresses,
+        takeover_after: options.takeover_after,
+        networks,
+    };
+    if person.is_there() {
+        person.confirm(&format!(
+            "{} is prepared, and the application of this computer is stopped for a moment and its \
+             data kept. Confirm",
+            choices.peer
+        ))?;
+    }
+    Ok((choices, password(person, &options.secret)?))
+}
+
+/// The shipped presets that can be used here, with their descriptions.
+fn setup_presets() -> Vec<(String, String)> {
+    let Ok(entries) = std::fs::read_dir(SHIPPED) else {
+        return Vec::new();
+    };
+    let mut presets: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let path = entry.path();
+            let preset = Preset::read(path.to_str()?).ok()?;
+            let name = path.file_stem()?.to_string_lossy().into_owned();
+            Some((name, preset.description))
+        })
+        .collect();
+    presets.sort();
+    presets
+}
+
+async fn secondary(settings: &Settings, password: &Zeroizing<String>) -> Exit {
+    let mut tell = |words: &str| println!("{words}");
+    let look = look(settings);
+    let work = setup::secondary(settings, password, &look, &mut tell);
+    match unless_cancelled(settings, work).await {
+        Ok(()) => {
+            println!("The secondary failover server is now set up.");
+            let exit = start_daemon(settings).await;
+            if exit == Exit::Done {
+                println!("When the primary computer is done: tandem setup complete");
+            }
+            exit
+        }
+        Err(exit) => exit,
+    }
+}
+
+async fn primary(places: &Places, choices: &Choices, password: &Zeroizing<String>) -> Exit {
+    let settings = places.settings();
+    let mut tell = |words: &str| println!("{words}");
+    let look = look(&settings);
+    let work = setup::primary(&settings, choices, password, &look, &mut tell);
+    let notes = match unless_cancelled(&settings, work).await {
+        Ok(notes) => notes,
+        Err(exit) => return exit,
+    };
+    for note in notes {
+        println!("Note: {note}");
+    }
+    match start_daemon(&settings).await {
+        Exit::Done => {}
+        exit => return exit,
+    }
+    println!("Starting the application on this computer.");
+    match command::prim(places, false, &first_start(&choices.module)).await {
+        Exit::Done => {
+            println!("The primary failover server is now set up. On the secondary computer:");
+            println!("  tandem setup complete");
+            Exit::Done
+        }
+        exit => exit,
+    }
+}
+
+/// What `config check` looks at.
+fn look(settings: &Settings) -> impl Fn() -> setup::Findings + use<> {
+    let settings = settings.clone();
+    move || {
+        let settings = settings.clone();
+        Box::pin(async move {
+            let mut findings = tandem_daemon::check::check(&settings).await?;
+            findings.extend(volumes::check(&Configuration::read(&settings.config)?));
+            Ok(findings)
+        })
+    }
+}
+
+/// The last step, on node2: it becomes the standby, with the primary's data.
+async fn complete(places: &Places) -> Exit {
+    let settings = places.settings();
+    let configuration = match Configuration::read(&settings.config) {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            eprintln!("{}", report(&error));
+            return Exit::Refused;
+        }
+    };
+    for module in &configuration.modules {
+        println!("Starting {} as standby.", module.name);
+        match command::second(places, false, &first_start(&module.name)).await {
+            Exit::Done => {}
+            exit => return exit,
+        }
+        match synchronised(&settings, &module.name).await {
+            Exit::Done => println!("{} is protected.", module.name),
+            exit => return exit,
+        }
+    }
+    Exit::Done
+}
+
+fn first_start(module: &str) -> CommandOptions {
+    CommandOptions {
+        node: None,
+        module: Some(module.to_owned()),
+        no_wait: false,
+        timeout: Some(FIRST_START_MAX),
+        all: false,
+    }
+}
+
+/// Waits until this node's copy is uptodate; gives up when nothing moves.
+async fn synchronised(settings: &Settings, module: &str) -> Exit {
+    let client = Client::new(&settings.runtime_dir);
+    let mut shown = String::new();
+    let mut end = Instant::now() + FIRST_START_MAX;
+    while Instant::now() < end {
+        if let Ok(status) = client.status().await {
+            let own = status.nodes.iter().find(|n| n.node == status.answered_by);
+            let module = own.and_then(|n| n.modules.iter().find(|m| m.name == module));
+            if let Some(module) = module {
+                if (module.state.as_str(), module.data.as_str()) == ("SECOND", "uptodate") {
+                    return Exit::Done;
+                }
+                let words = format!("{} {}", module.state, module.data);
+                if words != shown {
+                    println!("{words}");
+                    shown = words;
+                    end = Instant::now() + FIRST_START_MAX;
+                }
+            }
+        }
+        sleep(LOOK).await;
+    }
+    eprintln!("tandem: the synchronisation does not get on; it is not given up: tandem status");
+    Exit::TimedOut
+}
+
+/// Does the work, unless somebody ends this program first; what fails is taken back.
+async fn unless_cancelled<T>(
+    settings: &Settings,
+    work: impl Future<Output = Result<T, SetUpFailure>>,
+) -> Result<T, Exit> {
+    let done = tokio::select! {
+        done = work => done.map_err(Some),
+        () = told_to_end() => Err(None),
+    };
+    let error = match done {
+        Ok(result) => return Ok(result),
+        Err(error) => error,
+    };
+    let undone = setup::undo(settings).await;
+    let exit = match &error {
+        Some(error) => fail(error),
+        None => {
+            eprintln!("tandem: cancelled");
+            Exit::Failed
+        }
+    };
+    match undone {
+        Ok(_) => eprintln!("This computer is as it was."),
+        Err(error) => {
+            eprintln!("tandem: take the set-up back: {}", report(&error));
+            eprintln!("hint: tandem setup goes on with that");
+        }
+    }
+    Err(exit)
+}
+
+async fn told_to_end() {
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
+        // Then a signal just ends it, and the next set-up takes it back.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+}
+
+/// Starts the daemon, now and at every boot, and waits until it answers.
+async fn start_daemon(settings: &Settings) -> Exit {
+    if !systemd::is_present() {
+        println!("Start the daemon: tandem daemon");
+        return Exit::Done;
+    }
+    println!("Starting the daemon.");
+    let started = tokio::process::Command::new("systemctl")
+        .args(["enable", "--now", "--quiet", "tandem.service"])
+        .status();
+    let client = Client::new(&settings.runtime_dir);
+    let end = Instant::now() + DAEMON_MAX;
+    if started.await.is_ok_and(|status| status.success()) {
+        while Instant::now() < end {
+            if client.status().await.is_ok() {
+                return Exit::Done;
+            }
+            sleep(LOOK).await;
+        }
+    }
+    eprintln!("tandem: the daemon does not start: journalctl -u tandem says why");
+    Exit::NoDaemon
+}
+
+fn refuse(error: &AnswerError) -> Exit {
+    eprintln!("tandem: {}", report(error));
+    Exit::Refused
+}
+
+fn fail(error: &SetUpFailure) -> Exit {
+    eprintln!("tandem: {}", report(error));
+    match error {
+        SetUpFailure::Resolve(..) | SetUpFailure::Connect(..) => Exit::PeerUnreachable,
+        SetUpFailure::Expired => Exit::TimedOut,
+        SetUpFailure::Pairing(_) | SetUpFailure::File(_) | SetUpFailure::Systemd(_) => Exit::Failed,
+        SetUpFailure::Config(_)
+        | SetUpFailure::Identity(_)
+        | SetUpFailure::Units(_)
+        | SetUpFailure::Preset(_)
+        | SetUpFailure::ConfigurationExists(_)
+        | SetUpFailure::WrongPassword
+        | SetUpFailure::TooManyAttempts
+        | SetUpFailure::NotReady(_)
+        | SetUpFailure::Refused(_)
+        | SetUpFailure::NoInterface(_) => Exit::Refused,
+    }
+}
