@@ -1,6 +1,6 @@
 # The front doors. Each one installs what it needs by itself, once, and says what.
 
-.PHONY: demo test console screenshots soak simulate bench clean-lab build-tools lab-tools
+.PHONY: demo test console screenshots soak simulate bench deb rpm deny clean-lab build-tools lab-tools
 
 # Steps follow each other: the machine has few cores, and their output is read by people.
 .NOTPARALLEL:
@@ -13,7 +13,7 @@ build-tools:
 
 # For the test hosts.
 lab-tools:
-	@scripts/need systemd-container mmdebstrap iproute2 iputils-arping nftables procps e2fsprogs util-linux mount
+	@scripts/need systemd-container mmdebstrap iproute2 iputils-arping nftables procps e2fsprogs util-linux mount dpkg binutils
 
 # For the page. Debian's npm belongs to its nodejs; other nodejs packages bring their own.
 console-tools:
@@ -68,6 +68,21 @@ simulate: build-tools
 bench: build-tools lab-tools
 	cargo build -q --release -p tandem -p tandem-lab
 	TANDEM_BIN=target/release/tandem target/release/tandem-lab bench
+
+# The packages of a release, below target/packages. The program carries the list of everything that
+# it was made of (cargo-auditable).
+deb: build-tools
+	@scripts/need dpkg binutils
+	scripts/release deb
+
+rpm: build-tools
+	@scripts/need rpm binutils
+	scripts/release rpm
+
+# Licences, sources and doubles of all dependencies.
+deny: build-tools
+	scripts/cargo-tool cargo-deny@0.20.2 --no-default-features
+	target/tools/bin/cargo-deny check licenses bans sources
 
 clean-lab: build-tools
 	@if [ -x $(LAB) ]; then $(LAB) clean; fi

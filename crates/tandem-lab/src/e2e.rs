@@ -12,6 +12,7 @@ pub mod hosts;
 pub mod modules;
 pub mod network;
 pub mod operation;
+pub mod packages;
 pub mod promises;
 pub mod sabotage;
 pub mod scenarios;
@@ -81,6 +82,7 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     other_pairs.extend(promises::CASES);
     other_pairs.extend(addresses::CASES);
     other_pairs.extend(excluding::CASES);
+    other_pairs.extend(packages::CASES);
     other_pairs.extend(sabotage::CASES);
     let pieces = cases.into_iter().map(Piece::Case);
     let all = scenarios::load(long)?.into_iter();

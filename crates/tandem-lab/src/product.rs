@@ -362,6 +362,14 @@ pub fn set_up_stopped<'a>(lab: &'a Lab, setting: &Setting) -> Result<[Node<'a>; 
     Ok(nodes)
 }
 
+/// The program under test, without a deliberate defect.
+///
+/// # Errors
+/// It was not built.
+pub fn program() -> Result<PathBuf> {
+    binary(&Setting::USUAL)
+}
+
 /// Exchanges the keys, as an operator does.
 fn pair(nodes: &[Node<'_>; 2]) -> Result<()> {
     let said = nodes[0].command("cluster init")?;

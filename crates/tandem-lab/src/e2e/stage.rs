@@ -73,6 +73,13 @@ impl Stage {
         self.pair = None;
     }
 
+    /// Says that the case has made the pair that it wants by itself.
+    pub fn made(&mut self) {
+        self.acknowledged.clear();
+        self.trials = 0;
+        self.pair = Some(self.wanted);
+    }
+
     /// Gives the primary and the standby of a pair that works, made anew if there is none.
     ///
     /// # Errors
