@@ -34,6 +34,7 @@ complete -c tandem -n "__fish_tandem_needs_command" -f -a "mirror" -d 'Runs the 
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "guard" -d 'Makes the directories of all volumes read-only until a node serves (at boot)'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "status" -d 'Shows both nodes'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "top" -d 'Shows both nodes in the terminal, live'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "doctor" -d 'Looks at this machine, the other node and what is between them, before set-up and at any time; exit status 1: something failed, 6: the other node could not be asked'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "start" -d 'Starts a node; it picks its role by itself'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "stop" -d 'Stops a node; the other one takes over if it can'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "restart" -d 'Restarts the services in place, without a failover'
@@ -76,6 +77,14 @@ complete -c tandem -n "__fish_tandem_using_subcommand top" -l config -d 'The con
 complete -c tandem -n "__fish_tandem_using_subcommand top" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand top" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand top" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand doctor" -l peer -d 'Before set-up: where the other node will be' -r
+complete -c tandem -n "__fish_tandem_using_subcommand doctor" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand doctor" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand doctor" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand doctor" -l json -d 'In JSON, for scripts: result and findings, each ok, unknown, warning or failed'
+complete -c tandem -n "__fish_tandem_using_subcommand doctor" -l all -d 'Also shows what is as it should be'
+complete -c tandem -n "__fish_tandem_using_subcommand doctor" -l fix -d 'Repairs what can be repaired on this node, and looks again'
+complete -c tandem -n "__fish_tandem_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand start" -l node -d 'The node, 1 or 2; default: this one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand start" -l module -d 'The module; default: the only one' -r
 complete -c tandem -n "__fish_tandem_using_subcommand start" -l timeout -d 'How long to wait for the end; default: no limit' -r

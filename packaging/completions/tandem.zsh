@@ -79,6 +79,19 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help]' \
 && ret=0
 ;;
+(doctor)
+_arguments "${_arguments_options[@]}" : \
+'--peer=[Before set-up\: where the other node will be]:ADDRESS:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--json[In JSON, for scripts\: result and findings, each ok, unknown, warning or failed]' \
+'--all[Also shows what is as it should be]' \
+'--fix[Repairs what can be repaired on this node, and looks again]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (start)
 _arguments "${_arguments_options[@]}" : \
 '--node=[The node, 1 or 2; default\: this one]:N:_default' \
@@ -537,6 +550,7 @@ _tandem_commands() {
 'guard:Makes the directories of all volumes read-only until a node serves (at boot)' \
 'status:Shows both nodes' \
 'top:Shows both nodes in the terminal, live' \
+'doctor:Looks at this machine, the other node and what is between them, before set-up and at any time; exit status 1\: something failed, 6\: the other node could not be asked' \
 'start:Starts a node; it picks its role by itself' \
 'stop:Stops a node; the other one takes over if it can' \
 'restart:Restarts the services in place, without a failover' \
@@ -638,6 +652,11 @@ _tandem__subcmd__daemon_commands() {
 _tandem__subcmd__demo_commands() {
     local commands; commands=()
     _describe -t commands 'tandem demo commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__doctor_commands] )) ||
+_tandem__subcmd__doctor_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem doctor commands' commands "$@"
 }
 (( $+functions[_tandem__subcmd__estimate_commands] )) ||
 _tandem__subcmd__estimate_commands() {

@@ -40,6 +40,8 @@ pub(crate) struct Commands {
     pub hub: Hub,
     pub jobs: Jobs,
     pub inputs: Inputs,
+    /// What this machine is to be looked at for.
+    pub doctor: Arc<tandem_doctor::Subject>,
     pub frames: mpsc::Sender<ControlFrame>,
 }
 
@@ -50,7 +52,7 @@ impl Commands {
         let (place, module) = self.module(&request)?;
         let node = match (request.node, order) {
             (Some(number), _) => NodeId::from_number(number).ok_or(CommandError::Node(number))?,
-            (None, Order::Core(_)) => self.node,
+            (None, Order::Core(_) | Order::Look) => self.node,
             // Both nodes' copies are compared, from whichever node that is asked for.
             (None, Order::Verify) => self.hub.serving(&module).unwrap_or(self.node),
         };
@@ -138,12 +140,25 @@ impl Commands {
         let input = match order {
             Order::Core(command) => Input::Event(place, Event::Commanded { id, command }),
             Order::Verify => Input::Verify(place, id),
+            Order::Look => return self.look(number),
         };
         if !self.inputs.offer(input) {
             let message = "the daemon is too far behind".to_owned();
             let told = self.jobs.update(number, JobState::Failed, message);
             self.tell_peer(told);
         }
+    }
+
+    /// Looks at this machine, beside everything else.
+    fn look(&self, number: u64) {
+        let commands = self.clone();
+        tokio::spawn(async move {
+            let subject = &commands.doctor;
+            let facts = tandem_doctor::look::look(subject, crate::RELEASE).await;
+            let facts = serde_json::to_string(&facts).expect("plain data");
+            let told = commands.jobs.update(number, JobState::Done, facts);
+            commands.tell_peer(told);
+        });
     }
 
     fn refuse(&self, peers_number: u64, request: &CommandRequest, error: &CommandError) {

@@ -10,6 +10,7 @@ use crate::addresses::{self, Keeper};
 use crate::carrier::Links;
 use crate::commands::Commands;
 use crate::config::{self, ConfigError, Configuration, HTTP_PORT, Module, Place};
+use crate::doctor;
 use crate::gateway;
 use crate::herald::Herald;
 use crate::http::{self, Api};
@@ -353,6 +354,11 @@ impl Rest {
             hub: hub.clone(),
             jobs: jobs.clone(),
             inputs: self.inputs.clone(),
+            doctor: Arc::new(doctor::subject(
+                &self.configuration,
+                Some(node),
+                &self.settings,
+            )),
             frames,
         };
         let outgoing = Outgoing {

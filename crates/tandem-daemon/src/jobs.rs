@@ -146,7 +146,7 @@ impl Jobs {
             }
             (job.clone(), entry.asked_by_peer)
         };
-        self.hub.event(ApiEvent::Job(job.clone()));
+        self.hub.event(ApiEvent::Job(told(&job)));
         peer.map(|number| (number, job))
     }
 
@@ -160,6 +160,18 @@ impl Jobs {
             let message = "the other node stopped answering while it was under way".to_owned();
             self.update(number, JobState::Lost, message);
         }
+    }
+}
+
+/// What clients are told that did not ask: what a machine looks like is long, and nobody's news.
+fn told(job: &Job) -> Job {
+    if job.command != CommandName::Doctor || job.state != JobState::Done {
+        return job.clone();
+    }
+    Job {
+        message: "looked at this machine".to_owned(),
+        progress: Vec::new(),
+        ..job.clone()
     }
 }
 

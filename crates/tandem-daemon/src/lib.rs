@@ -8,6 +8,7 @@
 //! - [`check`], [`units`]: whether this machine, and the application's units, are as the
 //!   configuration says
 //! - [`support`]: what a person who helps needs to see
+//! - [`doctor`]: what a machine is to be looked at for
 //! - [`daemon`]: puts the parts together; they are
 //!   - `reactor`: the thread that owns the core, the heartbeat networks and the mirror's socket
 //!   - `state_writer`, `addresses`, `services`, `mirror_process`: the slow work
@@ -29,6 +30,7 @@ pub mod client;
 mod commands;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 mod files;
 mod gateway;
 mod herald;

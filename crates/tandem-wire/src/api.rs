@@ -388,6 +388,8 @@ pub enum CommandName {
     Boot,
     /// Compares both copies while the application writes.
     Verify,
+    /// Looks at the machine; the answer's message is what was seen, in JSON.
+    Doctor,
 }
 
 /// Who carries a command out.
@@ -397,6 +399,8 @@ pub enum Order {
     Core(Command),
     /// The mirror that serves, on whichever node: it changes no role and no record.
     Verify,
+    /// The daemon itself, which looks at its machine and changes nothing.
+    Look,
 }
 
 /// What a command is told besides its name.
@@ -430,6 +434,7 @@ impl CommandRequest {
         };
         match (self.command, manner) {
             (CommandName::Verify, Manner::Plain) => Some(Order::Verify),
+            (CommandName::Doctor, Manner::Plain) => Some(Order::Look),
             (command, manner) => match command.command(manner) {
                 Some(command) => Some(Order::Core(command)),
                 None => None,
@@ -465,7 +470,7 @@ impl CommandName {
             | (Self::Prim, Whole | FullSync | Switch(_))
             | (Self::Second, Force | Whole | Switch(_))
             | (Self::Failover | Self::Checkers | Self::Boot, Plain | Force | Whole | FullSync)
-            | (Self::Verify, Plain | Force | Whole | FullSync | Switch(_)) => None,
+            | (Self::Verify | Self::Doctor, Plain | Force | Whole | FullSync | Switch(_)) => None,
         }
     }
 }

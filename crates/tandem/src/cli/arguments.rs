@@ -3,6 +3,7 @@
 use crate::demo;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tandem_daemon::config::parse_duration;
@@ -82,6 +83,9 @@ pub enum Verb {
     Status(StatusOptions),
     /// Shows both nodes in the terminal, live
     Top,
+    /// Looks at this machine, the other node and what is between them, before set-up and at any
+    /// time; exit status 1: something failed, 6: the other node could not be asked
+    Doctor(DoctorOptions),
     /// Starts a node; it picks its role by itself
     Start(CommandOptions),
     /// Stops a node; the other one takes over if it can
@@ -316,6 +320,23 @@ pub struct StatusOptions {
     /// Shows it again whenever it changes
     #[arg(long)]
     pub watch: bool,
+}
+
+/// For `doctor`.
+#[derive(Args)]
+pub struct DoctorOptions {
+    /// In JSON, for scripts: result and findings, each ok, unknown, warning or failed
+    #[arg(long)]
+    pub json: bool,
+    /// Also shows what is as it should be
+    #[arg(long)]
+    pub all: bool,
+    /// Repairs what can be repaired on this node, and looks again
+    #[arg(long)]
+    pub fix: bool,
+    /// Before set-up: where the other node will be
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer: Option<IpAddr>,
 }
 
 /// For commands.

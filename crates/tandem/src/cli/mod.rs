@@ -9,6 +9,7 @@ mod check;
 mod cluster;
 mod command;
 mod console;
+mod doctor;
 mod estimate;
 mod leave;
 mod mirror;
@@ -66,6 +67,7 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
         }
         Verb::Status(options) => asynchronously(status::run(places, &options)),
         Verb::Top => asynchronously(top::run(places)),
+        Verb::Doctor(options) => asynchronously(doctor::run(places, &options)),
         Verb::Start(options) => asynchronously(command::start(places, &options)),
         Verb::Stop(options) => asynchronously(command::stop(places, &options)),
         Verb::Restart(options) => asynchronously(command::restart(places, &options)),
