@@ -40,7 +40,7 @@ demo: build-tools
 
 test: build-tools lab-tools console-tools
 	@scripts/need chromium
-	@scripts/need sqlite3 python3 fio util-linux postgresql-15 postgresql-client-15
+	@scripts/need sqlite3 python3 python3-venv fio util-linux postgresql-15 postgresql-client-15
 	scripts/test
 
 # All end-to-end cases again and again, the longest ones too, with longer trials: SOAK rounds, in

@@ -5,15 +5,12 @@ mod stage;
 
 use serde_json::Value;
 use stage::configuration::{cluster, module};
+use stage::http::{ask, bearer, connect};
 use stage::{Machine, Stage, is_root, lines, make_keys, pair_offline, run, until};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::io::{BufRead, BufReader, Write};
+use std::net::UdpSocket;
 use std::process::Command;
-use std::time::Duration;
-
-/// For one answer: the daemon takes milliseconds, a loaded machine more.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// Two machines with a module that has nothing but a directory.
 fn files(name: &str) -> Stage {
@@ -26,37 +23,6 @@ fn pair(stage: &Stage) -> (Machine<'_>, Machine<'_>) {
     one.wait_for(["STOP", "red", "not uptodate"]);
     two.wait_for(["STOP", "red", "not uptodate"]);
     (one, two)
-}
-
-fn connect(port: u16) -> TcpStream {
-    let address = SocketAddr::from(([10, 99, 0, 1], port));
-    let stream = until("node1 accepts", || {
-        TcpStream::connect_timeout(&address, ANSWER_MAX).ok()
-    });
-    stream.set_read_timeout(Some(ANSWER_MAX)).expect("a socket");
-    stream
-}
-
-/// Asks node1's API from where this thread is: the status and the whole answer.
-fn ask(head: &str, body: &str) -> (u16, String) {
-    let mut stream = connect(9010);
-    let length = body.len();
-    let request = format!(
-        "{head}\r\nHost: one\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
-    );
-    // A request that is too large is answered before it was read.
-    let _ = stream.write_all(request.as_bytes());
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
-    (status.unwrap_or(0), answer)
-}
-
-fn bearer(machine: &Machine<'_>) -> String {
-    let token = fs::read_to_string(machine.state_dir().join("token")).expect("it was made");
-    format!("Authorization: Bearer {}", token.trim())
 }
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 pub mod configuration;
+pub mod http;
 
 use std::cell::RefCell;
 use std::fs;
@@ -136,6 +137,16 @@ impl Stage {
     pub fn ip(&self, number: u8, words: &[&str]) -> String {
         let network = self.network(number);
         run(Command::new("ip").args(["-n", &network]).args(words))
+    }
+
+    /// A command in the network of machine 1 or 2.
+    pub fn command(&self, number: u8, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/run/netns/{}", self.network(number)))
+            .arg(program)
+            .stdin(Stdio::null());
+        command
     }
 
     /// Runs something in the network of machine 1 or 2.
@@ -339,10 +350,17 @@ impl Machine<'_> {
         self.signal_daemon("-TERM");
     }
 
-    fn signal_daemon(&self, signal: &str) {
-        let mut daemon = self.daemon.borrow_mut().take().expect("it was started");
+    /// The daemon's process, as this test sees it.
+    pub fn daemon_id(&self) -> String {
+        let daemon = self.daemon.borrow();
+        let daemon = daemon.as_ref().expect("it was started");
         // What was started is nsenter; the daemon is its child in the machine.
-        let pid = until("the daemon's process", || child_of(&daemon));
+        until("the daemon's process", || child_of(daemon))
+    }
+
+    fn signal_daemon(&self, signal: &str) {
+        let pid = self.daemon_id();
+        let mut daemon = self.daemon.borrow_mut().take().expect("it was started");
         run(Command::new("kill").args([signal, &pid]));
         daemon.wait().expect("a child");
     }
