@@ -38,6 +38,7 @@ use tandem_console::series::{Series, Step};
 use tandem_console::{Caller, Console, Origin, page};
 use tandem_wire::api::{
     ApiError, ApiEvent, ClusterStatus, CommandRequest, Job, JobState, ModuleStatus, REQUEST_MAX,
+    REQUEST_OF_STRANGER_MAX,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
@@ -299,10 +300,14 @@ async fn bounded(request: Request, next: Next) -> Response {
 /// Takes the body of whoever is let in, before anything is done with it.
 async fn read(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    match timeout(BODY_MAX, to_bytes(body, REQUEST_MAX)).await {
+    let most = match head.extensions.get::<Caller>() {
+        Some(_) => REQUEST_MAX,
+        None => REQUEST_OF_STRANGER_MAX,
+    };
+    match timeout(BODY_MAX, to_bytes(body, most)).await {
         Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
         Ok(Err(_)) => {
-            let text = format!("the request has more than {REQUEST_MAX} bytes, or ended too early");
+            let text = format!("the request has more than {most} bytes, or ended too early");
             error(StatusCode::PAYLOAD_TOO_LARGE, &text, None)
         }
         Err(_) => error(
@@ -499,13 +504,13 @@ async fn job(
     answer(wait_for(&api, job, JOB_WAIT_MAX, new).await)
 }
 
+/// A command that ends badly is no fault of the server that was asked; its state says what it is.
 fn answer(job: Job) -> Response {
     let status = match job.state {
         JobState::Running => StatusCode::ACCEPTED,
         JobState::Done => StatusCode::OK,
-        JobState::Refused => StatusCode::CONFLICT,
-        JobState::Failed | JobState::Lost => StatusCode::INTERNAL_SERVER_ERROR,
-        JobState::Unreachable => StatusCode::BAD_GATEWAY,
+        JobState::Refused | JobState::Failed => StatusCode::CONFLICT,
+        JobState::Unreachable | JobState::Lost => StatusCode::BAD_GATEWAY,
     };
     (status, Json(job)).into_response()
 }
@@ -653,4 +658,46 @@ impl Follower {
 fn event_of(event: &ApiEvent) -> Event {
     let json = serde_json::to_string(event).expect("plain data");
     Event::default().data(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_wire::api::CommandName;
+
+    #[test]
+    fn however_a_command_ends_it_is_described_and_no_fault_of_the_server() {
+        let description: serde_json::Value = serde_json::from_str(page::DESCRIPTION).expect("JSON");
+        for state in [
+            JobState::Running,
+            JobState::Done,
+            JobState::Refused,
+            JobState::Failed,
+            JobState::Unreachable,
+            JobState::Lost,
+        ] {
+            let job = Job {
+                job: "1".to_owned(),
+                node: 1,
+                module: "files".to_owned(),
+                command: CommandName::Swap,
+                begun: true,
+                state,
+                message: String::new(),
+                progress: Vec::new(),
+                took_ms: None,
+            };
+            let status = answer(job).status();
+            assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR, "{state:?}");
+            assert_eq!(
+                status.is_success(),
+                [JobState::Running, JobState::Done].contains(&state)
+            );
+            for (path, method) in [("command", "post"), ("jobs/{job}", "get")] {
+                let operation = &description["paths"][format!("/api/v1/{path}")][method];
+                let described = &operation["responses"][status.as_str()];
+                assert!(described.is_object(), "{state:?} of {path}: {status}");
+            }
+        }
+    }
 }

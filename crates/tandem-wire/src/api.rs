@@ -12,9 +12,11 @@ use tandem_core::{Command, DataState, State, Switch, Tone};
 pub const EVENTS_KEPT_MAX: usize = 1024;
 /// How many entries of the history a status carries, newest last.
 pub const HISTORY_SHOWN_MAX: usize = 32;
-/// The largest request in bytes. A command with its reason has a few hundred; hundreds of strangers
-/// may send one at the same time.
-pub const REQUEST_MAX: usize = 64 << 10;
+/// The largest request in bytes, of whoever is signed in or has a token.
+pub const REQUEST_MAX: usize = 1 << 20;
+/// The largest request of anybody else: to sign in takes a few hundred bytes, and hundreds of
+/// strangers may ask at the same time.
+pub const REQUEST_OF_STRANGER_MAX: usize = 64 << 10;
 
 /// `GET /api/v1/status`: both nodes, as the one that answers knows them.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
