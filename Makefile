@@ -1,6 +1,6 @@
 # The front doors. Each one installs what it needs by itself, once, and says what.
 
-.PHONY: demo test console screenshots soak simulate bench deb rpm deny clean-lab build-tools lab-tools
+.PHONY: demo test docs console screenshots soak simulate bench deb rpm deny clean-lab build-tools lab-tools
 
 # Steps follow each other: the machine has few cores, and their output is read by people.
 .NOTPARALLEL:
@@ -42,6 +42,22 @@ test: build-tools lab-tools console-tools
 	@scripts/need chromium
 	@scripts/need sqlite3 python3 python3-venv fio util-linux postgresql-15 postgresql-client-15
 	scripts/test
+
+# The handbook, as pages in target/handbook. Debian 12 has no mdBook, so it is built once, at a fixed
+# version, without what serves and watches (a quarter of an hour on one busy core). Nothing else needs
+# it: `make test` looks at the links and the messages in the texts themselves.
+MDBOOK := 0.5.4
+docs: build-tools
+	@scripts/need python3
+	@target/tools/bin/mdbook --version 2>/dev/null | grep -qx 'mdbook v$(MDBOOK)' || { \
+	  echo "docs: building mdbook $(MDBOOK) (once)"; \
+	  cargo install -q mdbook --version $(MDBOOK) --locked --no-default-features --features search \
+	    --root target/tools --target-dir target/tools/build && rm -rf target/tools/build; }
+	scripts/links --test
+	scripts/links
+	scripts/messages
+	target/tools/bin/mdbook build docs
+	scripts/links target/handbook
 
 # All end-to-end cases again and again, the longest ones too, with longer trials: SOAK rounds, in
 # each trial SOAK_SECONDS of writing before anything happens, and SOAK_POINTS instants at which a
