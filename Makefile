@@ -49,10 +49,7 @@ test: build-tools lab-tools console-tools
 MDBOOK := 0.5.4
 docs: build-tools
 	@scripts/need python3
-	@target/tools/bin/mdbook --version 2>/dev/null | grep -qx 'mdbook v$(MDBOOK)' || { \
-	  echo "docs: building mdbook $(MDBOOK) (once)"; \
-	  cargo install -q mdbook --version $(MDBOOK) --locked --no-default-features --features search \
-	    --root target/tools --target-dir target/tools/build && rm -rf target/tools/build; }
+	scripts/cargo-tool mdbook@$(MDBOOK) --no-default-features --features search
 	scripts/links --test
 	scripts/links
 	scripts/messages
