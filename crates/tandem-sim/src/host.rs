@@ -292,7 +292,10 @@ impl World {
         let deferred = core::mem::take(&mut host.deferred);
         self.note(node, || "goes on, unaware of the pause".into());
         for (scope, happening) in deferred {
-            self.after(0, scope, happening);
+            // Behind what a process that stands still was to hear before.
+            if let Some((scope, happening)) = self.unless_stopped(node, scope, happening) {
+                self.after(0, scope, happening);
+            }
         }
         self.rearm(node);
         self.updated_joined();

@@ -165,6 +165,19 @@ impl World {
             host.deferred.push((scope, happening));
             return;
         }
+        if let Some((_, happening)) = self.unless_stopped(node, scope, happening) {
+            self.happen_on(node, happening);
+        }
+    }
+
+    /// What a stopped process is to hear waits until it goes on; anything else is given back.
+    pub(crate) fn unless_stopped(
+        &mut self,
+        node: NodeId,
+        scope: Scope,
+        happening: Happening,
+    ) -> Option<(Scope, Happening)> {
+        let host = &mut self.hosts[place(node)];
         let to_daemon = matches!(
             happening,
             Happening::Datagram(..) | Happening::ControlFrame(..)
@@ -179,16 +192,16 @@ impl World {
             if !datagram || waiting < SOCKET_BACKLOG {
                 daemon.deferred.push((scope, happening));
             }
-            return;
+            return None;
         }
         if let Some(mirror) = host.mirror.as_mut()
             && mirror.paused
             && matches!(scope, Scope::Mirror(..))
         {
             mirror.deferred.push((scope, happening));
-            return;
+            return None;
         }
-        self.happen_on(node, happening);
+        Some((scope, happening))
     }
 
     fn happen_on(&mut self, node: NodeId, happening: Happening) {
