@@ -1,16 +1,19 @@
 //! What a person who helps needs to see, in one `.tar.gz`: states, configuration, what was, logs,
-//! versions, facts about the machine.
+//! versions, facts about the machine; of both nodes.
 //!
 //! Nothing of the state directory is copied. Every file is written here, from what is named here,
-//! and every text goes through the [`Scrubber`]: [`Bundle::add`] is the only way in.
+//! and every text goes through the [`Scrubber`]: where it is read ([`Half::add`]), by the node that
+//! knows what is secret there, and where it is packed ([`pack`]), by the node that is asked.
+
+mod archive;
+mod half;
+
+pub use archive::{Names, pack};
+pub use half::Half;
 
 use crate::history::{History, Question};
-use crate::scrub::Scrubber;
 use crate::{Secret, audit};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -53,36 +56,29 @@ pub struct Material {
     pub volumes: Vec<PathBuf>,
     /// What must not be in it, wherever it comes from.
     pub secrets: Vec<Secret>,
-    /// Kind and name of what says whose it is; `None`: names stay.
-    pub names: Option<Vec<(&'static str, String)>>,
+    /// Kind and name of what says whose it is.
+    pub names: Vec<(&'static str, String)>,
     /// Where programs are found; `None`: as usual.
     pub path: Option<OsString>,
 }
 
-/// Collects it all. What cannot be had is said in its place.
-///
-/// # Errors
-/// It cannot be packed.
-pub async fn collect(mut material: Material) -> io::Result<Vec<u8>> {
+/// Collects what this node knows. What cannot be had is said in its place.
+pub async fn collect(mut material: Material) -> Half {
     let machine = Machine(material.path.take());
     let mut secrets = std::mem::take(&mut material.secrets);
     for unit in &material.units {
         secrets.extend(environment(&machine, unit).await);
     }
-    let mut scrubber = Scrubber::new(secrets);
     let commands = commands(&material.state_dir);
-    if let Some(mut names) = material.names.take() {
-        // Whoever gave a command has a name too.
-        let people = commands.iter().map(|entry| {
-            let who = entry.who.strip_prefix("token ").unwrap_or(&entry.who);
-            ("user", who.to_owned())
-        });
-        names.extend(people.filter(|(_, who)| who != "root" && who != "cluster"));
-        names.extend(hostname().map(|name| ("node", name)));
-        scrubber = scrubber.without_names(&names);
-    }
-    let mut bundle = Bundle::new(scrubber);
-    bundle.add("README", README)?;
+    // Whoever gave a command has a name too.
+    let people = commands.iter().map(|entry| {
+        let who = entry.who.strip_prefix("token ").unwrap_or(&entry.who);
+        ("user", who.to_owned())
+    });
+    let mut names = std::mem::take(&mut material.names);
+    names.extend(people.filter(|(_, who)| who != "root" && who != "cluster"));
+    names.extend(hostname().map(|name| ("node", name)));
+    let mut half = Half::new(material.node, secrets, names);
     let node = material
         .node
         .map_or("no cluster".to_owned(), |node| format!("node{node}"));
@@ -91,7 +87,7 @@ pub async fn collect(mut material: Material) -> io::Result<Vec<u8>> {
         "tandem {}\n{node}\nmade at {at} (milliseconds since 1970)\n",
         material.version
     );
-    bundle.add("version", &version)?;
+    half.add("version", &version);
     let fields = material.configuration.iter();
     let mut configuration: String = fields
         .map(|(field, value)| format!("{field} = {value}\n"))
@@ -99,27 +95,15 @@ pub async fn collect(mut material: Material) -> io::Result<Vec<u8>> {
     if let Some(problem) = &material.configuration_problem {
         configuration = format!("it cannot be used: {problem}\n");
     }
-    bundle.add("configuration", &configuration)?;
-    bundle.add("status.json", &material.status)?;
-    bundle.add("history.jsonl", &history(&material.state_dir))?;
-    bundle.add("commands.jsonl", &lines(&commands))?;
+    half.add("configuration", &configuration);
+    half.add("status.json", &material.status);
+    half.add("history.jsonl", &history(&material.state_dir));
+    half.add("commands.jsonl", &lines(&commands));
     for (name, fact) in facts(&machine, &material).await {
-        bundle.add(name, &fact)?;
+        half.add(name, &fact);
     }
-    bundle.finish()
+    half
 }
-
-const README: &str = "What a person who helps needs to see of one Tandem node.\n\n\
-     version         release and node\n\
-     configuration   field by field; commands and addresses that are called are left out\n\
-     status.json     both nodes as this one shows them\n\
-     history.jsonl   states, decisions, services, checkers of both nodes, newest first\n\
-     commands.jsonl  who asked for what\n\
-     log             Tandem's units in the journal of this node\n\
-     units           states of Tandem's and the application's units\n\
-     machine         operating system, load, memory, disks, networks\n\n\
-     Passwords, tokens, keys, environments and the paths of addresses are not in it. Names are,\n\
-     unless it was made with --anonymise.\n";
 
 fn history(state_dir: &Path) -> String {
     let history = match History::look(&state_dir.join("history.db")) {
@@ -306,56 +290,4 @@ impl Machine {
             false => text,
         }
     }
-}
-
-/// The archive.
-struct Bundle {
-    scrubber: Scrubber,
-    packed: GzEncoder<Vec<u8>>,
-}
-
-impl Bundle {
-    fn new(scrubber: Scrubber) -> Self {
-        let packed = GzEncoder::new(Vec::new(), Compression::default());
-        Self { scrubber, packed }
-    }
-
-    fn add(&mut self, name: &str, text: &str) -> io::Result<()> {
-        let text = self.scrubber.text(text);
-        let bytes = text.as_bytes();
-        self.packed
-            .write_all(&header(&format!("tandem-support/{name}"), bytes.len()))?;
-        self.packed.write_all(bytes)?;
-        let rest = bytes.len().next_multiple_of(BLOCK) - bytes.len();
-        self.packed.write_all(&[0; BLOCK][..rest])
-    }
-
-    fn finish(mut self) -> io::Result<Vec<u8>> {
-        self.packed.write_all(&[0; 2 * BLOCK])?;
-        self.packed.finish()
-    }
-}
-
-/// The unit of a tar archive.
-const BLOCK: usize = 512;
-
-/// The head of a file in a POSIX.1-1988 archive ("ustar").
-fn header(name: &str, length: usize) -> [u8; BLOCK] {
-    let mut head = [0; BLOCK];
-    let mut put =
-        |at: usize, text: &str| head[at..at + text.len()].copy_from_slice(text.as_bytes());
-    put(0, name);
-    put(100, "0000600\0");
-    put(108, "0000000\0");
-    put(116, "0000000\0");
-    put(124, &format!("{length:011o}\0"));
-    put(136, &format!("{:011o}\0", crate::unix_ms() / 1000));
-    // The sum counts itself as blanks.
-    put(148, "        ");
-    put(156, "0");
-    put(257, "ustar\0");
-    put(263, "00");
-    let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
-    head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    head
 }

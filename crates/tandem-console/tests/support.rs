@@ -1,14 +1,16 @@
 //! No secret is in a support bundle: values are planted wherever a secret can be, and searched for.
 
+use flate2::Compression;
 use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tandem_console::accounts::{Accounts, Name, Role};
 use tandem_console::audit::Entry;
 use tandem_console::history::History;
-use tandem_console::support::{Material, collect};
+use tandem_console::support::{Half, Material, Names, collect, pack};
 use tandem_console::{Secret, unix_ms};
 use tandem_wire::api::{ClusterStatus, HistoryEntry, ModuleStatus, NodeStatus};
 
@@ -133,10 +135,16 @@ async fn unpack(bundle: &[u8], directory: &Path) -> String {
     text
 }
 
+/// The bundle of one node.
+async fn bundle(material: Material, names: Names) -> Vec<u8> {
+    let half = collect(material).await;
+    pack(vec![half], Some("it is off"), names).expect("a bundle")
+}
+
 #[tokio::test]
 async fn no_planted_secret_is_in_the_bundle() {
     let directory = tempfile::tempdir().expect("a directory");
-    let bundle = collect(plant(directory.path())).await.expect("a bundle");
+    let bundle = bundle(plant(directory.path()), Names::Stay).await;
     let text = unpack(&bundle, directory.path()).await;
     let found: Vec<&str> = text.lines().filter(|line| line.contains(CANARY)).collect();
     assert!(found.is_empty(), "{found:#?}");
@@ -163,21 +171,25 @@ async fn the_search_finds_what_is_planted_where_nobody_scrubs() {
     let mut material = plant(directory.path());
     // Not known, and nothing tells that it is a secret.
     material.configuration.push(("a".into(), CANARY.into()));
-    let bundle = collect(material).await.expect("a bundle");
+    let bundle = bundle(material, Names::Stay).await;
     assert!(unpack(&bundle, directory.path()).await.contains(CANARY));
+}
+
+fn names() -> Vec<(&'static str, String)> {
+    vec![
+        ("cluster", "cluster1".into()),
+        ("node", "castor".into()),
+        ("module", "videeos".into()),
+        ("path", "/srv/db".into()),
+    ]
 }
 
 #[tokio::test]
 async fn an_anonymous_bundle_says_whose_it_is_nowhere() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut material = plant(directory.path());
-    material.names = Some(vec![
-        ("cluster", "cluster1".into()),
-        ("node", "castor".into()),
-        ("module", "videeos".into()),
-        ("path", "/srv/db".into()),
-    ]);
-    let bundle = collect(material).await.expect("a bundle");
+    material.names = names();
+    let bundle = bundle(material, Names::Go).await;
     let text = unpack(&bundle, directory.path()).await;
     for gone in [
         "castor",
@@ -192,6 +204,7 @@ async fn an_anonymous_bundle_says_whose_it_is_nowhere() {
         assert!(!text.contains(gone), "{gone} is in\n{text}");
     }
     assert!(text.contains("restart module-1 on node1"), "{text}");
+    assert!(text.contains("The other node's half is missing: it is off."));
 }
 
 #[tokio::test]
@@ -203,7 +216,7 @@ async fn a_machine_without_anything_still_gives_a_bundle() {
         configuration_problem: Some("it is not there".into()),
         ..Material::default()
     };
-    let bundle = collect(material).await.expect("a bundle");
+    let bundle = bundle(material, Names::Stay).await;
     let text = unpack(&bundle, directory.path()).await;
     assert!(
         text.contains("journalctl cannot be run") && text.contains("it is not there"),
@@ -219,7 +232,7 @@ async fn users_and_tokens_are_not_in_it() {
     let name = Name::parse("bertha").expect("a name");
     let token = accounts.add_token(name, Role::Monitor).expect("a token");
     let kept = fs::read_to_string(material.state_dir.join("accounts.json")).expect("a file");
-    let bundle = collect(material).await.expect("a bundle");
+    let bundle = bundle(material, Names::Stay).await;
     let text = unpack(&bundle, directory.path()).await;
     assert!(!text.contains(token.reveal()) && !text.contains("bertha"));
     let hash = token.fingerprint().to_hex();
@@ -227,4 +240,77 @@ async fn users_and_tokens_are_not_in_it() {
         kept.contains(hash.as_str()) && !text.contains(hash.as_str()),
         "{kept}"
     );
+}
+
+/// What the other node sends, as it arrives.
+async fn sent(directory: &Path, change: impl FnOnce(&mut Material)) -> Half {
+    let mut material = plant(directory);
+    material.node = Some(2);
+    change(&mut material);
+    let sent = collect(material).await.encode().expect("it is packed");
+    let mut raw = String::new();
+    let read = GzDecoder::new(&sent[..]).read_to_string(&mut raw);
+    read.expect("gzip");
+    assert!(!raw.contains(CANARY), "no secret leaves the node: {raw}");
+    Half::decode(&sent).expect("a half")
+}
+
+#[tokio::test]
+async fn both_halves_are_in_it_and_no_secret_of_either() {
+    let directories = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let [one, two] = directories.each_ref().map(tempfile::TempDir::path);
+    // The other node does not know that this is secret: the one that packs does.
+    let other = sent(two, |material| {
+        let field = ("seen".to_owned(), "only-known-there".to_owned());
+        material.configuration.push(field);
+    });
+    let mut material = plant(one);
+    material.secrets.push(Secret::new("only-known-there"));
+    let halves = vec![collect(material).await, other.await];
+    let bundle = pack(halves, None, Names::Stay).expect("a bundle");
+    let text = unpack(&bundle, one).await;
+    for secret in [CANARY, "only-known-there"] {
+        assert!(!text.contains(secret), "{secret} is in\n{text}");
+    }
+    assert_eq!(text.matches("it runs as node1").count(), 2, "both journals");
+    assert!(text.contains("seen = [removed]"), "{text}");
+    assert!(text.contains("\nnode1\n") && text.contains("\nnode2\n"));
+    assert!(!text.contains("half is missing"));
+}
+
+#[tokio::test]
+async fn names_have_the_same_numbers_in_both_halves() {
+    let directories = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let [one, two] = directories.each_ref().map(tempfile::TempDir::path);
+    let other = sent(two, |material| {
+        // Who was met first there, and what is called like that there only.
+        material.names = vec![("module", "other".to_owned())];
+        material.names.extend(names());
+        let field = ("who".to_owned(), "anna of videeos and other".to_owned());
+        material.configuration.push(field);
+    });
+    let mut material = plant(one);
+    material.names = names();
+    let halves = vec![collect(material).await, other.await];
+    let text = unpack(&pack(halves, None, Names::Go).expect("a bundle"), one).await;
+    assert!(
+        text.contains("who = user-1 of module-1 and module-2"),
+        "{text}"
+    );
+    for gone in ["castor", "videeos", "anna", "10.11.12.13"] {
+        assert!(!text.contains(gone), "{gone} is in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_half_that_is_none_is_refused() {
+    assert!(Half::decode(b"").is_err());
+    assert!(Half::decode(&[0x1f; 100]).is_err());
+    for name in ["../escape", "/etc/cron.d/x", "", ".."] {
+        let forged = format!(r#"{{"node":2,"names":[],"files":[["{name}","x"]]}}"#);
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(forged.as_bytes()).expect("memory");
+        let packed = packed.finish().expect("memory");
+        assert!(Half::decode(&packed).is_err(), "{name}");
+    }
 }

@@ -14,8 +14,9 @@ use tokio::time::timeout;
 
 /// Longer than the daemon itself lets a request take.
 const ANSWER_MAX: Duration = Duration::from_secs(100);
-/// The status of many modules has some ten thousand bytes.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// The status of many modules has some ten thousand bytes, the other node's half of a support bundle
+/// a few million at most.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +119,19 @@ impl Client {
             return Ok(serde_json::Value::Null);
         }
         parse(status, &body, status.is_success())
+    }
+
+    /// The other node's half of a support bundle.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn other_half(&self) -> Result<Vec<u8>, ClientError> {
+        let path = "/api/v1/support/other";
+        let (status, body) = self.ask(Method::GET, path, None).await?;
+        match status == StatusCode::OK {
+            true => Ok(body.to_vec()),
+            false => parse(status, &body, false),
+        }
     }
 
     async fn ask(

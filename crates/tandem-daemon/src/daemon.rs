@@ -12,6 +12,7 @@ use crate::commands::Commands;
 use crate::config::{self, ConfigError, Configuration, HTTP_PORT, Module, Place};
 use crate::doctor;
 use crate::gateway;
+use crate::halves::{HEARD_MAX, Halves, Heard};
 use crate::herald::Herald;
 use crate::http::{self, Api};
 use crate::https;
@@ -371,9 +372,12 @@ impl Rest {
         let console = Console::open(&self.settings.state_dir, &self.token);
         let console = console.map_err(io::Error::other)?;
         let (from_peer, accounts) = mpsc::channel(1);
-        self.start_links(&mut tasks, outgoing, &commands, from_peer);
+        let halves = Halves::new(hub.clone(), commands.frames.clone());
+        let (support, heard) = mpsc::channel(HEARD_MAX);
+        self.start_links(&mut tasks, outgoing, &commands, (from_peer, support));
+        tasks.spawn(halves.clone().run(self.settings.clone(), heard));
         tasks.spawn(accounts::run(console.clone(), commands.clone(), accounts));
-        self.start_api(&mut tasks, &commands, console)?;
+        self.start_api(&mut tasks, &commands, console, halves)?;
         self.prevent_starts();
         if let Some(gateway) = self.configuration.gateway {
             let (after, inputs) = (self.configuration.takeover_after, self.inputs.clone());
@@ -416,7 +420,7 @@ impl Rest {
         tasks: &mut JoinSet<()>,
         outgoing: Outgoing,
         commands: &Commands,
-        accounts: mpsc::Sender<Vec<u8>>,
+        (accounts, support): (mpsc::Sender<Vec<u8>>, mpsc::Sender<Heard>),
     ) {
         let (from_peer, mut from_peer_receiver) = mpsc::channel(COMMANDS_MAX);
         let link = Link {
@@ -429,6 +433,7 @@ impl Rest {
             jobs: commands.jobs.clone(),
             commands: from_peer,
             accounts,
+            support,
         };
         tasks.spawn(link.clone().speak(outgoing));
         tasks.spawn(link.listen());
@@ -445,6 +450,7 @@ impl Rest {
         tasks: &mut JoinSet<()>,
         commands: &Commands,
         console: Arc<Console>,
+        halves: Halves,
     ) -> io::Result<()> {
         let state_dir = &self.settings.state_dir;
         let past = observer::open(state_dir);
@@ -455,6 +461,7 @@ impl Rest {
             self.settings.clone(),
             &self.token,
             console.clone(),
+            halves,
         );
         let api = Api::new(commands.clone(), console, past, machine);
         let everywhere = match self.configuration.node(self.identity.node).address {

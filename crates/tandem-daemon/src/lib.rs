@@ -18,7 +18,7 @@
 //!   - `hub`, `jobs`, `commands`, `http`, `https`: what people see and ask for
 //!   - `accounts`: the console's users, equal on both nodes
 //!   - `herald`: tells people of changes of role
-//!   - `machine`: the journal of this machine, for the page
+//!   - `machine`: the journal of this machine, for the page; `halves`: support bundles of both nodes
 //!   - `volumes`: what stands in them before the first start
 //!   - `observer`: what was, for timelines and charts
 
@@ -33,6 +33,7 @@ pub mod daemon;
 pub mod doctor;
 mod files;
 mod gateway;
+mod halves;
 mod herald;
 mod http;
 pub mod https;

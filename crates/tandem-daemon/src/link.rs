@@ -6,6 +6,7 @@
 //! certificate gets nowhere; strangers are bounded in number and in time.
 
 use crate::config::{self, CONTROL_PORT, Configuration};
+use crate::halves::Heard;
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::jobs::Jobs;
@@ -89,6 +90,8 @@ pub(crate) struct Link {
     pub commands: mpsc::Sender<(u64, tandem_wire::api::CommandRequest)>,
     /// Whom to tell that the peer has these accounts of the console.
     pub accounts: mpsc::Sender<Vec<u8>>,
+    /// Whom to tell what the peer asks, or says, about support bundles.
+    pub support: mpsc::Sender<Heard>,
 }
 
 /// What is to be sent.
@@ -342,6 +345,9 @@ impl Link {
                 // The receiver is gone only when the daemon ends.
                 let _ = self.accounts.send(accounts).await;
             }
+            // Whoever asks twice at the same time waits until it gives up.
+            ControlFrame::SupportAsked(asked) => drop(self.support.try_send(Heard::Asked(asked))),
+            ControlFrame::SupportPart(part) => drop(self.support.try_send(Heard::Part(part))),
             ControlFrame::Hello(_) | ControlFrame::Refuse(_) | ControlFrame::Unknown(_) => {}
         }
     }

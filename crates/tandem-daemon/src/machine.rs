@@ -3,6 +3,7 @@
 
 use crate::config::Configuration;
 use crate::daemon::Settings;
+use crate::halves::{HalfError, Halves};
 use crate::support;
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -45,6 +46,7 @@ struct Inner {
     secrets: Vec<Secret>,
     console: Arc<Console>,
     journal: Journal,
+    halves: Halves,
     /// One bundle at a time.
     turn: Semaphore,
 }
@@ -56,6 +58,7 @@ impl Machine {
         settings: Settings,
         token: &str,
         console: Arc<Console>,
+        halves: Halves,
     ) -> Self {
         let mut secrets = support::secrets(&configuration);
         secrets.push(Secret::new(token));
@@ -66,6 +69,7 @@ impl Machine {
             secrets,
             console,
             journal: Journal::default(),
+            halves,
             turn: Semaphore::new(1),
         }))
     }
@@ -74,6 +78,7 @@ impl Machine {
         Router::new()
             .route("/api/v1/log", get(log))
             .route("/api/v1/support", get(bundle))
+            .route("/api/v1/support/other", get(other_half))
             .with_state(self)
     }
 }
@@ -142,8 +147,8 @@ async fn bundle(
             "another bundle is being made",
         );
     };
-    let made = timeout(BUNDLE_MAX, make(&machine.settings, anonymise)).await;
-    let made = made.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)));
+    let manner: &[&str] = if anonymise { &["--anonymise"] } else { &[] };
+    let made = run_support(&machine.settings, manner, BUNDLE_MAX).await;
     let result = match &made {
         Ok(bundle) => format!("done: {} bytes", bundle.len()),
         Err(failed) => format!("failed: {failed}"),
@@ -180,15 +185,41 @@ async fn bundle(
     (headers, Body::from(bundle)).into_response()
 }
 
-/// By this very program, behind everybody else.
-async fn make(settings: &Settings, anonymise: bool) -> io::Result<Vec<u8>> {
+/// For the process that makes a bundle: what the other node knows.
+async fn other_half(State(Machine(machine)): State<Machine>) -> Response {
+    match machine.halves.fetch().await {
+        Ok(half) => {
+            let kind = HeaderValue::from_static("application/gzip");
+            ([(header::CONTENT_TYPE, kind)], Body::from(half)).into_response()
+        }
+        Err(failed) => {
+            let status = match failed {
+                HalfError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                HalfError::Silent
+                | HalfError::Late
+                | HalfError::TooLarge
+                | HalfError::Problem(_) => StatusCode::BAD_GATEWAY,
+            };
+            error(status, crate::report(&failed))
+        }
+    }
+}
+
+/// What `tandem support` writes, by this very program, behind everybody else.
+pub(crate) async fn run_support(
+    settings: &Settings,
+    manner: &[&str],
+    limit: Duration,
+) -> io::Result<Vec<u8>> {
+    let made = timeout(limit, make(settings, manner)).await;
+    made.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+}
+
+async fn make(settings: &Settings, manner: &[&str]) -> io::Result<Vec<u8>> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", UNPROTECTED, "tandem", "nice", "-n", "19"]);
     command.arg(std::env::current_exe()?);
-    command.args(["support", "--output", "-"]);
-    if anonymise {
-        command.arg("--anonymise");
-    }
+    command.args(["support", "--output", "-"]).args(manner);
     command
         .arg("--config")
         .arg(&settings.config)

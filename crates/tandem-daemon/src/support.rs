@@ -6,10 +6,10 @@ use crate::config::{self, Configuration, Module, Probe, Ready, ServiceKind};
 use crate::daemon::Settings;
 use crate::identity::{self, Identity};
 use tandem_console::Secret;
-use tandem_console::support::Material;
+use tandem_console::support::{Half, Material};
 
 /// What this node can say. No daemon needs to run, and no configuration to be valid.
-pub async fn material(settings: &Settings, anonymise: bool) -> Material {
+pub async fn material(settings: &Settings) -> Material {
     let node = Identity::read(&settings.state_dir)
         .ok()
         .map(|identity| identity.node);
@@ -26,7 +26,6 @@ pub async fn material(settings: &Settings, anonymise: bool) -> Material {
         status,
         state_dir: settings.state_dir.clone(),
         secrets: token.into_iter().collect(),
-        names: anonymise.then(Vec::new),
         ..Material::default()
     };
     match Configuration::read(&settings.config) {
@@ -37,7 +36,7 @@ pub async fn material(settings: &Settings, anonymise: bool) -> Material {
             let modules = configuration.modules.iter();
             let volumes = modules.flat_map(|module| &module.volumes);
             material.volumes = volumes.map(|volume| volume.path.clone()).collect();
-            material.names = anonymise.then(|| names(&configuration));
+            material.names = names(&configuration);
         }
         // What is wrong quotes the line, in which anything may stand: its place is enough.
         Err(config::ConfigError::Invalid { problems, .. }) => {
@@ -49,6 +48,17 @@ pub async fn material(settings: &Settings, anonymise: bool) -> Material {
         Err(error) => material.configuration_problem = Some(crate::report(&error)),
     }
     material
+}
+
+/// What the other node can say; or why it cannot, as a sentence.
+///
+/// # Errors
+/// Why there is nothing.
+pub async fn other_half(settings: &Settings) -> Result<Half, String> {
+    let client = Client::new(&settings.runtime_dir);
+    let half = client.other_half().await;
+    let half = half.map_err(|error| crate::report(&error))?;
+    Half::decode(&half).map_err(|error| format!("its half cannot be read: {error}"))
 }
 
 /// The units that a module names.

@@ -32,6 +32,10 @@ pub enum ControlFrame {
     /// The sender's users and tokens of the console, with a version: the higher one counts. Sent
     /// when the link comes and at each change.
     Accounts(Vec<u8>),
+    /// Give the sender your half of a support bundle, from a byte on; 0 begins a new one.
+    SupportAsked(SupportAsked),
+    /// A part of it.
+    SupportPart(SupportPart),
     /// The link is refused or ended, as a sentence.
     Refuse(String),
     /// Of a later version: to be skipped.
@@ -62,6 +66,33 @@ pub struct Configuration {
     pub fields: Vec<(String, String)>,
 }
 
+/// Asks for a part of the receiver's half of a support bundle. One is under way at a time, so that
+/// the messages of the cores pass between them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SupportAsked {
+    /// The same for all parts of one half.
+    pub question: u64,
+    /// The first byte that is wanted.
+    pub from: u64,
+    /// How many bytes are wanted at most.
+    pub bytes_max: u32,
+}
+
+/// A part of the sender's half of a support bundle.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct SupportPart {
+    /// As it was asked.
+    pub question: u64,
+    /// Its first byte.
+    pub from: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Whether that is the end of it.
+    pub last: bool,
+    /// Why there is nothing.
+    pub problem: Option<String>,
+}
+
 /// Why a frame cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ControlError {
@@ -87,6 +118,8 @@ const COMMAND: u16 = 5;
 const ANSWER: u16 = 6;
 const REFUSE: u16 = 7;
 const ACCOUNTS: u16 = 8;
+const SUPPORT_ASKED: u16 = 9;
+const SUPPORT_PART: u16 = 10;
 
 /// The length and the kind that a header announces.
 ///
@@ -120,6 +153,8 @@ impl ControlFrame {
                 (ANSWER, serde_json::to_vec(&(job, answer)).expect(plain))
             }
             Self::Accounts(bytes) => (ACCOUNTS, bytes.clone()),
+            Self::SupportAsked(asked) => (SUPPORT_ASKED, postcard::to_stdvec(asked).expect(plain)),
+            Self::SupportPart(part) => (SUPPORT_PART, postcard::to_stdvec(part).expect(plain)),
             Self::Refuse(reason) => (REFUSE, reason.clone().into_bytes()),
             Self::Unknown(kind) => (*kind, Vec::new()),
         };
@@ -157,6 +192,12 @@ impl ControlFrame {
                 .map(|(job, answer)| Self::Answer { job, answer })
                 .map_err(|_| malformed),
             ACCOUNTS => Ok(Self::Accounts(payload)),
+            SUPPORT_ASKED => postcard::take_from_bytes(&payload)
+                .map(|(asked, _later_fields)| Self::SupportAsked(asked))
+                .map_err(|_| malformed),
+            SUPPORT_PART => postcard::take_from_bytes(&payload)
+                .map(|(part, _later_fields)| Self::SupportPart(part))
+                .map_err(|_| malformed),
             REFUSE => Ok(Self::Refuse(String::from_utf8_lossy(&payload).into_owned())),
             later => Ok(Self::Unknown(later)),
         }
@@ -204,6 +245,16 @@ mod tests {
                 },
             },
             ControlFrame::Accounts(vec![1, 2]),
+            ControlFrame::SupportAsked(SupportAsked {
+                question: 7,
+                from: 8,
+                bytes_max: 9,
+            }),
+            ControlFrame::SupportPart(SupportPart {
+                question: 7,
+                bytes: vec![1, 2],
+                ..SupportPart::default()
+            }),
             ControlFrame::Refuse("no".into()),
             ControlFrame::Unknown(999),
         ];

@@ -135,6 +135,9 @@ pub enum Verb {
         /// Numbers instead of names and addresses
         #[arg(long)]
         anonymise: bool,
+        /// What this node knows, for the other node's bundle
+        #[arg(long, hide = true, conflicts_with = "anonymise")]
+        half: bool,
         /// The file; `-` for the output; default: tandem-support-NODE-TIME.tar.gz here
         #[arg(long, short)]
         output: Option<PathBuf>,

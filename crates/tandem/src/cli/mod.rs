@@ -26,6 +26,7 @@ use crate::log;
 use arguments::{ClusterVerb, ConfigVerb, Places, Verb};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tandem_console::support::Names;
 use tandem_daemon::client::ClientError;
 use tandem_daemon::report;
 use tandem_wire::api::CommandName;
@@ -86,8 +87,17 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
         Verb::Boot(switch) => asynchronously(command::switch(places, CommandName::Boot, &switch)),
         Verb::Verify(options) => asynchronously(command::verify(places, &options)),
         Verb::Estimate { module } => asynchronously(estimate::run(places, module.as_deref())),
-        Verb::Support { anonymise, output } => {
-            asynchronously(support::run(places, anonymise, output.as_deref()))
+        Verb::Support {
+            anonymise,
+            half,
+            output,
+        } => {
+            let what = match (half, anonymise) {
+                (true, _) => support::What::Half,
+                (false, true) => support::What::Bundle(Names::Go),
+                (false, false) => support::What::Bundle(Names::Stay),
+            };
+            asynchronously(support::run(places, what, output.as_deref()))
         }
         Verb::Generate { root } => reference::write(&root),
         Verb::User { verb } => asynchronously(console::user(places, verb)),

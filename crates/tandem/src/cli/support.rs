@@ -1,5 +1,5 @@
-//! `tandem support`: what a person who helps needs to see of this node. It works without a daemon,
-//! and even without a configuration: that is when it is needed most.
+//! `tandem support`: what a person who helps needs to see of both nodes. It works without a daemon,
+//! without the other node, and even without a configuration: that is when it is needed most.
 
 use super::Exit;
 use super::arguments::Places;
@@ -7,18 +7,43 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use tandem_console::support::collect;
+use tandem_console::support::{Names, collect, pack};
 use tandem_console::unix_ms;
-use tandem_daemon::support::material;
+use tandem_daemon::support::{material, other_half};
+
+/// What is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// The bundle, of both nodes.
+    Bundle(Names),
+    /// What this node knows, for the other node's bundle.
+    Half,
+}
 
 /// Collects, and writes the file.
-pub async fn run(places: &Places, anonymise: bool, output: Option<&Path>) -> Exit {
-    let material = material(&places.settings(), anonymise).await;
+pub async fn run(places: &Places, what: What, output: Option<&Path>) -> Exit {
+    let settings = places.settings();
+    let material = material(&settings).await;
     let node = material.node;
-    let written = match collect(material).await {
-        Ok(bundle) => write(&bundle, node, output),
-        Err(error) => Err(error),
+    let made = match what {
+        What::Half => collect(material).await.encode(),
+        What::Bundle(names) => {
+            let (own, other) = tokio::join!(collect(material), other_half(&settings));
+            let mut halves = vec![own];
+            let missing = match other {
+                Ok(half) => {
+                    halves.push(half);
+                    None
+                }
+                Err(why) => {
+                    eprintln!("tandem: the other node's half is missing: {why}");
+                    Some(why)
+                }
+            };
+            pack(halves, missing.as_deref(), names)
+        }
     };
+    let written = made.and_then(|made| write(&made, node, output));
     match written {
         Ok(Some(path)) => {
             println!("{}", path.display());

@@ -329,10 +329,16 @@ impl Machine<'_> {
 
     /// Starts the daemon.
     pub fn start_daemon(&self) {
+        self.start_daemon_with(&[]);
+    }
+
+    /// Starts the daemon with these environment variables.
+    pub fn start_daemon_with(&self, environment: &[(&str, String)]) {
         let mut log = fs::OpenOptions::new();
         let log = log.create(true).append(true).open(self.log());
         let log = log.expect("a temporary directory");
         let daemon = (self.tandem(&["daemon"]))
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(log.try_clone().expect("a file"))
             .stderr(log)
             .spawn()
