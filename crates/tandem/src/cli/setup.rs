@@ -303,6 +303,7 @@ async fn primary(places: &Places, choices: &Choices, password: &Zeroizing<String
         Exit::Done => {}
         exit => return exit,
     }
+    other_heard(&settings).await;
     println!("Starting the application on this computer.");
     match command::prim(places, false, &first_start(&choices.module)).await {
         Exit::Done => {
@@ -311,6 +312,23 @@ async fn primary(places: &Places, choices: &Choices, password: &Zeroizing<String
             Exit::Done
         }
         exit => exit,
+    }
+}
+
+/// Waits for the other node's daemon, which was started at the same moment: a first start needs to
+/// have heard it. If it does not come, the start says so.
+async fn other_heard(settings: &Settings) {
+    let client = Client::new(&settings.runtime_dir);
+    let end = Instant::now() + DAEMON_MAX;
+    while Instant::now() < end {
+        if let Ok(status) = client.status().await
+            && status.nodes.iter().all(|node| node.answers)
+        {
+            // Two heartbeats: this node's question travels, and the answer, which counts.
+            sleep(Duration::from_millis(status.takeover_after_ms) * 2 / 5).await;
+            return;
+        }
+        sleep(LOOK).await;
     }
 }
 
