@@ -30,15 +30,9 @@ class Cluster {
   #leave: (() => void) | null = null;
   #looking: Promise<void> | null = null;
 
-  get modules(): string[] {
-    const names = this.status?.nodes.flatMap((node) => node.modules.map((module) => module.name)) ?? [];
-    return [...new Set(names)];
-  }
-
-  get module(): string {
-    const names = this.modules;
-    return this.chosen !== null && names.includes(this.chosen) ? this.chosen : (names[0] ?? '');
-  }
+  modules: string[] = $derived([...new Set(this.status?.nodes.flatMap((node) => node.modules.map((module) => module.name)) ?? [])]);
+  /** Derived, so that whoever depends on it is not begun anew by each status. */
+  module: string = $derived(this.chosen !== null && this.modules.includes(this.chosen) ? this.chosen : (this.modules[0] ?? ''));
 
   get stale(): boolean {
     return this.connection === 'lost';

@@ -40,9 +40,9 @@ export function clock(atMs: number): string {
 
 export function moment(atMs: number): string {
   const date = new Date(atMs);
-  const today = new Date().toDateString() === date.toDateString();
-  if (today) return clock(atMs);
+  const now = new Date();
+  if (now.toDateString() === date.toDateString()) return clock(atMs);
   return date.toLocaleString(locale(), {
-    year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false,
+    ...(now.getFullYear() === date.getFullYear() ? {} : { year: 'numeric' }), month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false,
   });
 }

@@ -3,12 +3,17 @@ import { ask, Refused, type PastEntry } from './api';
 import { cluster } from './cluster.svelte';
 
 const PAGE = 200;
+/** What is gathered before it is read again. */
+const AGAIN_MS = 700;
 
 export class Past {
   entries = $state<PastEntry[]>([]);
   more = $state(false);
   problem = $state('');
   #module = '';
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Any change of a state is news too. */
+  #faces = $derived(cluster.sides(cluster.module).map((side) => `${side.module.state}${side.module.colour}${side.module.data}`).join());
 
   async load(module: string): Promise<void> {
     if (module !== this.#module) this.entries = [];
@@ -39,13 +44,15 @@ export class Past {
     }
   }
 
-  /** Call in a component's effect: reads at once and, a moment after it, at each piece of news. */
-  follow(): () => void {
-    const module = cluster.module;
+  /** Call in a component's effect: reads at once, and a moment after it whenever there is news. */
+  follow(): void {
+    void cluster.module;
     void cluster.news;
-    // Any change of a state is news too.
-    void cluster.sides(module).map((side) => `${side.module.state}${side.module.colour}${side.module.data}`).join();
-    const timer = setTimeout(() => void this.load(module), this.entries.length === 0 ? 0 : 700);
-    return () => clearTimeout(timer);
+    void this.#faces;
+    // Never put off by what comes meanwhile: a busy cluster has news all the time.
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.load(cluster.module);
+    }, this.#module === cluster.module ? AGAIN_MS : 0);
   }
 }

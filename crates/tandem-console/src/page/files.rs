@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-BkThqZGf.js",
+        path: "/assets/index-BFAvisBS.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-BkThqZGf.js"),
+        bytes: include_bytes!("../../assets/assets/index-BFAvisBS.js"),
     },
     File {
-        path: "/assets/index-D85TUDTy.css",
+        path: "/assets/index-BTXNLNPc.css",
         kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-D85TUDTy.css"),
+        bytes: include_bytes!("../../assets/assets/index-BTXNLNPc.css"),
     },
 ];
