@@ -275,9 +275,9 @@ fn exposure(sides: &[(&NodeStatus, &ModuleStatus)]) -> String {
         0 if module.state == "PRIM" => "every acknowledged write is on both nodes".to_owned(),
         0 => String::new(),
         bytes => format!(
-            "{:.1} MB exist only on the serving node, the oldest for {} s",
-            bytes as f64 / 1e6,
-            module.mirror.exposure_ms / 1000
+            "{} exist only on the serving node, the oldest for {}",
+            amount::bytes(bytes),
+            amount::time(module.mirror.exposure_ms / 1000)
         ),
     }
 }
@@ -316,6 +316,21 @@ mod tests {
             .draw(|frame| draw(frame, &status, 0))
             .expect("a screen in memory");
         terminal.backend().to_string()
+    }
+
+    #[test]
+    fn what_exists_on_one_node_only_is_said_as_elsewhere() {
+        let mut status = cluster([
+            ["ALONE", "green", "uptodate"],
+            ["unknown", "red", "unknown"],
+        ]);
+        status.nodes[0].modules[0].mirror.exposure_bytes = 52_428;
+        status.nodes[0].modules[0].mirror.exposure_ms = 150_000;
+        let exposed = screen(status);
+        assert!(
+            exposed.contains("52.4 kB exist only on the serving node, the oldest for 3 min"),
+            "{exposed}"
+        );
     }
 
     #[test]
