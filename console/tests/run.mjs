@@ -88,7 +88,7 @@ async function command(page, of, item, reason = '', agreed = false) {
 const FILLED = {
   Control: 'main tbody tr',
   Monitoring: 'main canvas',
-  Timeline: 'main .log li',
+  Timeline: 'main .log li.state',
   Users: 'main tbody tr',
   'Module log': 'main .log li.state',
   'System log': '.journal time',
@@ -104,6 +104,23 @@ async function open(page, section) {
 async function openTab(page, tab) {
   await page.getByRole('tab', { name: tab }).click();
   await page.locator(FILLED[tab]).first().waitFor(SOON);
+}
+
+/** What axe finds in what is shown now, light and dark. It is put in from outside, which the page's own
+ *  rule forbids: only a visitor with `AXE` can be looked at. */
+const AXE = { bypassCSP: true };
+
+async function faultless(page, what, options = {}) {
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe.source);
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    // In the dark nothing but the colours is another.
+    const wanted = colorScheme === 'light' ? options : { ...options, runOnly: ['color-contrast'] };
+    const { violations } = await page.evaluate((rules) => window.axe.run(rules), wanted);
+    const found = violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.target.join(' ')).join(', ')}`);
+    assert.deepEqual(found, [], `${what}, ${colorScheme}`);
+  }
+  await page.emulateMedia({ colorScheme: null });
 }
 
 async function close(page) {
@@ -167,37 +184,63 @@ test('the page is light', async ({ lab, visit }) => {
 });
 
 test('axe finds nothing, light and dark, on every screen', async ({ lab, visit }) => {
-  for (const colorScheme of ['light', 'dark']) {
-    // axe is put in from outside, which the page's own rule forbids.
-    const { page, context } = await visit({ colorScheme, bypassCSP: true });
-    await context.addInitScript(axe.source);
-    await page.goto(lab.url(1));
-    // In the dark nothing but the colours is another.
-    const options = colorScheme === 'light' ? {} : { runOnly: ['color-contrast'] };
-    const look = async (what) => {
-      const { violations } = await page.evaluate((wanted) => window.axe.run(wanted), options);
-      const found = violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.target.join(' ')).join(', ')}`);
-      assert.deepEqual(found, [], `${what}, ${colorScheme}`);
+  const { page } = await visit(AXE);
+  await page.goto(lab.url(1));
+  await page.getByLabel('User name').waitFor();
+  await faultless(page, 'sign-in');
+  await signIn(page, lab.url(1), 'admin');
+  await says(page, 'videeos is protected.');
+  await faultless(page, 'overview');
+  await page.getByRole('button', { name: `Actions for ${NAMES[1]}` }).click();
+  await faultless(page, 'menu');
+  await page.getByRole('menuitem', { name: 'Stop', exact: true }).click();
+  await faultless(page, 'question');
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  for (const section of ['Control', 'Monitoring', 'Timeline', 'Users']) {
+    await open(page, section);
+    await faultless(page, section);
+  }
+  await page.getByRole('button', { name: 'Add user' }).click();
+  await faultless(page, 'a form');
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.locator('.account summary').click();
+  await faultless(page, 'account');
+  await open(page, 'Control');
+  await page.getByRole('button', { name: 'History of postgresql' }).first().click();
+  await faultless(page, 'history');
+  await close(page);
+  for (const tab of ['Module log', 'System log', 'Command log', 'Information']) {
+    await openTab(page, tab);
+    await faultless(page, tab);
+  }
+});
+
+test('on a phone nothing is cut off', async ({ lab, visit }) => {
+  for (const locale of ['en-GB', 'de-DE']) {
+    const { page } = await visit({ viewport: { width: 360, height: 740 }, locale });
+    const fits = async (what) => {
+      const out = await page.evaluate(() => {
+        const { scrollWidth: wide, clientWidth: room } = document.documentElement;
+        const scrolls = (one) => one !== null && (getComputedStyle(one).overflowX !== 'visible' || scrolls(one.parentElement));
+        const over = [...document.body.querySelectorAll('*')].filter((one) => one.getBoundingClientRect().right > room && !scrolls(one.parentElement));
+        return wide <= room ? [] : over.map((one) => `${one.tagName}.${one.className} ${one.textContent.slice(0, 40)}`);
+      });
+      assert.deepEqual(out, [], `${what}, ${locale}: too wide`);
     };
-    await page.getByLabel('User name').waitFor();
-    await look('sign-in');
+    await page.goto(lab.url(1));
+    await page.locator('form').waitFor();
+    await fits('sign-in');
     await signIn(page, lab.url(1), 'admin');
-    await says(page, 'videeos is protected.');
-    await look('overview');
-    await page.getByRole('button', { name: `Actions for ${NAMES[1]}` }).click();
-    await look('menu');
-    await page.getByRole('menuitem', { name: 'Stop', exact: true }).click();
-    await look('question');
-    await page.getByRole('button', { name: 'Cancel' }).click();
-    for (const section of ['Control', 'Monitoring', 'Timeline', 'Users']) {
-      await open(page, section);
-      await look(section);
+    await headline(page).waitFor(SOON);
+    for (const section of ['overview', 'control', 'monitoring', 'timeline', 'users']) {
+      await page.goto(lab.url(1, `/#/${section}`));
+      await page.locator('main h2, main table').first().waitFor(SOON);
+      await fits(section);
     }
-    await open(page, 'Control');
-    for (const tab of ['Module log', 'System log', 'Command log', 'Information']) {
-      await openTab(page, tab);
-      await look(tab);
-    }
+    await page.goto(lab.url(1, '/#/overview'));
+    await page.locator('.card .menu > button').first().click();
+    const menu = await page.getByRole('menu').boundingBox();
+    assert.ok(menu.x >= 0 && menu.x + menu.width <= 360, `the menu, ${locale}: from ${menu.x}, ${menu.width} wide`);
   }
 });
 
@@ -278,6 +321,17 @@ function watchFaces(page) {
   });
 }
 
+/** What a standby is that takes over. */
+const TAKES_OVER = ['SECOND green uptodate', 'ALONE magenta uptodate', 'ALONE green uptodate'];
+
+/** What one of both nodes was, each thing once. */
+const ofNode = (rows, node) => rows.map((row) => row[node - 1]).filter((now, at, all) => now !== all[at - 1]);
+
+/** What a page that is watched has shown of a node. */
+async function column(page, node) {
+  return ofNode(await page.evaluate(() => window.faces), node);
+}
+
 test('a node that is stopped and started shows what the manual says, step by step', async ({ lab, visit }) => {
   // Each node's page shows every state of its own node, however short; of the other one it shows
   // what that one told.
@@ -307,8 +361,7 @@ test('a node that is stopped and started shows what the manual says, step by ste
   for (const [place, one] of pages.entries()) {
     const faces = await one.evaluate(() => window.faces);
     console.log(`    node${place + 1} shows:\n${faces.map((both) => `      ${both.join(' | ')}`).join('\n')}`);
-    const column = (rows) => rows.map((row) => row[place]).filter((now, at, all) => now !== all[at - 1]);
-    assert.deepEqual(column(faces), column(STOP_AND_START), `what node${place + 1} showed of itself`);
+    assert.deepEqual(await column(one, place + 1), ofNode(STOP_AND_START, place + 1), `what node${place + 1} showed of itself`);
   }
   await lab.home();
 });
@@ -421,6 +474,20 @@ test('roles are refused by the page and by the node', async ({ lab, visit }) => 
   assert.equal(forced.status(), 403);
   const withoutToken = await context.request.post(lab.url(1, '/api/v1/command'), { data: { command: 'swap' } });
   assert.equal(withoutToken.status(), 403);
+  // Who gives commands may not lose data, nor see who else there is.
+  const control = await visit();
+  await signIn(control.page, lab.url(1), 'otto');
+  await says(control.page, 'videeos is protected.');
+  await control.page.getByRole('button', { name: `Actions for ${NAMES[2]}` }).click();
+  assert.equal(await control.page.getByRole('menuitem', { name: 'Restart' }).count(), 1);
+  const force = control.page.getByRole('menuitem', { name: 'Force start as primary' });
+  assert.match(await force.textContent(), /your role does not allow this/);
+  assert.equal(await control.page.getByRole('link', { name: 'Users' }).count(), 0);
+  const his = (await (await control.context.request.get(lab.url(1, '/api/v1/session'))).json()).command_token;
+  const headers = { 'x-tandem-command': his };
+  const asked = await control.context.request.post(lab.url(1, '/api/v1/command'), { data: { command: 'prim', node: 2, force: true }, headers });
+  assert.equal(asked.status(), 403);
+  for (const path of ['users', 'tokens', 'audit', 'support']) assert.equal((await control.context.request.get(lab.url(1, `/api/v1/${path}`))).status(), 403, path);
 });
 
 test('a user made on one node signs in on the other, and the session of a removed one ends', async ({ lab, visit }) => {
@@ -492,13 +559,101 @@ test('what exists on one node only is counted, in bytes and seconds, and gone af
   await page.locator('.flow .level').waitFor(SOON);
 });
 
+test('the system log is filtered, and goes on while one looks', async ({ lab, visit }) => {
+  const { page } = await visit();
+  await signIn(page, lab.url(1), 'admin');
+  await says(page, 'videeos is protected.');
+  await open(page, 'Control');
+  await openTab(page, 'System log');
+  await page.getByRole('button', { name: 'Daemon' }).click();
+  const lines = page.locator('.journal li');
+  const told = (word) => lines.filter({ hasText: word });
+  await told('asked: sign in').first().waitFor(SOON);
+  await page.getByLabel('Filter').fill('error detection, said');
+  await until('no line', async () => (await told('INFO').count()) === 0);
+  await page.getByLabel('Filter').fill('checkers');
+  const before = await lines.count();
+  await lab.host(1, 'tandem checkers off --node 1 && tandem checkers on --node 1');
+  await until('new lines come by themselves', async () => (await lines.count()) >= before + 2);
+  await page.getByLabel('Live').uncheck();
+  const stopped = await lines.count();
+  await lab.host(1, 'tandem checkers off --node 1 && tandem checkers on --node 1');
+  await page.getByLabel('Filter').fill('');
+  await page.getByLabel('Filter').fill('checkers');
+  assert.equal(await lines.count(), stopped, 'whoever stops the log reads what is there');
+  await page.getByLabel('Live').check();
+  await until('it goes on', async () => (await lines.count()) > stopped);
+  await page.getByRole('button', { name: 'Application' }).click();
+  await page.getByText(UNIT).waitFor(SOON);
+  await page.getByLabel('Filter').fill('');
+  await told('PostgreSQL').first().waitFor(SOON);
+});
+
+test('tokens, passwords, and signing out everywhere', async ({ lab, visit }) => {
+  const { page } = await visit();
+  await signIn(page, lab.url(1), 'admin');
+  await says(page, 'videeos is protected.');
+  await open(page, 'Users');
+  const dialog = page.getByRole('dialog');
+  const form = async (button, fields) => {
+    await button.click();
+    for (const [label, value] of fields) await dialog.getByLabel(label, { exact: true }).fill(value);
+    await dialog.getByRole('button', { name: 'Confirm' }).click();
+  };
+  await form(page.getByRole('button', { name: 'Add token' }), [['Name', 'backup']]);
+  const token = (await dialog.locator('.token').textContent()).trim();
+  await close(page);
+  const asks = async () => (await fetch(lab.url(2, '/api/v1/status'), { headers: { authorization: `Bearer ${token}` } })).status;
+  await until('the token counts on the other node', async () => (await asks()) === 200);
+  await form(page.getByRole('row').filter({ hasText: 'backup' }).getByRole('button', { name: 'Remove' }), []);
+  await until('the token counts no more', async () => (await asks()) === 401);
+  const two = [['Password', PASSWORD], ['Repeat password', PASSWORD]];
+  await form(page.getByRole('button', { name: 'Add user' }), [['Name', 'carl'], ...two]);
+  await dialog.waitFor({ state: 'hidden' });
+  const carl = await visit();
+  await signIn(carl.page, lab.url(1), 'carl');
+  await says(carl.page, 'videeos is protected.');
+  // His own password.
+  const own = carl.page.getByRole('dialog');
+  await carl.page.locator('.account summary').click();
+  await carl.page.getByRole('button', { name: 'Change password' }).click();
+  for (const [label, value] of [['Present password', PASSWORD], ['New password', 'another horse'], ['Repeat password', 'another horse']]) await own.getByLabel(label, { exact: true }).fill(value);
+  await own.getByRole('button', { name: 'Confirm' }).click();
+  await carl.page.getByLabel('User name').waitFor(SOON);
+  await signIn(carl.page, lab.url(1), 'carl', 'another horse');
+  await says(carl.page, 'videeos is protected.');
+  // An admin sets it, which ends his session.
+  await form(page.getByRole('row').filter({ hasText: 'carl' }).getByRole('button', { name: 'Set password' }), two);
+  await carl.page.getByText('Your session has ended.').waitFor(SOON);
+  // Two of his browsers, signed out by one of them.
+  const other = await visit();
+  for (const one of [carl, other]) {
+    await signIn(one.page, lab.url(1), 'carl');
+    await says(one.page, 'videeos is protected.');
+  }
+  await other.page.locator('.account summary').click();
+  await other.page.getByRole('button', { name: 'Sign out everywhere' }).click();
+  await other.page.getByLabel('User name').waitFor(SOON);
+  await carl.page.getByText('Your session has ended.').waitFor(SOON);
+  await form(page.getByRole('row').filter({ hasText: 'carl' }).getByRole('button', { name: 'Remove' }), []);
+  await dialog.waitFor({ state: 'hidden' });
+});
+
 test('a service that somebody masked goes to the other node, with the reason', async ({ lab, visit }) => {
   const { page } = await visit();
-  await signIn(page, lab.url(2), 'admin');
-  await says(page, 'videeos is protected.');
+  const one = (await visit()).page;
+  for (const [node, shown] of [[2, page], [1, one]]) {
+    await signIn(shown, lab.url(node), 'admin');
+    await says(shown, 'videeos is protected.');
+    await watchFaces(shown);
+  }
   await lab.host(1, `systemctl mask ${UNIT} && systemctl stop ${UNIT}`);
-  await becomes(page, 2, 'ALONE green uptodate');
-  await becomes(page, 1, 'STOP red not uptodate');
+  for (const shown of [page, one]) {
+    await becomes(shown, 2, 'ALONE green uptodate');
+    await becomes(shown, 1, 'STOP red not uptodate');
+  }
+  console.log(`    node1: ${(await column(one, 1)).join(', ')}; node2: ${(await column(page, 2)).join(', ')}`);
+  assert.deepEqual(await column(page, 2), TAKES_OVER);
   await page.locator('.card').first().getByText('masked').first().waitFor(SOON);
   await lab.host(1, `systemctl unmask ${UNIT}`);
   await command(page, NAMES[1], 'Start');
@@ -510,7 +665,7 @@ test('a service that somebody masked goes to the other node, with the reason', a
 test('two sides that both served are shown, and the operator chooses', async ({ lab, visit }) => {
   // One cable pulled is nobody's trouble.
   await lab.order('cable', 1, 'pull', 1);
-  const one = await visit();
+  const one = await visit(AXE);
   await signIn(one.page, lab.url(1), 'admin');
   await says(one.page, 'videeos is protected.');
   const two = await visit();
@@ -530,7 +685,9 @@ test('two sides that both served are shown, and the operator chooses', async ({ 
     assert.equal(await rows.count(), 2);
     assert.match(await rows.nth(0).textContent(), /node1 \(h1\).*[kM]B.*yes$/);
     assert.match(await rows.nth(1).textContent(), /node2 \(h2\).*[kM]B.*no$/);
+    await page.getByText('To keep the side of').waitFor();
   }
+  await faultless(one.page, 'divergence');
   const { question } = await command(one.page, NAMES[2], 'Start as secondary', 'the side of h1 counts', true);
   assert.match(question, /What only node2 \(h2\) has since the copies parted is given up for good/);
   await close(one.page);
@@ -538,6 +695,29 @@ test('two sides that both served are shown, and the operator chooses', async ({ 
   await says(two.page, 'videeos is protected.');
   assert.equal(await lab.host(1, `ls ${DATA} | grep ^of-`), 'of-one\n');
 });
+
+/** Over HTTP a browser opens six connections to a server, and no more. */
+async function sixTabs({ lab, visit }) {
+  const { page, context } = await visit();
+  await signIn(page, lab.url(1), 'admin');
+  const pages = [page];
+  for (let more = 1; more < 6; more += 1) {
+    const tab = await context.newPage();
+    await tab.goto(lab.url(1));
+    pages.push(tab);
+  }
+  for (const tab of pages) await says(tab, 'videeos is protected.');
+  // Another request finds a connection.
+  await page.getByRole('link', { name: 'Control', exact: true }).click();
+  await page.getByRole('tab', { name: 'Module log' }).click();
+  await page.locator('.log li').first().waitFor(SOON);
+  await lab.host(2, 'tandem stop');
+  for (const tab of pages) await says(tab, 'videeos runs, but is not protected.');
+  await lab.host(2, 'tandem start --no-wait');
+  for (const tab of pages) await says(tab, 'videeos is protected.');
+}
+
+test('six tabs of one browser keep one stream, and all of them follow', sixTabs);
 
 test('a node that stops answering its page says so at once', async ({ lab, visit }) => {
   const { page } = await visit();
@@ -612,25 +792,7 @@ test('over HTTPS the page warns of nothing, and the cookie stays there', async (
   assert.deepEqual([cookie.secure, cookie.httpOnly, cookie.sameSite], [true, true, 'Strict']);
 });
 
-test('six tabs of one browser keep one stream, and all of them follow', async ({ lab, visit }) => {
-  const { page, context } = await visit();
-  await signIn(page, lab.url(1), 'admin');
-  const pages = [page];
-  for (let more = 1; more < 6; more += 1) {
-    const tab = await context.newPage();
-    await tab.goto(lab.url(1));
-    pages.push(tab);
-  }
-  for (const tab of pages) await says(tab, 'videeos is protected.');
-  // Another request finds a connection.
-  await page.getByRole('link', { name: 'Control', exact: true }).click();
-  await page.getByRole('tab', { name: 'Module log' }).click();
-  await page.locator('.log li').first().waitFor(SOON);
-  await lab.host(2, 'tandem stop');
-  for (const tab of pages) await says(tab, 'videeos runs, but is not protected.');
-  await lab.host(2, 'tandem start --no-wait');
-  for (const tab of pages) await says(tab, 'videeos is protected.');
-});
+test('six tabs over HTTPS, too', sixTabs);
 
 test('the page follows a power cut without a reload', async ({ lab, visit }) => {
   const { page } = await visit();
@@ -681,7 +843,7 @@ const lab = new Lab();
 const world = { lab, browser: null };
 let failed = 0;
 try {
-  for (const [who, role] of [['admin', 'admin'], ['anna', 'monitor']]) await lab.addUser(who, PASSWORD, role);
+  for (const [who, role] of [['admin', 'admin'], ['otto', 'control'], ['anna', 'monitor']]) await lab.addUser(who, PASSWORD, role);
   await until('node2 knows the users', async () => (await (await lab.ask(2, '/api/v1/users')).text()).includes('anna'));
   world.browser = await launch();
   const wanted = cases.filter((one) => only.length === 0 || only.some((word) => one.name.includes(word)));
