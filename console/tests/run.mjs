@@ -3,12 +3,13 @@
 
 import axe from 'axe-core';
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { launch } from './browser.mjs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { CLIENT, DATA, Lab, NAMES, UNIT, until, VIRTUAL } from './lab.mjs';
 
 const PASSWORD = 'correct horse battery';
@@ -589,6 +590,33 @@ test('the system log is filtered, and goes on while one looks', async ({ lab, vi
   await told('PostgreSQL').first().waitFor(SOON);
 });
 
+test('the support bundle is handed to an admin, whole, and to nobody else', async ({ lab, visit }) => {
+  const { page } = await visit();
+  await signIn(page, lab.url(1), 'admin');
+  await says(page, 'videeos is protected.');
+  await open(page, 'Control');
+  await openTab(page, 'Information');
+  for (const [link, named] of [['Download', true], ['Download without names and addresses', false]]) {
+    const coming = page.waitForEvent('download', SOON);
+    await page.getByRole('link', { name: link, exact: true }).click();
+    const bundle = await coming;
+    assert.match(bundle.suggestedFilename(), /\.tar\.gz$/);
+    const archive = gunzipSync(readFileSync(await bundle.path())).toString('latin1');
+    for (const part of ['status.json', 'configuration', 'history.jsonl', 'commands.jsonl']) assert.ok(archive.includes(part), `${part} is in it`);
+    const addresses = [...archive.matchAll(/.{0,60}10\.99\.\d+\.\d+.{0,30}/g)].map(([words]) => words);
+    if (named) assert.ok(addresses.length > 0);
+    else assert.deepEqual(addresses, [], link);
+    assert.ok(!archive.includes(PASSWORD) && !archive.includes((await lab.host(1, 'cat /var/lib/tandem/token')).trim()), 'no secret');
+  }
+  const anna = await visit();
+  await signIn(anna.page, lab.url(1), 'anna');
+  await says(anna.page, 'videeos is protected.');
+  await open(anna.page, 'Control');
+  await openTab(anna.page, 'Information');
+  assert.equal(await anna.page.getByRole('link', { name: 'Download' }).count(), 0);
+  assert.equal((await anna.context.request.get(lab.url(1, '/api/v1/support'))).status(), 403);
+});
+
 test('tokens, passwords, and signing out everywhere', async ({ lab, visit }) => {
   const { page } = await visit();
   await signIn(page, lab.url(1), 'admin');
@@ -799,17 +827,26 @@ test('the page follows a power cut without a reload', async ({ lab, visit }) => 
   await signIn(page, lab.url(2), 'admin');
   await says(page, 'videeos is protected.');
   await page.evaluate(() => { window.sameDocument = true; });
+  await watchFaces(page);
   await lab.order('power', 1);
   await becomes(page, 2, 'ALONE green uptodate');
   await says(page, 'videeos runs, but is not protected.');
   await page.getByText('does not answer for').waitFor(SOON);
   await page.locator('.card').nth(1).locator('.chip.address').filter({ hasText: VIRTUAL }).waitFor(SOON);
   // A page that is opened now does not wait for the dead one.
-  const late = await visit();
-  const begun = Date.now();
+  // It may be told that no data comes any more before it takes over.
+  const shown = async () => (await column(page, 2)).filter((face) => face !== 'SECOND magenta uptodate');
+  assert.deepEqual(await shown(), TAKES_OVER);
+  const late = await visit(AXE);
   await signIn(late.page, lab.url(2), 'anna');
   await says(late.page, 'videeos runs, but is not protected.');
-  assert.ok(Date.now() - begun < 30_000, 'it waited for the node that is dead');
+  const begun = Date.now();
+  await late.page.reload();
+  await says(late.page, 'videeos runs, but is not protected.');
+  const spent = Date.now() - begun;
+  console.log(`    painted after ${spent} ms, without the other node`);
+  assert.ok(spent < 10_000, 'it waited for the node that is dead');
+  await faultless(late.page, 'alone');
   await lab.order('boot', 1);
   await until('node1 can be started', async () => (await face(page, 1)).startsWith('STOP'));
   await command(page, NAMES[1], 'Start', 'after the power cut');
@@ -817,6 +854,7 @@ test('the page follows a power cut without a reload', async ({ lab, visit }) => 
   await says(page, 'videeos is protected.');
   assert.equal(await page.locator('.flow .debt').count(), 0);
   assert.equal(await page.evaluate(() => window.sameDocument), true);
+  assert.deepEqual(await shown(), [...TAKES_OVER, 'PRIM green uptodate']);
 });
 
 test('both machines are rebooted, and the page finds its way back', async ({ lab, visit }) => {

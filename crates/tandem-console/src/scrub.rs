@@ -244,13 +244,40 @@ impl Names {
             Ok(IpAddr::V6(_)) if machine.len() < 4 => return word.into(),
             Ok(_) => "address",
             Err(_) if is_hardware_address(&machine) => "hardware",
-            Err(_) => return word.into(),
+            Err(_) => return self.number_between_dots(bare) + end,
         };
         let number = self.addresses.len() + 1;
         let instead = (self.addresses)
             .entry(machine)
             .or_insert_with(|| format!("{kind}-{number}"));
         format!("{instead}{port}{end}")
+    }
+
+    /// In the name of a field an address has neighbours: `address.192.0.2.1.prefix`.
+    fn number_between_dots(&mut self, word: &str) -> String {
+        let groups: Vec<&str> = word.split('.').collect();
+        for start in 0..groups.len() {
+            for many in [4, 1] {
+                let Some(inside) = groups.get(start..start + many).map(|some| some.join("."))
+                else {
+                    continue;
+                };
+                let is_one = inside.parse::<IpAddr>().is_ok()
+                    || inside.parse::<SocketAddr>().is_ok()
+                    || is_hardware_address(&inside);
+                if is_one && many < groups.len() {
+                    let mut parts: Vec<String> =
+                        groups[..start].iter().map(|g| (*g).into()).collect();
+                    parts.push(self.number(&inside));
+                    let rest = &groups[start + many..];
+                    if !rest.is_empty() {
+                        parts.push(self.number(&rest.join(".")));
+                    }
+                    return parts.join(".");
+                }
+            }
+        }
+        word.into()
     }
 }
 
@@ -341,6 +368,12 @@ mod tests {
             scrubber.text(text),
             "node-1 address-1:9011, node-2 [address-2]:1 module-1.service address-1 127.0.0.1 at \
              12:30:01 hardware-3 castors"
+        );
+        let fields =
+            "address.10.0.0.1.prefix node.10.0.0.1:80 x.2001:db8::7.face 1.2.3 127.0.0.1.x";
+        assert_eq!(
+            scrubber.text(fields),
+            "address.address-1.prefix node.address-1:80 x.address-2.face 1.2.3 127.0.0.1.x"
         );
     }
 }
