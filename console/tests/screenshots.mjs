@@ -1,11 +1,11 @@
 // Pictures of each screen of a real pair on the test hosts, into docs/screenshots:
 // `tandem-lab console --pictures` runs it.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { launch } from './browser.mjs';
-import { Lab, NAMES, until } from './lab.mjs';
+import { DATA, Lab, NAMES, until } from './lab.mjs';
 
 const out = process.env['OUT'] ?? fileURLToPath(new URL('../../docs/screenshots', import.meta.url));
 const PASSWORD = 'correct horse battery';
@@ -14,6 +14,7 @@ const taken = [];
 let browser;
 try {
   mkdirSync(out, { recursive: true });
+  for (const old of readdirSync(out).filter((name) => name.endsWith('.png'))) rmSync(join(out, old));
   for (const [who, role] of [['admin', 'admin'], ['anna', 'monitor']]) await lab.addUser(who, PASSWORD, role);
   const base = lab.url(1).replace(/\/$/, '');
   browser = await launch();
@@ -53,50 +54,90 @@ try {
   await lab.becomes(2, 'SECOND green uptodate');
   await lab.becomes(1, 'PRIM green uptodate');
   await each((page) => page.getByRole('heading', { name: 'videeos is protected.' }).waitFor());
-  await new Promise((done) => setTimeout(done, 4000));
+  const says = (words) => each((page) => page.getByRole('heading', { level: 1 }).filter({ hasText: words }).waitFor({ timeout: 60_000 }));
+  const close = (page) => page.getByRole('dialog').getByRole('button', { name: /^(Cancel|Close)$/ }).click();
+  // A few points for the charts.
+  await lab.host(1, `for part in 1 2 3 4 5 6; do dd if=/dev/urandom of=${DATA}/some bs=100k count=40 oflag=dsync status=none; sleep 1; done; rm ${DATA}/some`);
   await shoot('overview');
-  await each(async (page) => { await page.getByRole('button', { name: `Actions for ${NAMES[1]}` }).click(); });
-  await shoot('menu', false);
+  await each((page) => page.getByRole('button', { name: `Actions for ${NAMES[1]}` }).click());
+  await shoot('menu');
   await each(async (page) => {
     await page.getByRole('menuitem', { name: 'Swap', exact: true }).click();
     await page.getByRole('dialog').waitFor();
   });
   await shoot('question', false);
-  await each(async (page) => { await page.getByRole('button', { name: 'Cancel' }).click(); });
-  // One of them does it; all of them see it.
-  const first = tabs[0].page;
-  await first.getByRole('button', { name: `Actions for ${NAMES[1]}` }).click();
-  await first.getByRole('menuitem', { name: 'Swap', exact: true }).click();
-  await first.getByLabel('Reason').fill('kernel update on h1');
-  await first.getByRole('button', { name: 'Confirm' }).click();
-  await until('the swap ends', async () => (await first.locator('.job-state.done').count()) > 0);
-  const progress = join(out, 'progress-desktop-light.png');
-  await first.screenshot({ path: progress });
-  taken.push(progress);
-  await first.getByRole('button', { name: 'Close' }).click();
-  await lab.becomes(1, 'SECOND green uptodate');
-  for (const [section, what] of [['Control', 'resources'], ['Monitoring', 'monitoring'], ['Timeline', 'timeline'], ['Users', 'users']]) {
-    await each(async (page) => { await page.getByRole('link', { name: section, exact: true }).click(); });
-    await new Promise((done) => setTimeout(done, 2500));
-    await shoot(what);
-    if (section !== 'Control') continue;
-    for (const tab of ['Module log', 'System log', 'Command log', 'Information']) {
-      await each(async (page) => { await page.getByRole('tab', { name: tab }).click(); });
-      await new Promise((done) => setTimeout(done, 1200));
-      await shoot(tab.toLowerCase().replace(' ', '-'), false);
-    }
+  await each(close);
+  await each((page) => page.getByRole('button', { name: 'Actions for videeos' }).click());
+  await shoot('module-menu', false);
+  await each((page) => page.keyboard.press('Escape'));
+  // Each of them does it in turn; all of them see it.
+  for (const { page, device, scheme } of tabs) {
+    await page.getByRole('button', { name: `Actions for ${NAMES[1]}` }).click();
+    await page.getByRole('menuitem', { name: 'Swap', exact: true }).click();
+    await page.getByLabel('Reason').fill('kernel update on h1');
+    await page.getByRole('button', { name: 'Confirm' }).click();
+    await until('the swap ends', async () => (await page.locator('.job-state.done').count()) > 0);
+    const path = join(out, `progress-${device}-${scheme}.png`);
+    await page.screenshot({ path });
+    taken.push(path);
+    await close(page);
+    await says('videeos is protected.');
   }
-  await each(async (page) => { await page.getByRole('link', { name: 'Overview' }).click(); });
+  const filled = async (what, selector, full = true) => {
+    await each((page) => page.locator(selector).first().waitFor());
+    await shoot(what, full);
+  };
+  const section = (name) => each((page) => page.getByRole('link', { name, exact: true }).first().click());
+  await section('Control');
+  await filled('resources', 'main tbody tr');
+  await each((page) => page.locator('main tbody button').first().click());
+  await filled('resource-history', 'dialog[open] li', false);
+  await each(close);
+  for (const [tab, selector] of [['Module log', 'main .log li.state'], ['System log', '.journal time'], ['Command log', 'main tbody time'], ['Information', '.information dl']]) {
+    await each((page) => page.getByRole('tab', { name: tab }).click());
+    await filled(tab.toLowerCase().replace(' ', '-'), selector, false);
+  }
+  await section('Monitoring');
+  await filled('monitoring', 'main canvas');
+  await section('Timeline');
+  await filled('timeline', 'main .log li.state');
+  await section('Users');
+  await filled('users', 'main tbody tr');
+  await each((page) => page.getByRole('button', { name: 'Add user' }).click());
+  await shoot('add-user', false);
+  await each(close);
+  await each((page) => page.locator('.account summary').click());
+  await shoot('account', false);
+  await each((page) => page.getByRole('button', { name: 'Change password' }).click());
+  await shoot('password', false);
+  await each(close);
+  await section('Overview');
+  await lab.host(2, 'tandem stop');
+  await lab.host(1, `head -c 120M /dev/urandom >${DATA}/large; sync ${DATA}/large`);
+  await lab.slowReplication('6 mbytes/second');
+  await lab.host(2, 'tandem start --no-wait');
+  await says(/not protected yet: [1-9]\d* %/);
+  await shoot('resynchronisation');
+  await lab.heal();
+  await says('videeos is protected.');
+  await lab.host(1, `rm ${DATA}/large`);
   await lab.order('power', 2);
   await lab.becomes(1, 'ALONE green uptodate');
-  await each((page) => page.getByRole('heading', { name: 'videeos runs, but is not protected.' }).waitFor());
+  await says('videeos runs, but is not protected.');
+  await lab.host(1, `dd if=/dev/urandom of=${DATA}/some bs=1M count=12 oflag=dsync status=none`);
+  await each((page) => page.locator('.flow .debt').waitFor());
   await shoot('alone');
   await lab.order('boot', 2);
   await lab.home();
+  await lab.cut(1, 9);
+  await each((page) => page.getByText('does not answer at present').waitFor({ timeout: 60_000 }));
+  await shoot('silent');
+  await lab.heal();
+  await each((page) => page.getByText('does not answer at present').waitFor({ state: 'hidden', timeout: 60_000 }));
   await lab.cut(1, 2);
   for (const node of [1, 2]) await lab.becomes(node, 'ALONE green uptodate');
   await lab.heal();
-  await each((page) => page.getByRole('heading', { name: 'videeos has two different copies of its data.' }).waitFor({ timeout: 60_000 }));
+  await says('videeos has two different copies of its data.');
   await shoot('divergence');
   // Few colours: a quarter of the bytes, and nobody sees it.
   execFileSync('pngquant', ['--force', '--ext', '.png', '--strip', '64', ...taken]);
