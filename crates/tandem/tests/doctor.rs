@@ -8,7 +8,7 @@ use stage::configuration::{cluster, module};
 use stage::{Machine, Stage, is_root, make_keys, outcome, run, said, until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use tandem_wire::api::ChannelStatus;
+use tandem_wire::api::{ChannelStatus, NodeStatus};
 
 /// What `doctor --json` says on a machine, and its exit status.
 fn doctor(machine: &Machine<'_>, words: &[&str]) -> (i32, Vec<Value>) {
@@ -68,9 +68,15 @@ script = "{data}/probe"
     two.start_daemon();
     one.wait_for(["STOP", "red", "not uptodate"]);
     two.wait_for(["STOP", "red", "not uptodate"]);
+    // A node answers by a heartbeat before it has told all about itself.
     let heard = || {
-        let status = one.status()?;
-        status.nodes.iter().all(|node| node.answers).then_some(())
+        let told = |node: &NodeStatus| {
+            let channels = node.modules.iter().flat_map(|module| &module.channels);
+            let is_heard =
+                |c: &ChannelStatus| c.name.starts_with("network") && c.heard_ms.is_some();
+            node.answers && channels.into_iter().any(is_heard)
+        };
+        one.status()?.nodes.iter().all(told).then_some(())
     };
     until("the daemons talk", heard);
     // Each machine has a script of its own; this one cannot be run, the other one is missing.
