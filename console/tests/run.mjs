@@ -558,6 +558,40 @@ test('what exists on one node only is counted, in bytes and seconds, and gone af
   await says(page, 'videeos is protected.');
   await debt.waitFor({ ...SOON, state: 'hidden' });
   await page.locator('.flow .level').waitFor(SOON);
+  // The speed of what goes over, and how long the other disk takes.
+  await lab.host(1, `head -c 8M /dev/urandom >${DATA}/flowing; sync ${DATA}/flowing; rm ${DATA}/flowing`);
+  await page.locator('.flow .soft').filter({ hasText: /^on the other disk in [\d.,]+ ms$/ }).waitFor(SOON);
+  await page.locator('.flow .figure').filter({ hasText: /^[\d.,]+ (B|kB|MB)\/s$/ }).waitFor(SOON);
+});
+
+test('the charts show what was exposed, the timeline and the log say why', async ({ lab, visit }) => {
+  const { page } = await visit();
+  await signIn(page, lab.url(1), 'admin');
+  await says(page, 'videeos is protected.');
+  await open(page, 'Monitoring');
+  const chart = page.locator('.chart').filter({ hasText: 'acknowledged bytes that exist only here' });
+  await until('the chart has the 50 MB', async () => {
+    // Or more: what a resynchronisation still owed was exposed, too.
+    const [, much] = (await chart.textContent()).match(/highest ([\d.]+) MB/) ?? [];
+    return Number(much) >= 45;
+  });
+  await open(page, 'Timeline');
+  await until('states of node1', async () => (await page.locator('.lane').nth(0).locator('rect.bar').count()) >= 2);
+  const change = page.locator('main .log li').filter({ hasText: 'node1' });
+  await change.filter({ hasText: 'ALONE' }).first().waitFor(SOON);
+  await change.filter({ hasText: /ALONE.*(the other node answers, but takes no writes in time|the other node)/ }).first().waitFor(SOON);
+  await open(page, 'Control');
+  await openTab(page, 'Module log');
+  const rows = page.locator('main .log > li');
+  const all = await rows.count();
+  await page.getByLabel('Filter').fill('takes no writes in time');
+  await until('fewer lines', async () => (await rows.count()) < all);
+  for (const words of await rows.allTextContents()) assert.match(words, /takes no writes in time/);
+  const why = rows.locator('details').first();
+  await why.locator('summary').click();
+  await why.getByText('Decided upon').waitFor();
+  await page.getByLabel('Filter').fill('no log has these words');
+  await page.getByText('Nothing yet.').waitFor();
 });
 
 test('the system log is filtered, and goes on while one looks', async ({ lab, visit }) => {

@@ -107,6 +107,8 @@ export interface MirrorSummary {
   resync_sent_bytes: number | null;
   resync_left_seconds: number | null;
   resync_bytes_per_second: number | null;
+  sent_bytes: number;
+  answer_us: number | null;
   data_bytes: number;
   verification: Verification | null;
 }

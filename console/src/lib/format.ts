@@ -29,6 +29,11 @@ export function duration(ms: number): string {
   return `${number(Math.round(hours / 24))} ${words.day}`;
 }
 
+/** A time that is short. */
+export function milliseconds(ms: number): string {
+  return `${number(ms, ms < 10 ? 1 : 0)} ms`;
+}
+
 /** A time that is guessed: the longer the rougher, and never nothing. */
 export function guess(seconds: number): string {
   return duration(Math.max(1, Math.ceil(seconds)) * 1000).replace(/[.,]0(?= )/, '');

@@ -122,6 +122,8 @@ export const de: Messages = {
     none: 'Zwischen den Knoten fließen keine Daten.',
     aloneNoWrites: 'Seit dem Verlust der anderen Kopie wurde nichts geschrieben.',
     changes: (rate) => `${rate} Änderungen/s`,
+    throughput: (rate) => `${rate}/s`,
+    latency: (time) => `auf der anderen Platte in ${time}`,
     waiting: (count) => `${count} unterwegs`,
     resync: (done, total, sent) => `${done} von ${total} verglichen, ${sent} wichen ab`,
     resyncSpeed: (rate) => `${rate}/s`,
@@ -361,7 +363,7 @@ export const de: Messages = {
     size: 'Größe der Daten',
     support: 'Support-Paket',
     supportWhat:
-      'Eine Datei für alle, die helfen: Zustände und Verlauf beider Knoten, das Protokoll dieses Knotens, Konfiguration, Versionen, Angaben zum Rechner. Kennwörter, Tokens, Schlüssel und Umgebungsvariablen sind nicht darin. Das dauert bis zu einer Minute.',
+      'Eine Datei für alle, die helfen: Zustände, Verlauf und Protokolle beider Knoten, Konfiguration, Versionen, Angaben zum Rechner. Kennwörter, Tokens, Schlüssel und Umgebungsvariablen sind nicht darin. Das dauert bis zu einer Minute.',
     supportDownload: 'Herunterladen',
     supportAnonymous: 'Ohne Namen und Adressen herunterladen',
     takeover: 'Übernahme nach Stille von',

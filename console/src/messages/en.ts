@@ -121,6 +121,8 @@ export const en = {
     none: 'No data flows between the nodes.',
     aloneNoWrites: 'Nothing has been written since the other copy was lost.',
     changes: (rate: string) => `${rate} changes/s`,
+    throughput: (rate: string) => `${rate}/s`,
+    latency: (time: string) => `on the other disk in ${time}`,
     waiting: (count: string) => `${count} on their way`,
     resync: (done: string, total: string, sent: string) => `${done} of ${total} compared, ${sent} differed`,
     resyncSpeed: (rate: string) => `${rate}/s`,
@@ -360,7 +362,7 @@ export const en = {
     size: 'Size of the data',
     support: 'Support bundle',
     supportWhat:
-      'One file for who helps you: states and history of both nodes, the log of this one, configuration, versions, facts about the machine. Passwords, tokens, keys and environments are not in it. It takes up to a minute.',
+      'One file for who helps you: states, history and journals of both nodes, configuration, versions, facts about the machine. Passwords, tokens, keys and environments are not in it. It takes up to a minute.',
     supportDownload: 'Download',
     supportAnonymous: 'Download without names and addresses',
     takeover: 'Takeover after silence of',

@@ -686,6 +686,8 @@ fn mirror_summary(snapshot: &Snapshot) -> MirrorSummary {
         resync_sent_bytes: resync.map(|resync| resync.sent_bytes),
         resync_left_seconds: resync.and_then(|resync| resync.left_seconds),
         resync_bytes_per_second: None,
+        sent_bytes: snapshot.flow.map_or(0, |flow| flow.sent_bytes),
+        answer_us: snapshot.flow.and_then(|flow| flow.answer_us),
         data_bytes: mirror.data_bytes,
         verification: None,
         old_program: false,

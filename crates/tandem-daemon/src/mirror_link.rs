@@ -29,7 +29,7 @@ use tandem_core::{
     Sequence,
 };
 use tandem_wire::local::{
-    Command, MESSAGE_MAX, Resync, ToDaemon, ToMirror, VERSION, Verification, VerificationEnd,
+    Command, Flow, MESSAGE_MAX, Resync, ToDaemon, ToMirror, VERSION, Verification, VerificationEnd,
 };
 
 /// How soon a connection is tried again: short against every `takeover-after`.
@@ -75,6 +75,7 @@ pub(crate) struct MirrorLink {
     status: Option<MirrorStatus>,
     /// How far its comparison is: for people, the core decides nothing by it.
     resync: Option<Resync>,
+    flow: Option<Flow>,
     verification: Option<Verification>,
     /// Operators who wait for the end of a verification.
     watchers: Vec<Watcher>,
@@ -172,6 +173,7 @@ impl MirrorLink {
             incarnation: None,
             status: None,
             resync: None,
+            flow: None,
             verification: None,
             watchers: Vec::new(),
             unsent: 0,
@@ -203,6 +205,10 @@ impl MirrorLink {
     }
 
     /// How far its comparison of the peer's copy is, if there is one.
+    pub(crate) const fn flow(&self) -> Option<Flow> {
+        self.flow
+    }
+
     pub(crate) const fn resync(&self) -> Option<Resync> {
         self.resync
     }
@@ -375,6 +381,7 @@ impl MirrorLink {
             self.permit = None;
             self.status = None;
             self.resync = None;
+            self.flow = None;
             hear(Heard::Event(Event::MirrorLost));
             let void = self.commands.iter().filter(|pending| pending.sent);
             for asker in void.map(|pending| pending.asker) {
@@ -496,6 +503,7 @@ impl MirrorLink {
             }
             ToDaemon::Status(mut status) => {
                 self.resync = status.resync;
+                self.flow = status.flow;
                 self.verification = status.verification.take().map(|boxed| *boxed);
                 self.tell_watchers(hear);
                 let status = MirrorStatus::from(status);

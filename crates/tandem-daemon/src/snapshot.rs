@@ -5,7 +5,7 @@ use tandem_core::{
     ChannelId, DataState, DivergenceView, Instant, MirrorStatus, PeerView, Record, Row, State,
     Switches, Tone, View,
 };
-use tandem_wire::local::{Resync, Verification};
+use tandem_wire::local::{Flow, Resync, Verification};
 
 /// The module on this node at one moment.
 #[derive(Clone, PartialEq, Debug)]
@@ -25,6 +25,7 @@ pub(crate) struct Snapshot {
     pub peer: Option<PeerView>,
     pub mirror: Option<MirrorStatus>,
     pub resync: Option<Resync>,
+    pub flow: Option<Flow>,
     /// The verification of the peer's copy that runs, or the last one.
     pub verification: Option<Verification>,
     /// Whether the mirror runs the program of before an upgrade.
@@ -87,6 +88,7 @@ impl Snapshot {
             peer: view.peer,
             mirror: mirror.cloned(),
             resync,
+            flow: None,
             verification: None,
             old_program: false,
             channels,

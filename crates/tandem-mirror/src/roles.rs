@@ -74,7 +74,7 @@ enum Current {
     Sealed(Sealed),
     Serving(Arc<Service>),
     /// A command is changing the role: what was reported last still holds.
-    Changing(Status),
+    Changing(Box<Status>),
 }
 
 /// The record says that the peer is in sync.
@@ -490,7 +490,7 @@ impl Roles {
     /// Takes the role out, leaving what it reported last.
     fn begin_change(&self) -> Current {
         let status = self.status();
-        std::mem::replace(&mut *self.current(), Current::Changing(status))
+        std::mem::replace(&mut *self.current(), Current::Changing(Box::new(status)))
     }
 
     fn refuse_broken(&self) -> Result<(), String> {
@@ -578,7 +578,7 @@ impl Roles {
     pub fn status(&self) -> Status {
         let mut status = match &*self.current() {
             Current::Idle => Status::default(),
-            Current::Changing(status) => status.clone(),
+            Current::Changing(status) => status.as_ref().clone(),
             Current::Sealed(sealed) => Status {
                 role: Role::Sealed {
                     epoch: sealed.epoch,
@@ -679,6 +679,7 @@ fn serving(service: &Service) -> Status {
         },
         peer: served.peer,
         resync: served.resync,
+        flow: Some(served.flow),
         verification: served.verification.map(Box::new),
         stalled: served.stalled,
         lapsed: permit.standing() == Permission::Lapsed,

@@ -49,7 +49,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tandem_core::Instant;
 use tandem_wire::debt::OwedFile;
-use tandem_wire::local::{Fault, Peer, Resync, Verification};
+use tandem_wire::local::{Fault, Flow, Peer, Resync, Verification};
 use tandem_wire::stream::{ComparisonId, DebtBase, Differs, FrameHeader, ObjectNumber, WritePlace};
 
 /// The most frames that the queue holds: small operations cost memory beyond their payload.
@@ -192,6 +192,7 @@ struct State {
     draining: Option<u64>,
     alone_bytes: u64,
     alone_since: Option<Instant>,
+    flow: Flow,
     verifying: verification::Verifying,
     fault: Option<Fault>,
     ended: bool,
@@ -350,6 +351,8 @@ pub struct SourceStatus {
     pub peer: Peer,
     /// How far its comparison is.
     pub resync: Option<Resync>,
+    /// What goes to the peer.
+    pub flow: Flow,
     /// How far the verification is that runs, or what the last one came to.
     pub verification: Option<Verification>,
     /// See `MirrorStatus::stalled`.
@@ -424,6 +427,7 @@ impl Source {
                 draining: None,
                 alone_bytes: 0,
                 alone_since: None,
+                flow: Flow::default(),
                 verifying: verification::Verifying::default(),
                 fault: None,
                 ended: false,
@@ -592,6 +596,7 @@ impl Source {
             gated: !alone,
             peer,
             resync: state.resync(),
+            flow: state.flow,
             verification: state.verifying.status.clone(),
             stalled: state.stalled,
             fault: state.fault.clone(),

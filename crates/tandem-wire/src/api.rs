@@ -223,6 +223,11 @@ pub struct MirrorSummary {
     pub resync_left_seconds: Option<u64>,
     /// How fast the present comparison is, or the last one was.
     pub resync_bytes_per_second: Option<u64>,
+    /// Serving: bytes handed to the connections to the peer so far, by this service.
+    pub sent_bytes: u64,
+    /// Serving: how long the peer takes to have a write on its disk, in microseconds, smoothed; none
+    /// as long as no acknowledgement has waited for it.
+    pub answer_us: Option<u64>,
     /// The size of the volumes.
     pub data_bytes: u64,
     /// Serving: the verification of the peer's copy that runs, or the last one.

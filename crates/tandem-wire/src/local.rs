@@ -100,6 +100,8 @@ pub struct Status {
     pub data_bytes: u64,
     /// While the peer is being compared.
     pub resync: Option<Resync>,
+    /// Serving: what goes to the peer.
+    pub flow: Option<Flow>,
     /// The verification that runs, or the last one of this service.
     pub verification: Option<Box<Verification>>,
 }
@@ -130,6 +132,16 @@ pub enum VerificationEnd {
     Complete,
     /// It has not; why, as a sentence.
     Interrupted(String),
+}
+
+/// What goes to the peer, for people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Flow {
+    /// Handed to the connections of this service so far, in bytes.
+    pub sent_bytes: u64,
+    /// How long the peer takes to have a write on its disk, in microseconds, smoothed; `None`: no
+    /// acknowledgement has waited for it yet.
+    pub answer_us: Option<u64>,
 }
 
 /// How far a comparison is, for people.

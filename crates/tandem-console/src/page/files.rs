@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-BFAvisBS.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-BFAvisBS.js"),
-    },
-    File {
         path: "/assets/index-BTXNLNPc.css",
         kind: "text/css; charset=utf-8",
         bytes: include_bytes!("../../assets/assets/index-BTXNLNPc.css"),
+    },
+    File {
+        path: "/assets/index-CQBclwv6.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-CQBclwv6.js"),
     },
 ];

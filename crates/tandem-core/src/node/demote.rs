@@ -27,13 +27,17 @@ const OFFERED: &str = "everything is on the other node; waiting until it takes t
 impl Node {
     /// Begins the way to `goal`.
     pub(super) fn demote(&mut self, goal: Goal, detail: String) {
-        self.note(match goal {
-            Goal::Stop | Goal::StopModule | Goal::ProveStopped => "stopping".to_string(),
-            Goal::Swap => "handing over".to_string(),
-            Goal::Rejoin => "stopping, to start again".to_string(),
-            Goal::GiveUp | Goal::Fence => detail.clone(),
-            Goal::Prove => "proving that nothing runs here".to_string(),
-        });
+        let what = match goal {
+            Goal::Stop | Goal::StopModule | Goal::ProveStopped => "stopping",
+            Goal::Swap => "handing over",
+            Goal::Rejoin => "stopping, to start again",
+            Goal::GiveUp | Goal::Fence => &detail,
+            Goal::Prove => "proving that nothing runs here",
+        };
+        // The row of the table may have said everything.
+        if !what.is_empty() {
+            self.note(what.to_string());
+        }
         self.send_now = true;
         self.services_ready = false;
         let id = self.effect_id();

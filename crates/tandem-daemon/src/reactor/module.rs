@@ -308,6 +308,7 @@ impl Module {
         let mirror = &self.parts.mirror;
         let mirrored = (mirror.status(), mirror.resync());
         let snapshot = Snapshot {
+            flow: mirror.flow(),
             verification: mirror.verification().cloned(),
             old_program: mirror.runs_old_program(),
             ..Snapshot::new(&view, mirrored, self.channels.clone())

@@ -9,6 +9,7 @@ use crate::sys;
 use crate::transport::FrameSender;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 use tandem_core::Instant;
 use tandem_wire::stream::{
     DebtBase, Differs, FrameHeader, Progress, Unequal, VERSION, VERSION_MIN,
@@ -180,6 +181,7 @@ impl Source {
             session.phase = Phase::Level;
             self.debt.drop_older(line);
         }
+        let now = sys::now();
         for pending in state.pending.values_mut() {
             let met = match pending.need {
                 Need::Nothing => false,
@@ -193,6 +195,8 @@ impl Source {
             };
             if met {
                 pending.need = Need::Nothing;
+                state.flow.answer_us =
+                    Some(smoothed(state.flow.answer_us, now.since(pending.since)));
             }
         }
         let roomy = session.bytes < self.limits.queue_bytes_max / 2
@@ -365,4 +369,10 @@ impl State {
             link.sender.close();
         }
     }
+}
+
+/// As a round trip is smoothed for TCP (RFC 6298, section 2): an eighth of each new one counts.
+fn smoothed(before: Option<u64>, took: Duration) -> u64 {
+    let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    before.map_or(took, |before| before - before / 8 + took / 8)
 }

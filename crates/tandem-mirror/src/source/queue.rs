@@ -163,6 +163,8 @@ impl State {
                 batch.frames.push((frame.header, frame.payload.clone()));
             }
             session.sent += batch.frames.len() as u64;
+            let payload = batch.frames.iter().map(|(_, payload)| payload.len() as u64);
+            self.flow.sent_bytes += payload.sum::<u64>();
         }
         if self.ping_due && batch.frames.is_empty() {
             let ping = FrameHeader::control(stream::FrameKind::Ping, epoch);
