@@ -1,5 +1,6 @@
 //! What an examination comes to: for each check and node a verdict, its reason, and what to do.
 
+use crate::facts::Looked;
 use serde::Serialize;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -98,6 +99,14 @@ impl Report {
     /// It could not be looked at.
     pub fn unknown(&mut self, node: Option<u8>, what: impl Into<String>) {
         self.add(node, Verdict::Unknown, what.into(), None);
+    }
+
+    /// What was seen there; what could not be looked at is said.
+    pub fn seen<'a, T>(&mut self, node: Option<u8>, looked: &'a Looked<T>) -> Option<&'a T> {
+        if let Looked::Unknown(why) = looked {
+            self.unknown(node, why);
+        }
+        looked.seen()
     }
 
     /// It works, and will cost something.

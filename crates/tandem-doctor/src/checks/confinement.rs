@@ -2,7 +2,6 @@
 //! start only.
 
 use super::Examination;
-use crate::facts::Looked;
 use crate::finding::Report;
 
 /// Profiles of applications that one protects.
@@ -10,12 +9,8 @@ const DATABASES: [&str; 5] = ["mysqld", "mariadbd", "postgres", "sqlservr", "mon
 
 pub fn check(examination: &Examination<'_>, report: &mut Report) {
     for facts in examination.nodes() {
-        let confinement = match &facts.confinement {
-            Looked::Unknown(why) => {
-                report.unknown(facts.node, why);
-                continue;
-            }
-            Looked::Seen(confinement) => confinement,
+        let Some(confinement) = report.seen(facts.node, &facts.confinement) else {
+            continue;
         };
         let profiles = confinement.apparmor.iter();
         let confined: Vec<&str> = profiles
@@ -45,8 +40,8 @@ pub fn check(examination: &Examination<'_>, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::Pair;
-    use super::*;
     use crate::facts::Confinement;
+    use crate::facts::Looked;
     use crate::finding::Verdict;
 
     #[test]

@@ -1,19 +1,14 @@
 //! The kernel's file systems in user space, through which the application sees its data.
 
 use super::Examination;
-use crate::facts::Looked;
 use crate::finding::Report;
 
 pub fn check(examination: &Examination<'_>, report: &mut Report) {
     let limit = examination.subject.stall_limit;
     for facts in examination.nodes() {
         let node = facts.node;
-        let fuse = match &facts.fuse {
-            Looked::Unknown(why) => {
-                report.unknown(node, why);
-                continue;
-            }
-            Looked::Seen(fuse) => fuse,
+        let Some(fuse) = report.seen(node, &facts.fuse) else {
+            continue;
         };
         if !fuse.device {
             report.failed(
@@ -41,8 +36,8 @@ pub fn check(examination: &Examination<'_>, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::Pair;
-    use super::*;
     use crate::facts::Fuse;
+    use crate::facts::Looked;
     use crate::finding::Verdict;
 
     #[test]

@@ -1,7 +1,6 @@
 //! The ports of this machine that Tandem uses: free, or its own.
 
 use super::Examination;
-use crate::facts::Looked;
 use crate::finding::Report;
 use crate::subject::Protocol;
 
@@ -16,12 +15,8 @@ fn is_ours(port: u16, protocol: Protocol) -> bool {
 pub fn check(examination: &Examination<'_>, report: &mut Report) {
     let configured = &examination.subject.ports;
     for facts in examination.nodes() {
-        let listeners = match &facts.listeners {
-            Looked::Unknown(why) => {
-                report.unknown(facts.node, why);
-                continue;
-            }
-            Looked::Seen(listeners) => listeners,
+        let Some(listeners) = report.seen(facts.node, &facts.listeners) else {
+            continue;
         };
         let wanted = |port: u16, protocol: Protocol| match configured.is_empty() {
             true => is_ours(port, protocol),
@@ -58,6 +53,7 @@ mod tests {
     use super::super::fixture::Pair;
     use super::*;
     use crate::facts::Listener;
+    use crate::facts::Looked;
     use crate::finding::Verdict;
 
     #[test]

@@ -1,7 +1,6 @@
 //! Recording servers: they keep their own data, and Tandem does not protect them.
 
 use super::Examination;
-use crate::facts::Looked;
 use crate::finding::Report;
 
 /// The ports of recording servers: for their clients, and for their administration.
@@ -9,12 +8,8 @@ const RECORDER_PORTS: [u16; 2] = [7563, 9001];
 
 pub fn check(examination: &Examination<'_>, report: &mut Report) {
     for facts in examination.nodes() {
-        let listeners = match &facts.listeners {
-            Looked::Unknown(why) => {
-                report.unknown(facts.node, why);
-                continue;
-            }
-            Looked::Seen(listeners) => listeners,
+        let Some(listeners) = report.seen(facts.node, &facts.listeners) else {
+            continue;
         };
         let mut recorders = listeners
             .iter()
@@ -38,8 +33,8 @@ pub fn check(examination: &Examination<'_>, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::Pair;
-    use super::*;
     use crate::facts::Listener;
+    use crate::facts::Looked;
     use crate::finding::Verdict;
     use crate::subject::Protocol;
 

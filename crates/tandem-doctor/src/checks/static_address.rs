@@ -1,18 +1,13 @@
 //! The nodes' addresses: there, and nobody's lease that may end.
 
 use super::Examination;
-use crate::facts::Looked;
 use crate::finding::Report;
 
 pub fn check(examination: &Examination<'_>, report: &mut Report) {
     for facts in examination.nodes() {
         let node = facts.node;
-        let here = match &facts.addresses {
-            Looked::Unknown(why) => {
-                report.unknown(node, why);
-                continue;
-            }
-            Looked::Seen(here) => here,
+        let Some(here) = report.seen(node, &facts.addresses) else {
+            continue;
         };
         if facts.own.is_empty() {
             // Before set-up, any address may become the node's.
@@ -46,7 +41,7 @@ const RESERVE: &str = "make it static, or have the DHCP server reserve it for th
 #[cfg(test)]
 mod tests {
     use super::super::fixture::Pair;
-    use super::*;
+    use crate::facts::Looked;
     use crate::finding::Verdict;
 
     #[test]

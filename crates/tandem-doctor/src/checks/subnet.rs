@@ -2,19 +2,15 @@
 //! network that both nodes are in.
 
 use super::Examination;
-use crate::facts::{LocalAddress, Looked};
+use crate::facts::LocalAddress;
 use crate::finding::Report;
 use std::net::IpAddr;
 
 pub fn check(examination: &Examination<'_>, report: &mut Report) {
     for facts in examination.nodes() {
         let node = facts.node;
-        let here = match &facts.addresses {
-            Looked::Unknown(why) => {
-                report.unknown(node, why);
-                continue;
-            }
-            Looked::Seen(here) => here,
+        let Some(here) = report.seen(node, &facts.addresses) else {
+            continue;
         };
         if let Some(peer) = &facts.peer {
             let address = peer.address;
