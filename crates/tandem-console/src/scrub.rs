@@ -234,23 +234,33 @@ impl Names {
     fn number(&mut self, word: &str) -> String {
         let bare = word.trim_end_matches(['.', ':']);
         let end = &word[bare.len()..];
-        let (machine, port) = match bare.parse::<SocketAddr>() {
+        match self.address(bare) {
+            Some(instead) => instead + end,
+            None => self.number_between_dots(bare) + end,
+        }
+    }
+
+    /// What is shown instead of an address; `None` if it is none.
+    fn address(&mut self, text: &str) -> Option<String> {
+        let (machine, port) = match text.parse::<SocketAddr>() {
             Ok(socket) => (socket.ip().to_string(), format!(":{}", socket.port())),
-            Err(_) => (bare.to_owned(), String::new()),
+            Err(_) => (text.to_owned(), String::new()),
         };
         let kind = match machine.parse::<IpAddr>() {
-            Ok(address) if address.is_loopback() || address.is_unspecified() => return word.into(),
+            Ok(address) if address.is_loopback() || address.is_unspecified() => {
+                return Some(text.into());
+            }
             // `::` in the middle of a sentence, and times of day, are none.
-            Ok(IpAddr::V6(_)) if machine.len() < 4 => return word.into(),
+            Ok(IpAddr::V6(_)) if machine.len() < 4 => return None,
             Ok(_) => "address",
             Err(_) if is_hardware_address(&machine) => "hardware",
-            Err(_) => return self.number_between_dots(bare) + end,
+            Err(_) => return None,
         };
         let number = self.addresses.len() + 1;
         let instead = (self.addresses)
             .entry(machine)
             .or_insert_with(|| format!("{kind}-{number}"));
-        format!("{instead}{port}{end}")
+        Some(format!("{instead}{port}"))
     }
 
     /// In the name of a field an address has neighbours: `address.192.0.2.1.prefix`.
@@ -258,23 +268,17 @@ impl Names {
         let groups: Vec<&str> = word.split('.').collect();
         for start in 0..groups.len() {
             for many in [4, 1] {
-                let Some(inside) = groups.get(start..start + many).map(|some| some.join("."))
-                else {
+                let inside = groups.get(start..start + many).map(|some| some.join("."));
+                let Some(instead) = inside.and_then(|inside| self.address(&inside)) else {
                     continue;
                 };
-                let is_one = inside.parse::<IpAddr>().is_ok()
-                    || inside.parse::<SocketAddr>().is_ok()
-                    || is_hardware_address(&inside);
-                if is_one && many < groups.len() {
-                    let mut parts: Vec<String> =
-                        groups[..start].iter().map(|g| (*g).into()).collect();
-                    parts.push(self.number(&inside));
-                    let rest = &groups[start + many..];
-                    if !rest.is_empty() {
-                        parts.push(self.number(&rest.join(".")));
-                    }
-                    return parts.join(".");
+                let mut parts: Vec<String> = groups[..start].iter().map(|g| (*g).into()).collect();
+                parts.push(instead);
+                let rest = &groups[start + many..];
+                if !rest.is_empty() {
+                    parts.push(self.number(&rest.join(".")));
                 }
+                return parts.join(".");
             }
         }
         word.into()
