@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
 use stage::configuration::{cluster, module};
 use stage::http::{ANSWER_MAX, ask, bearer, connect, send};
-use stage::{Machine, Stage, is_root, lines, pair_offline, run, until};
+use stage::{Machine, Stage, first_start, is_root, lines, pair_offline, run, until};
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -43,17 +43,6 @@ fn pair(stage: &Stage) -> (Machine<'_>, Machine<'_>) {
         status.nodes.iter().all(|node| node.answers).then_some(())
     });
     (one, two)
-}
-
-fn serve(one: &Machine<'_>, two: &Machine<'_>) {
-    for node in [one, two] {
-        run(&mut node.tandem(&["start", "--no-wait"]));
-    }
-    one.wait_for(["WAIT", "red", "not uptodate"]);
-    two.wait_for(["WAIT", "red", "not uptodate"]);
-    run(&mut one.tandem(&["prim"]));
-    two.wait_for(["SECOND", "green", "uptodate"]);
-    one.wait_for(["PRIM", "green", "uptodate"]);
 }
 
 /// A pair that must notice nothing: what both nodes had written down and heard when it began.
@@ -202,7 +191,7 @@ fn ten_thousand_connections_are_refused_while_every_heartbeat_arrives() {
     let stage = files("many");
     more_addresses(&stage, 10..20);
     let (one, two) = pair(&stage);
-    serve(&one, &two);
+    first_start(&one, &two);
     let calm = Calm::begin(&one, &two);
     let daemon = one.daemon_id();
     let ended = AtomicBool::new(false);
@@ -255,7 +244,7 @@ fn the_slow_are_cut_off_and_keep_nobody_else_out() {
     let stage = files("slow");
     more_addresses(&stage, 10..11);
     let (one, two) = pair(&stage);
-    serve(&one, &two);
+    first_start(&one, &two);
     let calm = Calm::begin(&one, &two);
     let bearer = bearer(&one);
     stage.in_network(2, || {

@@ -3,7 +3,7 @@
 mod stage;
 
 use stage::configuration::{acknowledgements, cluster, counter, install_counter};
-use stage::{Stage, is_root, lines, pair_offline, run, until};
+use stage::{Stage, first_start, is_root, lines, pair_offline, until};
 use std::time::{Duration, Instant};
 
 /// Longer than a takeover takes.
@@ -31,15 +31,7 @@ fn a_silent_gateway_forbids_to_take_over_and_nothing_else() {
     let gateway = |verb: &str| stage.ip(1, &["addr", verb, "10.99.0.254/24", "dev", "eth0"]);
     gateway("add");
     let (one, two) = pair_offline(&stage);
-    for node in [&one, &two] {
-        node.wait_for(["STOP", "red", "not uptodate"]);
-        run(&mut node.tandem(&["start", "--no-wait"]));
-    }
-    one.wait_for(["WAIT", "red", "not uptodate"]);
-    two.wait_for(["WAIT", "red", "not uptodate"]);
-    run(&mut one.tandem(&["prim"]));
-    two.wait_for(["SECOND", "green", "uptodate"]);
-    one.wait_for(["PRIM", "green", "uptodate"]);
+    first_start(&one, &two);
     let epoch = one.module().and_then(|m| m.record).map(|r| r.epoch);
     let numbers = || lines(&acknowledgements(&stage, "counter")).len();
 

@@ -3,7 +3,7 @@
 mod stage;
 
 use stage::configuration::{cluster, module};
-use stage::{Stage, is_root, lines, pair_offline, run, until};
+use stage::{Stage, first_start, is_root, lines, pair_offline, until};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc;
@@ -47,15 +47,7 @@ fn a_command_and_a_webhook_are_told_of_a_failover() {
     let stage = Stage::build("notice", &configuration);
     let told = webhook(&stage);
     let (one, two) = pair_offline(&stage);
-    for node in [&one, &two] {
-        node.wait_for(["STOP", "red", "not uptodate"]);
-        run(&mut node.tandem(&["start", "--no-wait"]));
-    }
-    one.wait_for(["WAIT", "red", "not uptodate"]);
-    two.wait_for(["WAIT", "red", "not uptodate"]);
-    run(&mut one.tandem(&["prim"]));
-    two.wait_for(["SECOND", "green", "uptodate"]);
-    one.wait_for(["PRIM", "green", "uptodate"]);
+    first_start(&one, &two);
     one.kill();
     two.wait_for(["ALONE", "green", "uptodate"]);
 

@@ -3,7 +3,9 @@
 mod stage;
 
 use stage::configuration::{acknowledgements, cluster, counter, install_counter};
-use stage::{Machine, Stage, is_root, lines, make_keys, outcome, pair_offline, run, said, until};
+use stage::{
+    Machine, Stage, first_start, is_root, lines, make_keys, outcome, pair_offline, run, said, until,
+};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -35,21 +37,6 @@ fn pair(stage: &Stage) -> Pair<'_> {
     one.start_daemon();
     two.start_daemon();
     Pair { one, two }
-}
-
-/// Both nodes have their roles.
-fn first_start(pair: &Pair<'_>) {
-    let Pair { one, two } = pair;
-    one.wait_for(["STOP", "red", "not uptodate"]);
-    two.wait_for(["STOP", "red", "not uptodate"]);
-    for node in [one, two] {
-        run(&mut node.tandem(&["start", "--no-wait"]));
-    }
-    one.wait_for(["WAIT", "red", "not uptodate"]);
-    two.wait_for(["WAIT", "red", "not uptodate"]);
-    run(&mut one.tandem(&["prim"]));
-    two.wait_for(["SECOND", "green", "uptodate"]);
-    one.wait_for(["PRIM", "green", "uptodate"]);
 }
 
 fn acknowledged(stage: &Stage) -> Vec<u64> {
@@ -97,7 +84,7 @@ fn a_counter_survives_the_death_of_the_first_host() {
     }
     let stage = stage("dies");
     let pair = pair(&stage);
-    first_start(&pair);
+    first_start(&pair.one, &pair.two);
     counts(&stage);
     assert!(holds_address(&pair.one) && !holds_address(&pair.two));
     assert_no_error(&pair.one);
@@ -136,7 +123,7 @@ fn a_daemon_that_is_killed_is_not_missed() {
     let stage = stage("daemon");
     let (one, two) = pair_offline(&stage);
     let pair = Pair { one, two };
-    first_start(&pair);
+    first_start(&pair.one, &pair.two);
     let Pair { one, two } = &pair;
     counts(&stage);
     let epoch = |machine: &Machine<'_>| machine.module().and_then(|m| m.record).map(|r| r.epoch);
@@ -164,7 +151,7 @@ fn the_roles_are_swapped_and_the_whole_module_stops_and_starts_again() {
     }
     let stage = stage("swap");
     let pair = pair(&stage);
-    first_start(&pair);
+    first_start(&pair.one, &pair.two);
     let Pair { one, two } = &pair;
     counts(&stage);
     // Asked for on the node that does not serve.
@@ -204,7 +191,7 @@ fn a_daemon_that_is_stopped_leaves_the_application_running() {
     }
     let stage = stage("stops");
     let pair = pair(&stage);
-    first_start(&pair);
+    first_start(&pair.one, &pair.two);
     let Pair { one, two } = &pair;
     // The mirror asks nobody but its permit, and the peer would take over: stop it first.
     run(&mut one.tandem(&["stop", "--node", "2"]));

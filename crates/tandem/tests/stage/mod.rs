@@ -246,6 +246,20 @@ impl Stage {
     }
 }
 
+/// The first start of a pair that is stopped: node1 serves, node2 follows.
+pub fn first_start(one: &Machine<'_>, two: &Machine<'_>) {
+    one.wait_for(["STOP", "red", "not uptodate"]);
+    two.wait_for(["STOP", "red", "not uptodate"]);
+    for node in [one, two] {
+        run(&mut node.tandem(&["start", "--no-wait"]));
+    }
+    one.wait_for(["WAIT", "red", "not uptodate"]);
+    two.wait_for(["WAIT", "red", "not uptodate"]);
+    run(&mut one.tandem(&["prim"]));
+    two.wait_for(["SECOND", "green", "uptodate"]);
+    one.wait_for(["PRIM", "green", "uptodate"]);
+}
+
 /// Boots and pairs both machines, and starts their daemons.
 pub fn pair_offline(stage: &Stage) -> (Machine<'_>, Machine<'_>) {
     let (one, two) = (stage.boot(1), stage.boot(2));
