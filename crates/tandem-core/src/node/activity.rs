@@ -191,6 +191,25 @@ impl Activity {
         matches!(self, Self::Demote(_))
     }
 
+    /// A demotion whose session has not ended. The mirror's last report is no proof of it: an order
+    /// to serve, given before the demotion began, may be on its way to the mirror.
+    pub(super) const fn awaits_close(&self) -> bool {
+        match self {
+            Self::Demote(d) => match d.step {
+                DemoteStep::AddressFirst(_)
+                | DemoteStep::Services(_)
+                | DemoteStep::Force(_)
+                | DemoteStep::Drain(_)
+                | DemoteStep::Close(_)
+                | DemoteStep::CloseAgain(_) => true,
+                DemoteStep::Address(_) | DemoteStep::Handover(_) | DemoteStep::PeerServes(_) => {
+                    false
+                }
+            },
+            Self::Idle | Self::Promote(_) | Self::Restart(_) => false,
+        }
+    }
+
     /// On the way to leave the service to the peer: shown as `not uptodate`.
     pub(super) fn leaves(&self) -> bool {
         match self {

@@ -483,10 +483,10 @@ impl Node {
         if !accepts || self.divergence.is_some() {
             return;
         }
-        let open =
-            (self.state.serves() || self.mirror_open()) && !mutated!(self.config, AcceptWhileOpen);
+        let open = (self.state.serves() || self.mirror_open() || self.activity.awaits_close())
+            && !mutated!(self.config, AcceptWhileOpen);
         if open && proposal.holder != me {
-            // A node that serves gives the service away itself.
+            // A node that serves, or may serve yet, gives the service away itself.
             return;
         }
         if self
