@@ -10,7 +10,7 @@ mod problem;
 mod raw;
 mod validate;
 
-pub use canonical::{difference, digest, fields, fields_of, shown};
+pub use canonical::{difference, digest, fields, fields_of, fields_of_mirror, shown};
 pub use duration::parse_duration;
 pub use problem::{ConfigError, Problem};
 

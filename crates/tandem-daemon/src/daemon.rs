@@ -155,6 +155,12 @@ pub fn core_config(configuration: &Configuration, module: &Module, identity: &Id
     config
 }
 
+/// What the mirrors of both nodes must have equal.
+#[must_use]
+pub fn mirror_digest(configuration: &Configuration, module: &Module) -> u64 {
+    config::digest(&config::fields_of_mirror(configuration, module)).0
+}
+
 /// Runs the daemon of this node until it is told to end.
 ///
 /// # Errors
@@ -175,8 +181,8 @@ pub fn run(settings: &Settings) -> Result<(), DaemonError> {
     let mut links: Vec<MirrorLink> = (configuration.modules.iter())
         .map(|module| {
             let socket = mirror_socket(&settings.runtime_dir, &module.name);
-            let digest = core_config(&configuration, module, &identity).digest;
-            MirrorLink::new(socket, &module.name, digest.0, incarnation)
+            let digest = mirror_digest(&configuration, module);
+            MirrorLink::new(socket, &module.name, digest, incarnation)
         })
         .collect();
     let mirrors = adopt(&mut links);

@@ -204,6 +204,12 @@ impl MirrorLink {
         self.other_program && self.incarnation.is_some()
     }
 
+    /// Whether it serves or follows with a configuration of before.
+    pub(crate) fn runs_old_configuration(&self) -> bool {
+        let works = |status: &MirrorStatus| status.role != MirrorRole::Idle;
+        self.other_configuration && self.status.as_ref().is_some_and(works)
+    }
+
     /// How far its comparison of the peer's copy is, if there is one.
     pub(crate) const fn flow(&self) -> Option<Flow> {
         self.flow

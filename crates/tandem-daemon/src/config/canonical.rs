@@ -49,15 +49,28 @@ pub fn fields_of(configuration: &Configuration, module: &Module) -> Vec<(String,
     fields.list
 }
 
+/// The fields that the mirror of one module is started with. Both nodes must have the same, or they
+/// do not mirror; with another field changed, a mirror that serves need not be stopped.
+#[must_use]
+pub fn fields_of_mirror(configuration: &Configuration, module: &Module) -> Vec<(String, String)> {
+    let mut fields = Fields {
+        list: Vec::new(),
+        commands: Commands::Told,
+    };
+    fields.takeover(configuration);
+    for (number, node) in (1..).zip(&configuration.nodes) {
+        fields.add(format!("node{number}.address"), node.address);
+    }
+    fields.mirrored(&format!("module.{}", module.name), module);
+    fields.list
+}
+
 /// The fields of the cluster and of the nodes.
 fn shared(configuration: &Configuration, commands: Commands) -> Fields {
     let list = Vec::new();
     let mut fields = Fields { list, commands };
     fields.add("cluster.name", &configuration.cluster);
-    fields.add(
-        "cluster.takeover-after",
-        words(configuration.takeover_after),
-    );
+    fields.takeover(configuration);
     let gateway = configuration.gateway.map(|gateway| gateway.to_string());
     let gateway = gateway.unwrap_or_else(|| "none".to_owned());
     fields.add("cluster.gateway", gateway);
@@ -144,6 +157,11 @@ impl Fields {
         }
     }
 
+    fn takeover(&mut self, configuration: &Configuration) {
+        let after = words(configuration.takeover_after);
+        self.add("cluster.takeover-after", after);
+    }
+
     fn node(&mut self, at: &str, node: &Node) {
         self.add(format!("{at}.name"), &node.name);
         self.add(format!("{at}.address"), node.address);
@@ -152,16 +170,9 @@ impl Fields {
         }
     }
 
-    fn module(&mut self, at: &str, module: &Module) {
+    /// What is mirrored, and how.
+    fn mirrored(&mut self, at: &str, module: &Module) {
         self.add(format!("{at}.data-port"), module.data_port);
-        let alone = module.start_alone_after.map(words);
-        let alone = alone.unwrap_or_else(|| "never".to_owned());
-        self.add(format!("{at}.start-alone-after"), alone);
-        let preferred = module.preferred_node.map(|node| node.to_string());
-        let preferred = preferred.unwrap_or_else(|| "none".to_owned());
-        self.add(format!("{at}.preferred-node"), preferred);
-        self.add(format!("{at}.restart-budget"), module.restart_budget);
-        self.add(format!("{at}.restart-window"), words(module.restart_window));
         let durability = match module.durability {
             Durability::Disk => "disk",
             Durability::Memory => "memory",
@@ -179,6 +190,18 @@ impl Fields {
             let field = format!("{at}.volume.{}.exclude", volume.name);
             self.add(field, exclude.join(" "));
         }
+    }
+
+    fn module(&mut self, at: &str, module: &Module) {
+        self.mirrored(at, module);
+        let alone = module.start_alone_after.map(words);
+        let alone = alone.unwrap_or_else(|| "never".to_owned());
+        self.add(format!("{at}.start-alone-after"), alone);
+        let preferred = module.preferred_node.map(|node| node.to_string());
+        let preferred = preferred.unwrap_or_else(|| "none".to_owned());
+        self.add(format!("{at}.preferred-node"), preferred);
+        self.add(format!("{at}.restart-budget"), module.restart_budget);
+        self.add(format!("{at}.restart-window"), words(module.restart_window));
         for address in &module.addresses {
             let field = format!("{at}.address.{}", address.address);
             self.add(format!("{field}.prefix"), address.prefix);

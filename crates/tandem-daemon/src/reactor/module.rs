@@ -18,6 +18,11 @@ use tandem_host::clock;
 use tandem_wire::peer::{self, ModuleTag, PeerError};
 use tokio::sync::mpsc::error::TrySendError as OutputError;
 
+/// What is said while the mirror works with a configuration of before.
+const WARNING_OF_BEFORE: &str = "this node mirrors with the configuration of before; the new one \
+     counts once the module was stopped, and until then no standby that starts anew can follow: \
+     tandem stop --all, then tandem start --all";
+
 pub(super) const CONTROL: usize = 0;
 pub(super) const STREAM: usize = 1;
 /// Where the networks begin in the list of channels.
@@ -307,7 +312,12 @@ impl Module {
         }
         let mirror = &self.parts.mirror;
         let mirrored = (mirror.status(), mirror.resync());
+        let old = mirror
+            .runs_old_configuration()
+            .then(|| WARNING_OF_BEFORE.to_owned());
+        let warning = view.warning.clone().or(old);
         let snapshot = Snapshot {
+            warning,
             flow: mirror.flow(),
             verification: mirror.verification().cloned(),
             old_program: mirror.runs_old_program(),

@@ -4,7 +4,7 @@ use super::Exit;
 use super::arguments::Places;
 use std::net::SocketAddr;
 use tandem_daemon::config::{self, Configuration};
-use tandem_daemon::daemon::{core_config, mirror_socket, module_state_dir};
+use tandem_daemon::daemon::{core_config, mirror_digest, mirror_socket, module_state_dir};
 use tandem_daemon::identity::Identity;
 use tandem_daemon::report;
 use tandem_mirror::{
@@ -66,7 +66,7 @@ fn mirror_config(places: &Places, name: &str) -> Result<MirrorConfig, String> {
         },
         socket: mirror_socket(&settings.runtime_dir, name),
         state_dir: module_state_dir(&settings.state_dir, name),
-        configuration: core.digest.0,
+        configuration: mirror_digest(&configuration, module),
         takeover_after: core.takeover_after,
         stall_limit: core.stall_limit(),
         queue_bytes_max: QUEUE_BYTES_MAX,
