@@ -121,6 +121,9 @@ _tandem() {
             tandem__subcmd__setup,secondary)
                 cmd="tandem__subcmd__setup__subcmd__secondary"
                 ;;
+            tandem__subcmd__setup,undo)
+                cmd="tandem__subcmd__setup__subcmd__undo"
+                ;;
             tandem__subcmd__user,add)
                 cmd="tandem__subcmd__user__subcmd__add"
                 ;;
@@ -830,7 +833,7 @@ _tandem() {
             return 0
             ;;
         tandem__subcmd__setup)
-            opts="-h --config --state-dir --runtime-dir --help secondary primary complete"
+            opts="-h --config --state-dir --runtime-dir --help secondary primary complete undo"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -882,13 +885,17 @@ _tandem() {
             return 0
             ;;
         tandem__subcmd__setup__subcmd__primary)
-            opts="-h --peer --virtual-address --preset --set --network --cluster --module --takeover-after --answers --password-file --config --state-dir --runtime-dir --help"
+            opts="-h --peer --console --virtual-address --preset --set --network --cluster --module --takeover-after --answers --password-file --config --state-dir --runtime-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --console)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -948,16 +955,50 @@ _tandem() {
             return 0
             ;;
         tandem__subcmd__setup__subcmd__secondary)
-            opts="-h --password-file --config --state-dir --runtime-dir --help"
+            opts="-h --console --answers --password-file --config --state-dir --runtime-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --console)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --answers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --password-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tandem__subcmd__setup__subcmd__undo)
+            opts="-h --config --state-dir --runtime-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

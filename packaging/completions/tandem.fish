@@ -246,19 +246,23 @@ complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_su
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -l config -d 'The configuration, the same on both nodes' -r -F
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -l state-dir -d 'Identity, token and state of this node' -r -F
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -l runtime-dir -d 'Sockets of this node' -r -F
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -s h -l help -d 'Print help'
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -f -a "secondary" -d 'Configure the secondary computer: waits for the primary one, for 15 minutes'
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -f -a "primary" -d 'Configure the primary computer: its data is kept, and mirrored to the secondary one'
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete" -f -a "complete" -d 'On the secondary computer, when the primary one is configured: becomes the standby'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -f -a "secondary" -d 'Configure the secondary computer: waits for the primary one, for 15 minutes'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -f -a "primary" -d 'Configure the primary computer: its data is kept, and mirrored to the secondary one'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -f -a "complete" -d 'On the secondary computer, when the primary one is configured: becomes the standby'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -f -a "undo" -d 'Takes back a set-up that was interrupted; done by itself at boot, and by the next set-up'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l console -d 'What browsers speak to the console; default: https, with a certificate that the node signs' -r
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l answers -d 'A TOML file with these options as keys; what is typed counts more' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l password-file -d 'Has the password in its first line, instead of a person who types it' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l peer -d 'The secondary computer: FQDN (recommended), host name or IPv4 address' -r
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l console -d 'What browsers speak to the console, as chosen on the secondary computer; default: https' -r
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l virtual-address -d 'A virtual address with its prefix, as in 192.0.2.100/24; may be repeated' -r
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l preset -d 'What is to be protected: a preset\'s name, or the path of your own' -r
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from primary" -l set -d 'An answer to a question of the preset; may be repeated' -r
@@ -276,6 +280,10 @@ complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_sub
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from complete" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from complete" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from complete" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from undo" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from undo" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from undo" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from undo" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand cluster; and not __fish_seen_subcommand_from init invite join leave" -l runtime-dir -d 'Sockets of this node' -r -F

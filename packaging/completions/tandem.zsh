@@ -421,6 +421,8 @@ _arguments "${_arguments_options[@]}" : \
         case $line[1] in
             (secondary)
 _arguments "${_arguments_options[@]}" : \
+'--console=[What browsers speak to the console; default\: https, with a certificate that the node signs]:http|https:_default' \
+'--answers=[A TOML file with these options as keys; what is typed counts more]:FILE:_files' \
 '--password-file=[Has the password in its first line, instead of a person who types it]:FILE:_files' \
 '--config=[The configuration, the same on both nodes]:FILE:_files' \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
@@ -432,6 +434,7 @@ _arguments "${_arguments_options[@]}" : \
 (primary)
 _arguments "${_arguments_options[@]}" : \
 '--peer=[The secondary computer\: FQDN (recommended), host name or IPv4 address]:HOST:_default' \
+'--console=[What browsers speak to the console, as chosen on the secondary computer; default\: https]:http|https:_default' \
 '*--virtual-address=[A virtual address with its prefix, as in 192.0.2.100/24; may be repeated]:ADDRESS/PREFIX:_default' \
 '--preset=[What is to be protected\: a preset'\''s name, or the path of your own]:PRESET:_default' \
 '*--set=[An answer to a question of the preset; may be repeated]:KEY=VALUE:_default' \
@@ -449,6 +452,15 @@ _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
 (complete)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(undo)
 _arguments "${_arguments_options[@]}" : \
 '--config=[The configuration, the same on both nodes]:FILE:_files' \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
@@ -699,6 +711,7 @@ _tandem__subcmd__setup_commands() {
 'secondary:Configure the secondary computer\: waits for the primary one, for 15 minutes' \
 'primary:Configure the primary computer\: its data is kept, and mirrored to the secondary one' \
 'complete:On the secondary computer, when the primary one is configured\: becomes the standby' \
+'undo:Takes back a set-up that was interrupted; done by itself at boot, and by the next set-up' \
     )
     _describe -t commands 'tandem setup commands' commands "$@"
 }
@@ -716,6 +729,11 @@ _tandem__subcmd__setup__subcmd__primary_commands() {
 _tandem__subcmd__setup__subcmd__secondary_commands() {
     local commands; commands=()
     _describe -t commands 'tandem setup secondary commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__setup__subcmd__undo_commands] )) ||
+_tandem__subcmd__setup__subcmd__undo_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem setup undo commands' commands "$@"
 }
 (( $+functions[_tandem__subcmd__start_commands] )) ||
 _tandem__subcmd__start_commands() {

@@ -9,10 +9,12 @@ pub mod failures;
 pub mod filesystem;
 pub mod full_disk;
 pub mod hosts;
+pub mod interrupted;
 pub mod modules;
 pub mod network;
 pub mod operation;
 pub mod packages;
+pub mod presets;
 pub mod promises;
 pub mod sabotage;
 pub mod scenarios;
@@ -83,6 +85,11 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     other_pairs.extend(addresses::CASES);
     other_pairs.extend(excluding::CASES);
     other_pairs.extend(packages::CASES);
+    other_pairs.extend(interrupted::CASES);
+    if long {
+        other_pairs.extend(presets::CASES);
+        other_pairs.extend(packages::LONG_CASES);
+    }
     other_pairs.extend(sabotage::CASES);
     let pieces = cases.into_iter().map(Piece::Case);
     let all = scenarios::load(long)?.into_iter();

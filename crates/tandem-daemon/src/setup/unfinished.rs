@@ -1,13 +1,17 @@
 //! What a set-up has changed on this machine so far, on disk before it is changed: a set-up that
 //! fails, is cancelled, or loses power is taken back completely, then or by the next one.
 
-use super::SetUpFailure;
+use super::{SetUpFailure, browsers};
 use crate::config::{Configuration, ServiceKind};
 use crate::daemon::Settings;
 use crate::files::{self, PUBLIC};
-use crate::identity::{Identity, IdentityError};
+use crate::https;
+use crate::identity::{self, IdentityError};
 use crate::units;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 use tandem_host::systemd::{self, Systemd};
@@ -16,11 +20,38 @@ use tandem_host::systemd::{self, Systemd};
 const UNIT_MAX: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Unfinished {
     /// The configuration file is the set-up's own.
     wrote_configuration: bool,
+    /// The console's certificate and key are the set-up's own.
+    made_certificate: bool,
+    /// The console's accounts are the set-up's own.
+    made_accounts: bool,
     /// Units of the application that ran, in the order of their start.
     ran: Vec<String>,
+}
+
+/// Nobody else sets this machine up, or takes a set-up back, while this is kept.
+pub struct Only {
+    _lock: Flock<File>,
+}
+
+impl Only {
+    /// Takes the place.
+    ///
+    /// # Errors
+    /// [`SetUpFailure::Running`], or the state directory cannot be made.
+    pub fn take(settings: &Settings) -> Result<Self, SetUpFailure> {
+        files::create_directory(&settings.state_dir)?;
+        let path = settings.state_dir.join("setup-lock");
+        let file = File::create(&path).map_err(files::failed("make", &path))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self { _lock: lock }),
+            Err((_, Errno::EWOULDBLOCK)) => Err(SetUpFailure::Running),
+            Err((_, error)) => Err(files::failed("lock", &path)(error.into()).into()),
+        }
+    }
 }
 
 fn path(settings: &Settings) -> PathBuf {
@@ -48,6 +79,18 @@ impl Unfinished {
     /// The configuration file is going to be written.
     pub(super) fn configuration(&mut self, settings: &Settings) -> Result<(), SetUpFailure> {
         self.wrote_configuration = !settings.config.exists();
+        self.write(settings)
+    }
+
+    /// A certificate is going to be made.
+    pub(super) fn certificate(&mut self, settings: &Settings) -> Result<(), SetUpFailure> {
+        self.made_certificate = true;
+        self.write(settings)
+    }
+
+    /// The first account is going to be made.
+    pub(super) fn accounts(&mut self, settings: &Settings) -> Result<(), SetUpFailure> {
+        self.made_accounts = true;
         self.write(settings)
     }
 
@@ -110,8 +153,13 @@ pub async fn undo(settings: &Settings) -> Result<bool, SetUpFailure> {
         }
         files::remove(&settings.config)?;
     }
-    if settings.state_dir.join("identity").exists() {
-        Identity::remove(&settings.state_dir)?;
+    // Nothing of it was there when the set-up began.
+    identity::leave(&settings.state_dir)?;
+    if unfinished.made_accounts {
+        files::remove(&browsers::accounts(settings))?;
+    }
+    if unfinished.made_certificate {
+        https::disable(&settings.state_dir)?;
     }
     if !unfinished.ran.is_empty() && systemd::is_present() {
         let systemd = Systemd::connect().await?;

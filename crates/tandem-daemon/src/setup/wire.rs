@@ -1,5 +1,6 @@
 //! What the two nodes say to each other while they are set up, over TLS, as `pairing` frames it.
 
+use super::Transport;
 use serde::{Deserialize, Serialize};
 
 /// The version of this exchange.
@@ -34,6 +35,9 @@ pub(super) struct About {
     /// The interface on which node1 reaches it.
     pub interface: Option<String>,
     pub release: String,
+    pub transport: Transport,
+    /// Whether the console has accounts of an earlier time there.
+    pub accounts: bool,
 }
 
 /// What both nodes will be.

@@ -1,6 +1,7 @@
 //! The Debian package and the set-up, as an operator uses them: installed on two fresh hosts, made a
 //! protected pair, upgraded while the application works, removed.
 
+use super::failures::bring_back;
 use super::stage::Stage;
 use super::trial::Trial;
 use super::{Case, Told};
@@ -9,44 +10,87 @@ use crate::shell::outcome;
 use crate::wait::wait_for;
 use crate::{lab, postgres};
 use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The cases.
-pub const CASES: [Case; 1] = [Case {
-    name: "the package is installed, set up, upgraded under load without a break, and removed",
-    run: install_upgrade_remove,
+pub const CASES: [Case; 2] = [
+    Case {
+        name: "both kinds of package hold the same files",
+        run: same_files,
+    },
+    Case {
+        name: "the package is installed, set up, upgraded under load without a break, and removed",
+        run: install_upgrade_remove,
+    },
+];
+
+/// Cases for which there is not always time.
+pub const LONG_CASES: [Case; 1] = [Case {
+    name: "two bare servers with 1 GB of database are protected within five minutes",
+    run: within_five_minutes,
 }];
 
 const FIRST: &str = "0.1.0~1";
 const SECOND: &str = "0.1.0~2";
 /// How long dpkg may take on a loaded machine.
-const PACKAGE_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const PACKAGE_LIMIT: Duration = Duration::from_secs(120);
 /// As somebody types it who has no person to ask.
-const PRIMARY: &str = "tandem setup primary --password-file /root/password --peer h2 \
+pub(super) const PRIMARY: &str = "tandem setup primary --password-file /root/password --peer h2 \
     --virtual-address 10.99.0.100/24 --network 10.99.1.1,10.99.1.2 --preset postgresql";
-const SECONDARY: &str = "tandem setup secondary --password-file /root/password";
+pub(super) const SECONDARY: &str = "tandem setup secondary --password-file /root/password";
+/// Of pgbench; one is some 15 MiB.
+const BENCH_SCALE: u32 = 72;
+/// How long that database may take to be made.
+const DATABASE_LIMIT: Duration = Duration::from_secs(300);
+/// What nobody can do without.
+const NEEDED: [&str; 8] = [
+    "/usr/bin/tandem",
+    "/usr/lib/systemd/system/tandem.service",
+    "/usr/lib/systemd/system/tandem-mirror@.service",
+    "/usr/lib/systemd/system/tandem-guard.service",
+    "/usr/lib/systemd/system/multi-user.target.wants/tandem-undo.service",
+    "/usr/share/tandem/presets/postgresql.toml",
+    "/usr/share/man/man1/tandem-setup.1.gz",
+    "/usr/share/applications/tandem.desktop",
+];
 const PASSWORD: &str = "correct-horse-battery";
 const MIRROR: &str = "tandem-mirror@videeos.service";
 
-fn install_upgrade_remove(stage: &mut Stage) -> Result<Told> {
-    stage.clear();
-    stage.lab.up()?;
-    for version in [FIRST, SECOND] {
-        make(stage, version)?;
-    }
-    stage.lab.boot_both()?;
-    let nodes = [stage.node(1), stage.node(2)];
+/// Two fresh hosts on which the first package is installed, and a file with the password.
+pub(super) fn installed(stage: &mut Stage) -> Result<[Node<'static>; 2]> {
+    let nodes = bare(stage)?;
     for node in &nodes {
         let said = install_first(node)?;
         ensure!(
             said.contains("Next: tandem setup"),
             "after the installation nobody knows what to do next: {said}"
         );
-        node.host
-            .must(&format!("echo {PASSWORD} >/root/password"))?;
     }
-    interrupted(&nodes)?;
+    Ok(nodes)
+}
+
+/// Two fresh hosts that see the packages, and a file with the password.
+fn bare(stage: &mut Stage) -> Result<[Node<'static>; 2]> {
+    stage.clear();
+    stage.lab.up()?;
+    for version in [FIRST, SECOND] {
+        make(stage, "deb", version)?;
+    }
+    stage.lab.boot_both()?;
+    let nodes = [stage.node(1), stage.node(2)];
+    for node in &nodes {
+        // What stands in for a package on the hosts of other cases.
+        node.host.must(&format!(
+            "rm /usr/bin/tandem && echo {PASSWORD} >/root/password && sync"
+        ))?;
+    }
+    Ok(nodes)
+}
+
+fn install_upgrade_remove(stage: &mut Stage) -> Result<Told> {
+    let nodes = installed(stage)?;
     let begin = Instant::now();
     set_up(&nodes)?;
     let seconds = begin.elapsed().as_secs();
@@ -76,16 +120,108 @@ fn install_upgrade_remove(stage: &mut Stage) -> Result<Told> {
     Ok(told)
 }
 
+/// What a newcomer does, by the clock: from the packages on two bare servers to a pair of which
+/// either may lose its power.
+fn within_five_minutes(stage: &mut Stage) -> Result<Told> {
+    let nodes = bare(stage)?;
+    let [one, two] = &nodes;
+    one.host
+        .must(&format!("systemctl start {}", postgres::UNIT))?;
+    postgres::query(&one.host, "create database bench")?;
+    one.host.must_within(
+        &format!("runuser -u postgres -- pgbench -q -i -s {BENCH_SCALE} bench 2>&1"),
+        DATABASE_LIMIT,
+    )?;
+    let bytes = "select sum(pg_database_size(oid)) from pg_database";
+    let bytes: u64 = postgres::query(&one.host, bytes)?.trim().parse()?;
+    ensure!(bytes >= 1 << 30, "the database has {bytes} bytes only");
+    let begin = Instant::now();
+    for node in &nodes {
+        install_first(node)?;
+    }
+    let installed = begin.elapsed();
+    set_up(&nodes)?;
+    let protected = begin.elapsed();
+    let told = format!(
+        "{} MiB of database: installed on both after {:.0} s, PRIM uptodate and SECOND uptodate \
+         after {:.0} s",
+        bytes >> 20,
+        installed.as_secs_f64(),
+        protected.as_secs_f64()
+    );
+    ensure!(protected < Duration::from_secs(300), "{told}");
+    postgres::query(&one.host, postgres::CREATE_TABLE)?;
+    stage.made();
+    let mut trial = Trial::begin(stage)?;
+    trial.told.push(told);
+    one.host.power_off()?;
+    two.wait_until_it_serves(TAKEOVER_LIMIT)?;
+    trial.rows_flow()?;
+    bring_back(one)?;
+    let told = trial.finish()?;
+    let accounts = "select count(*) from pgbench_accounts";
+    let line = format!("runuser -u postgres -- psql -qAtX -d bench -c '{accounts}'");
+    let rows = two.host.must(&line)?;
+    let all = BENCH_SCALE * 100_000;
+    ensure!(rows.trim() == all.to_string(), "{rows} of {all} rows");
+    stage.clear();
+    Ok(told)
+}
+
+/// The rpm is not installed anywhere: its list of files, its needs and its scripts are looked at.
+fn same_files(stage: &mut Stage) -> Result<Told> {
+    let deb = make(stage, "deb", FIRST)?;
+    let rpm = make(stage, "rpm", FIRST)?;
+    let said = |words: &[&str]| outcome(words, PACKAGE_LIMIT)?.success();
+    let tar = said(&[
+        "sh",
+        "-c",
+        &format!("dpkg-deb --fsys-tarfile {deb} | tar t"),
+    ])?;
+    let in_deb: BTreeSet<&str> = (tar.lines())
+        .filter(|line| !line.ends_with('/'))
+        .map(|line| line.trim_start_matches('.'))
+        .collect();
+    let list = said(&["rpm", "-qlp", &rpm])?;
+    let in_rpm: BTreeSet<&str> = list.lines().collect();
+    let only = |a: &BTreeSet<&str>, b: &BTreeSet<&str>| -> Vec<String> {
+        a.difference(b).map(|name| (*name).to_owned()).collect()
+    };
+    // Where each family of systems looks for zsh's completions.
+    let [deb_only, rpm_only] = [only(&in_deb, &in_rpm), only(&in_rpm, &in_deb)];
+    ensure!(
+        deb_only == ["/usr/share/zsh/vendor-completions/_tandem"]
+            && rpm_only == ["/usr/share/zsh/site-functions/_tandem"],
+        "only in the deb: {deb_only:?}; only in the rpm: {rpm_only:?}"
+    );
+    for name in NEEDED {
+        ensure!(in_rpm.contains(name), "{name} is missing");
+    }
+    let needs = said(&["rpm", "-qp", "--requires", &rpm])?;
+    ensure!(needs.lines().any(|need| need == "systemd"), "{needs}");
+    let scripts = said(&["rpm", "-qp", "--scripts", &rpm])?;
+    for words in ["tandem cluster leave --stop", "try-restart tandem.service"] {
+        ensure!(scripts.contains(words), "{scripts}");
+    }
+    let configuration = said(&["rpm", "-qcp", &rpm])?;
+    ensure!(
+        configuration.trim() == "/etc/needrestart/conf.d/tandem.conf",
+        "{configuration}"
+    );
+    Ok(vec![format!("{} files", in_rpm.len())])
+}
+
 /// Makes a package of the program under test and puts it where the hosts see it.
-fn make(stage: &Stage, version: &str) -> Result<()> {
+fn make(stage: &Stage, kind: &str, version: &str) -> Result<String> {
     let script = lab::workspace().join("scripts/package");
     let (script, program) = (
         script.display().to_string(),
         product::program()?.display().to_string(),
     );
     let directory = stage.lab.binaries().display().to_string();
-    let words = [&script, "deb", &program, version, &directory];
-    outcome(&words, PACKAGE_LIMIT)?.success().map(drop)
+    let words = [&script, kind, &program, version, &directory];
+    let path = outcome(&words, PACKAGE_LIMIT)?.success()?;
+    Ok(path.trim().to_owned())
 }
 
 fn path(version: &str) -> String {
@@ -102,8 +238,6 @@ fn install(node: &Node<'_>, version: &str) -> Result<String> {
 }
 
 fn install_first(node: &Node<'_>) -> Result<String> {
-    // What stands in for a package on the hosts of other cases.
-    node.host.must("rm /usr/bin/tandem")?;
     let said = install(node, FIRST)?;
     node.host.must(
         "test -f /usr/bin/tandem -a ! -L /usr/bin/tandem && tandem --version && \
@@ -116,7 +250,12 @@ fn install_first(node: &Node<'_>) -> Result<String> {
 }
 
 /// The set-up as the handbook prints it, without the questions.
-fn set_up(nodes: &[Node<'_>; 2]) -> Result<()> {
+pub(super) fn set_up(nodes: &[Node<'_>; 2]) -> Result<()> {
+    set_up_with(nodes, PRIMARY)
+}
+
+/// As [`set_up`], with this line on node1.
+pub(super) fn set_up_with(nodes: &[Node<'_>; 2], primary: &str) -> Result<()> {
     let [one, two] = nodes;
     std::thread::scope(|scope| {
         let secondary = scope.spawn(|| two.host.must_within(SECONDARY, PACKAGE_LIMIT));
@@ -124,7 +263,7 @@ fn set_up(nodes: &[Node<'_>; 2]) -> Result<()> {
         wait_for("the secondary to wait", PACKAGE_LIMIT, || {
             Ok(waits(two)?.then_some(()))
         })?;
-        let said = one.host.must_within(PRIMARY, PACKAGE_LIMIT)?;
+        let said = one.host.must_within(primary, PACKAGE_LIMIT)?;
         ensure!(said.contains("now set up"), "the primary says: {said}");
         let said = secondary.join().expect("no panic")?;
         ensure!(said.contains("now set up"), "the secondary says: {said}");
@@ -140,61 +279,9 @@ fn set_up(nodes: &[Node<'_>; 2]) -> Result<()> {
 }
 
 /// Whether somebody listens there for a primary.
-fn waits(node: &Node<'_>) -> Result<bool> {
+pub(super) fn waits(node: &Node<'_>) -> Result<bool> {
     let listening = node.host.must("ss -Hltn 'sport = 9011'")?;
     Ok(!listening.trim().is_empty())
-}
-
-/// Set-ups that come to nothing, each for another reason: both hosts are as before.
-fn interrupted(nodes: &[Node<'_>; 2]) -> Result<()> {
-    let [one, two] = nodes;
-    let postgres = format!("systemctl is-active {}", postgres::UNIT);
-    // The application works meanwhile, and does so afterwards.
-    one.host
-        .must(&format!("systemctl start {}", postgres::UNIT))?;
-    let refused = |what: &str, line: &str, words: &str| -> Result<()> {
-        let outcome = one.host.sh(line)?;
-        ensure!(
-            outcome.code != Some(0) && outcome.said().contains(words),
-            "{what}: {}",
-            outcome.said()
-        );
-        untouched(one).with_context(|| what.to_owned())?;
-        one.host.must(&postgres).with_context(|| what.to_owned())?;
-        Ok(())
-    };
-    refused("nobody waits", PRIMARY, "connect to the secondary")?;
-    let background = format!("systemd-run -q --unit=waiting {SECONDARY}");
-    two.host.must(&background)?;
-    wait_for("the secondary to wait", PACKAGE_LIMIT, || {
-        Ok(waits(two)?.then_some(()))
-    })?;
-    let wrong = "echo another-password >/root/wrong; ".to_owned()
-        + &PRIMARY.replace("/root/password", "/root/wrong");
-    refused("a wrong password", &wrong, "the password is not")?;
-    let taken = PRIMARY.replace("10.99.0.100", "10.99.0.2");
-    refused("the address is in use", &taken, "10.99.0.2")?;
-    two.host.must(&format!("mv {0} {0}.away", postgres::DATA))?;
-    refused("the other one has no such directory", PRIMARY, "refuses")?;
-    two.host.must(&format!("mv {0}.away {0}", postgres::DATA))?;
-    // Whatever came of it, it waits again.
-    wait_for("the secondary to wait", PACKAGE_LIMIT, || {
-        Ok(waits(two)?.then_some(()))
-    })?;
-    two.host.must("systemctl stop waiting")?;
-    untouched(two).context("cancelled")?;
-    Ok(())
-}
-
-/// Nothing of a set-up is left.
-fn untouched(node: &Node<'_>) -> Result<()> {
-    let line = format!(
-        "test ! -e {CONFIGURATION} && cd /var/lib/tandem && \
-         test ! -e identity -a ! -e token -a ! -e setup-unfinished -a ! -e units-disabled && \
-         test ! -e /etc/systemd/system/{}.d/tandem.conf",
-        postgres::UNIT
-    );
-    node.host.must(&line).map(drop)
 }
 
 /// The standby first, as the handbook says; the application must not notice.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tandem_daemon::config::parse_duration;
 use tandem_daemon::daemon::Settings;
+use tandem_daemon::setup::Transport;
 
 /// Keeps one application alive on two servers.
 #[derive(Parser)]
@@ -260,11 +261,13 @@ pub enum ClusterVerb {
 #[derive(Subcommand)]
 pub enum SetupVerb {
     /// Configure the secondary computer: waits for the primary one, for 15 minutes
-    Secondary(SecretOptions),
+    Secondary(SecondaryOptions),
     /// Configure the primary computer: its data is kept, and mirrored to the secondary one
     Primary(Box<PrimaryOptions>),
     /// On the secondary computer, when the primary one is configured: becomes the standby
     Complete,
+    /// Takes back a set-up that was interrupted; done by itself at boot, and by the next set-up
+    Undo,
 }
 
 /// The password of a set-up, the same on both computers.
@@ -276,6 +279,31 @@ pub struct SecretOptions {
     pub password_file: Option<PathBuf>,
 }
 
+impl SecretOptions {
+    /// What is typed counts more than what a file says.
+    pub fn or(self, file: Self) -> Self {
+        Self {
+            password_file: self.password_file.or(file.password_file),
+        }
+    }
+}
+
+/// For `setup secondary`; also the keys of a file with answers.
+#[derive(Args, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct SecondaryOptions {
+    /// What browsers speak to the console; default: https, with a certificate that the node signs
+    #[arg(long, value_name = "http|https", value_parser = transport)]
+    pub console: Option<Transport>,
+    /// A TOML file with these options as keys; what is typed counts more
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub answers: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub secret: SecretOptions,
+}
+
 /// For `setup primary`; also the keys of a file with answers.
 #[derive(Args, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
@@ -283,6 +311,9 @@ pub struct PrimaryOptions {
     /// The secondary computer: FQDN (recommended), host name or IPv4 address
     #[arg(long, value_name = "HOST")]
     pub peer: Option<String>,
+    /// What browsers speak to the console, as chosen on the secondary computer; default: https
+    #[arg(long, value_name = "http|https", value_parser = transport)]
+    pub console: Option<Transport>,
     /// A virtual address with its prefix, as in 192.0.2.100/24; may be repeated
     #[arg(long, value_name = "ADDRESS/PREFIX")]
     pub virtual_address: Vec<String>,
@@ -407,6 +438,14 @@ fn position(text: &str) -> Result<bool, String> {
         "on" => Ok(true),
         "off" => Ok(false),
         _ => Err("on or off".to_owned()),
+    }
+}
+
+fn transport(text: &str) -> Result<Transport, String> {
+    match text {
+        "http" => Ok(Transport::Http),
+        "https" => Ok(Transport::Https),
+        _ => Err("http or https".to_owned()),
     }
 }
 

@@ -5,15 +5,22 @@
 
 mod ask;
 
-use super::arguments::{CommandOptions, Places, PrimaryOptions, SecretOptions, SetupVerb};
+use super::arguments::{
+    CommandOptions, Places, PrimaryOptions, SecondaryOptions, SecretOptions, SetupVerb,
+};
 use super::{Exit, command, volumes};
 use ask::Person;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
+use tandem_core::NodeId;
 use tandem_daemon::client::Client;
-use tandem_daemon::config::Configuration;
+use tandem_daemon::config::{Configuration, HTTP_PORT};
 use tandem_daemon::daemon::Settings;
 use tandem_daemon::report;
-use tandem_daemon::setup::{self, Answers, Choices, PASSWORD_MIN, Preset, SHIPPED, SetUpFailure};
+use tandem_daemon::setup::{
+    self, ADMIN, Answers, Choices, Only, PASSWORD_MIN, Preset, SHIPPED, SetUpFailure, Transport,
+};
 use tandem_host::systemd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
@@ -77,23 +84,28 @@ pub async fn run(places: &Places, verb: Option<SetupVerb>) -> Exit {
         },
     };
     let settings = places.settings();
-    if !matches!(verb, SetupVerb::Complete) {
-        match setup::undo(&settings).await {
-            Ok(false) => {}
-            Ok(true) => println!("An earlier set-up was not finished; it was taken back."),
-            Err(error) => return fail(&error),
-        }
+    if matches!(verb, SetupVerb::Complete) {
+        return complete(places).await;
+    }
+    let _only = match Only::take(&settings) {
+        Ok(only) => only,
+        Err(error) => return fail(&error),
+    };
+    match setup::undo(&settings).await {
+        Ok(false) => {}
+        Ok(true) => println!("An earlier set-up was not finished; it was taken back."),
+        Err(error) => return fail(&error),
     }
     match verb {
-        SetupVerb::Secondary(options) => match password(&mut person, &options) {
-            Ok(password) => secondary(&settings, &password).await,
+        SetupVerb::Secondary(options) => match prepared(&mut person, options) {
+            Ok((transport, password)) => secondary(&settings, transport, &password).await,
             Err(error) => refuse(&error),
         },
         SetupVerb::Primary(options) => match choices(&mut person, *options) {
             Ok((choices, password)) => primary(places, &choices, &password).await,
             Err(error) => refuse(&error),
         },
-        SetupVerb::Complete => complete(places).await,
+        SetupVerb::Complete | SetupVerb::Undo => Exit::Done,
     }
 }
 
@@ -104,7 +116,7 @@ fn which(person: &mut Person) -> Result<SetupVerb, AnswerError> {
     loop {
         let flag = "secondary, primary or complete";
         match person.ask("Which", Some("1"), flag)?.as_str() {
-            "1" => return Ok(SetupVerb::Secondary(SecretOptions::default())),
+            "1" => return Ok(SetupVerb::Secondary(SecondaryOptions::default())),
             "2" => return Ok(SetupVerb::Primary(Box::default())),
             "3" => return Ok(SetupVerb::Complete),
             _ => println!("1, 2 or 3."),
@@ -126,6 +138,7 @@ fn password(
             Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned())
         }
         None => {
+            println!("The password of the set-up, and of the console's user {ADMIN}.");
             let first = person.secret("Password", "--password-file FILE")?;
             let again = person.secret("Confirm password", "--password-file FILE")?;
             if first != again {
@@ -140,21 +153,70 @@ fn password(
     }
 }
 
+fn transport(person: &mut Person, chosen: Option<Transport>) -> Result<Transport, AnswerError> {
+    if let Some(transport) = chosen {
+        return Ok(transport);
+    }
+    // Nobody has to be there for what has a default.
+    if !person.is_there() {
+        return Ok(Transport::default());
+    }
+    println!("The console, for browsers; the same on both computers:");
+    println!("1  HTTP (Non-secure)");
+    println!("2  HTTPS (Secure)");
+    loop {
+        match person
+            .ask("Which", Some("2"), "--console http|https")?
+            .as_str()
+        {
+            "1" => return Ok(Transport::Http),
+            "2" => return Ok(Transport::Https),
+            _ => println!("1 or 2."),
+        }
+    }
+}
+
+/// What node2 is asked.
+fn prepared(
+    person: &mut Person,
+    options: SecondaryOptions,
+) -> Result<(Transport, Zeroizing<String>), AnswerError> {
+    let options = match &options.answers {
+        None => options,
+        Some(path) => {
+            let file: SecondaryOptions = answers(path)?;
+            SecondaryOptions {
+                console: options.console.or(file.console),
+                answers: None,
+                secret: options.secret.or(file.secret),
+            }
+        }
+    };
+    let transport = transport(person, options.console)?;
+    Ok((transport, password(person, &options.secret)?))
+}
+
+fn answers<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, AnswerError> {
+    let text = std::fs::read_to_string(path).map_err(|source| AnswerError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|error| AnswerError::Malformed(Box::new(error)))
+}
+
 /// Puts the answers of the file under those of the command line.
 fn with_file(options: PrimaryOptions) -> Result<PrimaryOptions, AnswerError> {
     let Some(path) = options.answers.clone() else {
         return Ok(options);
     };
-    let text =
-        std::fs::read_to_string(&path).map_err(|source| AnswerError::File { path, source })?;
-    let file: PrimaryOptions =
-        toml::from_str(&text).map_err(|error| AnswerError::Malformed(Box::new(error)))?;
+    let file: PrimaryOptions = answers(&path)?;
     let longer = |typed: Vec<String>, file: Vec<String>| match typed.is_empty() {
         true => file,
         false => typed,
     };
     Ok(PrimaryOptions {
         peer: options.peer.or(file.peer),
+        console: options.console.or(file.console),
         virtual_address: longer(options.virtual_address, file.virtual_address),
         preset: options.preset.or(file.preset),
         set: [file.set, options.set].concat(),
@@ -163,9 +225,7 @@ fn with_file(options: PrimaryOptions) -> Result<PrimaryOptions, AnswerError> {
         module: options.module.or(file.module),
         takeover_after: options.takeover_after.or(file.takeover_after),
         answers: None,
-        secret: SecretOptions {
-            password_file: (options.secret.password_file).or(file.secret.password_file),
-        },
+        secret: options.secret.or(file.secret),
     })
 }
 
@@ -219,6 +279,7 @@ fn choices(
             person.ask(question, None, "--peer HOST")?
         }
     };
+    let transport = transport(person, options.console)?;
     let virtual_addresses = match options.virtual_address.is_empty() {
         false => options.virtual_address,
         true => {
@@ -240,6 +301,7 @@ fn choices(
         application,
         virtual_addresses,
         takeover_after: options.takeover_after,
+        transport,
         networks,
     };
     if person.is_there() {
@@ -270,10 +332,14 @@ fn setup_presets() -> Vec<(String, String)> {
     presets
 }
 
-async fn secondary(settings: &Settings, password: &Zeroizing<String>) -> Exit {
+async fn secondary(
+    settings: &Settings,
+    transport: Transport,
+    password: &Zeroizing<String>,
+) -> Exit {
     let mut tell = |words: &str| println!("{words}");
     let look = look(settings);
-    let work = setup::secondary(settings, password, &look, &mut tell);
+    let work = setup::secondary(settings, transport, password, &look, &mut tell);
     match unless_cancelled(settings, work).await {
         Ok(()) => {
             println!("The secondary failover server is now set up.");
@@ -309,6 +375,10 @@ async fn primary(places: &Places, choices: &Choices, password: &Zeroizing<String
         Exit::Done => {
             println!("The primary failover server is now set up. On the secondary computer:");
             println!("  tandem setup complete");
+            let word = choices.transport.to_string().to_lowercase();
+            if let Some(address) = own_address(&settings) {
+                println!("The console, user {ADMIN}: {word}://{address}");
+            }
             Exit::Done
         }
         exit => exit,
@@ -330,6 +400,12 @@ async fn other_heard(settings: &Settings) {
         }
         sleep(LOOK).await;
     }
+}
+
+fn own_address(settings: &Settings) -> Option<SocketAddr> {
+    let configuration = Configuration::read(&settings.config).ok()?;
+    let address = configuration.node(NodeId::One).address;
+    Some(SocketAddr::new(address, HTTP_PORT))
 }
 
 /// What `config check` looks at.
@@ -488,12 +564,18 @@ fn fail(error: &SetUpFailure) -> Exit {
     match error {
         SetUpFailure::Resolve(..) | SetUpFailure::Connect(..) => Exit::PeerUnreachable,
         SetUpFailure::Expired => Exit::TimedOut,
-        SetUpFailure::Pairing(_) | SetUpFailure::File(_) | SetUpFailure::Systemd(_) => Exit::Failed,
+        SetUpFailure::Pairing(_)
+        | SetUpFailure::File(_)
+        | SetUpFailure::Systemd(_)
+        | SetUpFailure::Https(_)
+        | SetUpFailure::Account(_) => Exit::Failed,
         SetUpFailure::Config(_)
         | SetUpFailure::Identity(_)
         | SetUpFailure::Units(_)
         | SetUpFailure::Preset(_)
         | SetUpFailure::ConfigurationExists(_)
+        | SetUpFailure::CertificateExists(_)
+        | SetUpFailure::Running
         | SetUpFailure::WrongPassword
         | SetUpFailure::TooManyAttempts
         | SetUpFailure::NotReady(_)
