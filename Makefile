@@ -1,6 +1,6 @@
 # The front doors. Each one installs what it needs by itself, once, and says what.
 
-.PHONY: demo test docs console screenshots soak simulate bench deb rpm deny clean-lab build-tools lab-tools
+.PHONY: demo test docs console screenshots soak simulate bench deb rpm sbom deny clean-lab build-tools lab-tools
 
 # Steps follow each other: the machine has few cores, and their output is read by people.
 .NOTPARALLEL:
@@ -13,7 +13,7 @@ build-tools:
 
 # For the test hosts.
 lab-tools:
-	@scripts/need systemd-container mmdebstrap iproute2 iputils-arping nftables procps e2fsprogs util-linux mount dpkg binutils
+	@scripts/need systemd-container mmdebstrap iproute2 iputils-arping nftables procps e2fsprogs util-linux mount dpkg binutils rpm
 
 # For the page. Debian's npm belongs to its nodejs; other nodejs packages bring their own.
 console-tools:
@@ -83,14 +83,18 @@ bench: build-tools lab-tools
 	TANDEM_BIN=target/release/tandem target/release/tandem-lab bench
 
 # The packages of a release, below target/packages. The program carries the list of everything that
-# it was made of (cargo-auditable).
+# it was made of (cargo-auditable), and the same list lies beside the package as JSON.
 deb: build-tools
-	@scripts/need dpkg binutils
+	@scripts/need dpkg binutils python3
 	scripts/release deb
 
 rpm: build-tools
-	@scripts/need rpm binutils
+	@scripts/need rpm binutils python3
 	scripts/release rpm
+
+# The list of everything that a program was made of.
+sbom: deb
+	@cat target/packages/tandem-*.json
 
 # Licences, sources and doubles of all dependencies.
 deny: build-tools
