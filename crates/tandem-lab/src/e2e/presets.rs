@@ -68,10 +68,11 @@ while (my $client = $server->accept) { close $client }
 END
 cat >/usr/local/bin/stand-in-engine <<'END'
 #!/bin/sh
-# stand-in-engine --project-directory DIRECTORY up|down
+# stand-in-engine --project-directory DIRECTORY up|down|ps
 case $3 in
   up) echo up >>"$2/log"; exec sleep infinity ;;
   down) echo down >>"$2/log" ;;
+  ps) [ "$(tail -1 "$2/log")" = down ] || echo container ;;
 esac
 END
 chmod 755 /usr/local/bin/stand-in-*
