@@ -16,6 +16,7 @@ pub mod operation;
 pub mod packages;
 pub mod presets;
 pub mod promises;
+pub mod quick_start;
 pub mod sabotage;
 pub mod scenarios;
 pub mod sqlite;
@@ -85,6 +86,7 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     other_pairs.extend(addresses::CASES);
     other_pairs.extend(excluding::CASES);
     other_pairs.extend(packages::CASES);
+    other_pairs.extend(quick_start::CASES);
     other_pairs.extend(interrupted::CASES);
     if long {
         other_pairs.extend(presets::CASES);

@@ -6,7 +6,7 @@ use super::stage::Stage;
 use super::trial::Trial;
 use super::{Case, Told};
 use crate::product::{self, CONFIGURATION, Node, RESYNCHRONISATION_LIMIT, TAKEOVER_LIMIT};
-use crate::shell::outcome;
+use crate::shell::{outcome, run};
 use crate::wait::wait_for;
 use crate::{lab, postgres};
 use anyhow::{Context, Result, ensure};
@@ -32,7 +32,7 @@ pub const LONG_CASES: [Case; 1] = [Case {
     run: within_five_minutes,
 }];
 
-const FIRST: &str = "0.1.0~1";
+pub(super) const FIRST: &str = "0.1.0~1";
 const SECOND: &str = "0.1.0~2";
 /// How long dpkg may take on a loaded machine.
 pub(super) const PACKAGE_LIMIT: Duration = Duration::from_secs(120);
@@ -60,7 +60,7 @@ const MIRROR: &str = "tandem-mirror@videeos.service";
 
 /// Two fresh hosts on which the first package is installed, and a file with the password.
 pub(super) fn installed(stage: &mut Stage) -> Result<[Node<'static>; 2]> {
-    let nodes = bare(stage)?;
+    let nodes = bare(stage, &[FIRST, SECOND])?;
     for node in &nodes {
         let said = install_first(node)?;
         ensure!(
@@ -72,10 +72,14 @@ pub(super) fn installed(stage: &mut Stage) -> Result<[Node<'static>; 2]> {
 }
 
 /// Two fresh hosts that see the packages, and a file with the password.
-fn bare(stage: &mut Stage) -> Result<[Node<'static>; 2]> {
+pub(super) fn bare(stage: &mut Stage, versions: &[&str]) -> Result<[Node<'static>; 2]> {
     stage.clear();
     stage.lab.up()?;
-    for version in [FIRST, SECOND] {
+    run(&format!(
+        "find {} -name *.deb -delete",
+        stage.lab.binaries().display()
+    ))?;
+    for version in versions {
         make(stage, "deb", version)?;
     }
     stage.lab.boot_both()?;
@@ -123,7 +127,7 @@ fn install_upgrade_remove(stage: &mut Stage) -> Result<Told> {
 /// What a newcomer does, by the clock: from the packages on two bare servers to a pair of which
 /// either may lose its power.
 fn within_five_minutes(stage: &mut Stage) -> Result<Told> {
-    let nodes = bare(stage)?;
+    let nodes = bare(stage, &[FIRST])?;
     let [one, two] = &nodes;
     one.host
         .must(&format!("systemctl start {}", postgres::UNIT))?;
