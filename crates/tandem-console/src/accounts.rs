@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Users, and tokens, of a cluster: a team, not a directory service.
@@ -147,6 +148,9 @@ pub enum AccountError {
     /// The present password, which a change of it wants.
     #[error("the present password is wrong")]
     Present,
+    /// Too many failed: how long to wait.
+    #[error("too many attempts failed: wait {} s", whole_seconds(*.0))]
+    TooOften(Duration),
     /// The last administrator.
     #[error("this is the last user with the role admin: make another one first")]
     LastAdmin,
@@ -168,6 +172,11 @@ pub enum AccountError {
         #[source]
         source: serde_json::Error,
     },
+}
+
+/// A wait that is over when it says so.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + 1
 }
 
 /// All of them.

@@ -5,7 +5,7 @@
 //! itself asked: the command token in a header, which no other site can read or set, and an origin
 //! that is this one.
 
-use crate::accounts::{Accounts, Name, Role};
+use crate::accounts::{AccountError, Accounts, Name, Role};
 use crate::attempts::Attempts;
 use crate::audit::{Audit, Entry};
 use crate::sessions::{Session, Sessions};
@@ -100,7 +100,7 @@ pub struct Console {
     pub audit: Audit,
     /// The token that pairing made, for scripts on the nodes themselves.
     cluster_token: blake3::Hash,
-    pub(crate) hashes: Semaphore,
+    pub(crate) hashes: Arc<Semaphore>,
 }
 
 /// Why the console cannot be opened.
@@ -108,7 +108,7 @@ pub struct Console {
 pub enum ConsoleError {
     /// The accounts.
     #[error(transparent)]
-    Accounts(#[from] crate::accounts::AccountError),
+    Accounts(#[from] AccountError),
     /// The audit log.
     #[error("open the audit log")]
     Audit(#[source] std::io::Error),
@@ -155,20 +155,26 @@ impl Console {
             attempts: Attempts::default(),
             audit: Audit::open(&state_dir.join("audit.log")).map_err(ConsoleError::Audit)?,
             cluster_token: blake3::hash(cluster_token.trim().as_bytes()),
-            hashes: Semaphore::new(HASHES_MAX),
+            hashes: Arc::new(Semaphore::new(HASHES_MAX)),
         }))
     }
 
     /// Takes over the other node's accounts, if they are newer, and ends the sessions that this
-    /// concerns. Waits for the disk.
+    /// concerns.
     ///
     /// # Errors
-    /// [`crate::accounts::AccountError`]
-    pub fn adopt(&self, theirs: &[u8]) -> Result<(), crate::accounts::AccountError> {
-        for name in self.accounts.adopt(theirs)? {
-            self.sessions.close_all(&name);
-        }
-        Ok(())
+    /// [`AccountError`]
+    pub async fn adopt(self: Arc<Self>, theirs: Vec<u8>) -> Result<(), AccountError> {
+        // A sign-in that is under way would open a session with what is changed here.
+        let turn = self.hashes.clone().acquire_owned().await;
+        let adopted = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            for name in self.accounts.adopt(&theirs)? {
+                self.sessions.close_all(&name);
+            }
+            Ok(())
+        });
+        adopted.await.expect("it does not panic")
     }
 
     /// Whether this is a token, and whose.

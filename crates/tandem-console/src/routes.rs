@@ -1,6 +1,6 @@
 //! Signing in and out, users, tokens, the audit log.
 
-use crate::accounts::{AccountError, Accounts, Name, Role};
+use crate::accounts::{AccountError, Name, Role, whole_seconds};
 use crate::admission::{Asked, Caller, Console, Origin, cookie_name, refusal, same_origin};
 use crate::{Secret, page};
 use axum::extract::rejection::JsonRejection;
@@ -10,8 +10,10 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, patch, post};
 use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 /// How long an attempt waits for its turn at the hash. Beyond that the node is being attacked.
@@ -143,33 +145,35 @@ async fn sign_in(
         Credentials::Password { name, .. } => name.clone(),
         Credentials::Token { .. } => String::new(),
     };
-    let wait = console.attempts.wait(address, &tried, Instant::now());
-    if !wait.is_zero() {
-        return too_often(wait);
-    }
-    // Held until the session is open: a change of the account in between would not end it.
+    // The turn is held until the session is open: a change of the account in between would not end
+    // it.
     let (found, _turn) = match credentials {
-        Credentials::Token { token } => (console.token(&token), None),
+        Credentials::Token { token } => {
+            (console.examine(address, "", || console.token(&token)), None)
+        }
         Credentials::Password { name, password } => {
-            let Ok(Ok(turn)) = timeout(TURN_MAX, console.hashes.acquire()).await else {
-                return too_often(TURN_MAX);
+            let turn = match console.turn().await {
+                Ok(turn) => turn,
+                Err(refused) => return refused,
             };
-            // Those who waited for their turn at the same time share one count.
-            let wait = console.attempts.wait(address, &name, Instant::now());
-            if !wait.is_zero() {
-                return too_often(wait);
-            }
             let verifier = console.clone();
-            let verified =
-                tokio::task::spawn_blocking(move || verifier.accounts.verify(&name, &password));
-            (verified.await.ok().flatten(), Some(turn))
+            let examined = tokio::task::spawn_blocking(move || {
+                let verify = || verifier.accounts.verify(&name, &password);
+                (verifier.examine(address, &name, verify), turn)
+            });
+            match examined.await {
+                Ok((found, turn)) => (found, Some(turn)),
+                Err(_) => return broken(),
+            }
         }
     };
-    let Some((name, role)) = found else {
-        console.attempts.failed(address, &tried, Instant::now());
-        tracing::warn!(from = %address, "a sign-in was refused");
-        let text = "the name or the password is wrong";
-        return refusal(StatusCode::UNAUTHORIZED, text, None);
+    let (name, role) = match found {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            let text = "the name or the password is wrong";
+            return refusal(StatusCode::UNAUTHORIZED, text, None);
+        }
+        Err(wait) => return too_often(wait),
     };
     console.attempts.succeeded(address, &tried, Instant::now());
     // Whatever this browser had before is not carried on.
@@ -194,11 +198,47 @@ async fn sign_in(
     response
 }
 
+impl Console {
+    /// A turn at the hash, held by whoever computes. Who hangs up before it comes gives it away; who
+    /// hangs up after that keeps it until the hash is there, which nothing can stop: else any number
+    /// of them would be computed at a time.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Response> {
+        match timeout(TURN_MAX, self.hashes.clone().acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(too_often(TURN_MAX)),
+        }
+    }
+
+    /// Looks whether somebody may try, and what comes of it, in one go: those who wait for their turn
+    /// at the same time share one count, and who does not wait for the answer is counted.
+    fn examine<T>(
+        &self,
+        address: IpAddr,
+        name: &str,
+        verify: impl FnOnce() -> Option<T>,
+    ) -> Result<Option<T>, Duration> {
+        let wait = self.attempts.wait(address, name, Instant::now());
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        let found = verify();
+        if found.is_none() {
+            self.attempts.failed(address, name, Instant::now());
+            tracing::warn!(from = %address, "a password or a token was wrong");
+        }
+        Ok(found)
+    }
+}
+
+fn broken() -> Response {
+    let text = "this was not carried out";
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, text, None)
+}
+
 fn too_often(wait: Duration) -> Response {
-    let seconds = wait.as_secs() + 1;
-    let text = format!("too many attempts failed: wait {seconds} s");
+    let text = AccountError::TooOften(wait).to_string();
     let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, &text, None);
-    let seconds = HeaderValue::from(seconds);
+    let seconds = HeaderValue::from(whole_seconds(wait));
     response.headers_mut().insert(header::RETRY_AFTER, seconds);
     response
 }
@@ -240,7 +280,7 @@ async fn sign_out(
             true => {
                 let what = what + " everywhere";
                 console.sessions.close_all(&name);
-                let end = move |accounts: &Accounts| accounts.end_sessions(name.as_str());
+                let end = move |console: &Console| console.accounts.end_sessions(name.as_str());
                 carry_out(console, (caller, origin), what, end).await?;
             }
             false => {
@@ -302,36 +342,27 @@ async fn audit(State(console): Shared) -> Response {
     Json(console.audit.recent()).into_response()
 }
 
-/// A change of an account: computed where it may take its time, written down, answered.
+/// A change of an account: computed where it may take its time, written down, answered. Once it has
+/// its turn it is carried out and written down, whether or not somebody waits for the answer.
 async fn carry_out<T: Send + 'static>(
     console: Arc<Console>,
     (caller, origin): (Caller, Origin),
     what: String,
-    change: impl FnOnce(&Accounts) -> Result<T, AccountError> + Send + 'static,
+    change: impl FnOnce(&Console) -> Result<T, AccountError> + Send + 'static,
 ) -> Result<T, Response> {
-    let Ok(Ok(turn)) = timeout(TURN_MAX, console.hashes.acquire()).await else {
-        return Err(too_often(TURN_MAX));
-    };
-    let worker = console.clone();
-    let outcome = tokio::task::spawn_blocking(move || change(&worker.accounts)).await;
-    drop(turn);
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            let text = "this was not carried out";
-            return Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, text, None));
-        }
-    };
-    let result = match &outcome {
-        Ok(_) => "done".to_owned(),
-        Err(error) => format!("refused: {error}"),
-    };
-    let asked = Asked {
-        what,
-        why: None,
-        result,
-    };
-    console.asked(&caller, origin, asked);
+    let turn = console.turn().await?;
+    let carried_out = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let outcome = change(&console);
+        let result = match &outcome {
+            Ok(_) => "done".to_owned(),
+            Err(error) => format!("refused: {error}"),
+        };
+        let why = None;
+        console.asked(&caller, origin, Asked { what, why, result });
+        outcome
+    });
+    let outcome = carried_out.await.map_err(|_| broken())?;
     outcome.map_err(|error| match error {
         AccountError::Unknown(_) => refusal(StatusCode::NOT_FOUND, &error.to_string(), None),
         AccountError::Exists(_) | AccountError::Full | AccountError::LastAdmin => {
@@ -339,6 +370,7 @@ async fn carry_out<T: Send + 'static>(
         }
         AccountError::Password => refusal(StatusCode::BAD_REQUEST, &error.to_string(), None),
         AccountError::Present => refusal(StatusCode::FORBIDDEN, &error.to_string(), None),
+        AccountError::TooOften(wait) => too_often(wait),
         AccountError::File { .. } | AccountError::Damaged { .. } => {
             tracing::error!("{error}");
             refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), None)
@@ -369,7 +401,7 @@ async fn add_user(
         password,
     } = read(body).map_err(|status| unreadable(status, hint))?;
     let what = format!("add user {} as {}", name.as_str(), role.word());
-    let add = move |accounts: &Accounts| accounts.add_user(name, role, &password);
+    let add = move |console: &Console| console.accounts.add_user(name, role, &password);
     carry_out(console, (caller, origin), what, add).await?;
     Ok(StatusCode::CREATED)
 }
@@ -390,15 +422,17 @@ async fn change_user(
     let words = [role.map(|_| "role"), password.as_ref().map(|_| "password")];
     let words: Vec<&str> = words.into_iter().flatten().collect();
     let what = format!("change {} of user {name}", words.join(" and "));
-    let user = name.clone();
-    let change = move |accounts: &Accounts| match (role, password) {
-        (Some(role), password) => accounts.set_role(&user, role, password.as_ref()),
-        (None, Some(password)) => accounts.set_password(&user, &password),
-        (None, None) => Ok(()),
+    let change = move |console: &Console| {
+        match (role, password) {
+            (Some(role), password) => console.accounts.set_role(&name, role, password.as_ref())?,
+            (None, Some(password)) => console.accounts.set_password(&name, &password)?,
+            (None, None) => {}
+        }
+        // What was opened with the old password, or in the old role, ends.
+        close_sessions(console, &name);
+        Ok(())
     };
-    carry_out(console.clone(), (caller, origin), what, change).await?;
-    // What was opened with the old password, or in the old role, ends.
-    close_sessions(&console, &name);
+    carry_out(console, (caller, origin), what, change).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -409,10 +443,12 @@ async fn remove_user(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Response> {
     let what = format!("remove user {name}");
-    let user = name.clone();
-    let remove = move |accounts: &Accounts| accounts.remove_user(&user);
-    carry_out(console.clone(), (caller, origin), what, remove).await?;
-    close_sessions(&console, &name);
+    let remove = move |console: &Console| {
+        console.accounts.remove_user(&name)?;
+        close_sessions(console, &name);
+        Ok(())
+    };
+    carry_out(console, (caller, origin), what, remove).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -434,24 +470,21 @@ async fn change_password(
         let text = "only a signed-in user has a password";
         return Err(refusal(StatusCode::BAD_REQUEST, text, None));
     };
-    let name = session.name.as_str().to_owned();
-    // A session left open must not be a way to try passwords.
-    let wait = console.attempts.wait(address, &name, Instant::now());
-    if !wait.is_zero() {
-        return Err(too_often(wait));
-    }
-    let user = name.clone();
-    let counted = console.clone();
-    let change = move |accounts: &Accounts| match accounts.verify(&user, &old) {
-        None => {
-            counted.attempts.failed(address, &user, Instant::now());
-            Err(AccountError::Present)
+    let name = session.name.clone();
+    let change = move |console: &Console| {
+        let user = name.as_str();
+        // A session left open must not be a way to try passwords.
+        let verify = || console.accounts.verify(user, &old);
+        match console.examine(address, user, verify) {
+            Err(wait) => return Err(AccountError::TooOften(wait)),
+            Ok(None) => return Err(AccountError::Present),
+            Ok(Some(_)) => console.accounts.set_password(user, &new)?,
         }
-        Some(_) => accounts.set_password(&user, &new),
+        console.sessions.close_all(&name);
+        Ok(())
     };
     let what = "change the own password".to_owned();
-    carry_out(console.clone(), (caller, origin), what, change).await?;
-    close_sessions(&console, &name);
+    carry_out(console, (caller, origin), what, change).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -464,7 +497,7 @@ async fn add_token(
     let NewToken { name, role } =
         read(body).map_err(|status| unreadable(status, "{\"name\": …, \"role\": …}"))?;
     let what = format!("add token {} as {}", name.as_str(), role.word());
-    let add = move |accounts: &Accounts| accounts.add_token(name, role);
+    let add = move |console: &Console| console.accounts.add_token(name, role);
     let token = carry_out(console, (caller, origin), what, add).await?;
     // The one moment in which it is shown.
     let body = serde_json::json!({ "token": token.reveal() });
@@ -478,7 +511,81 @@ async fn remove_token(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Response> {
     let what = format!("remove token {name}");
-    let remove = move |accounts: &Accounts| accounts.remove_token(&name);
+    let remove = move |console: &Console| console.accounts.remove_token(&name);
     carry_out(console, (caller, origin), what, remove).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::Request;
+    use std::future::Future;
+    use tower::ServiceExt;
+
+    const ADDRESS: [u8; 4] = [192, 0, 2, 1];
+
+    fn console(directory: &tempfile::TempDir) -> Arc<Console> {
+        let console = Console::open(directory.path(), "token").expect("it opens");
+        let (name, password) = (
+            Name::parse("anna").expect("a name"),
+            Secret::new("correct horse"),
+        );
+        let added = console.accounts.add_user(name, Role::Admin, &password);
+        added.expect("a user");
+        console
+    }
+
+    fn ask(console: &Arc<Console>, path: &str, body: &str) -> impl Future<Output = Response> {
+        let origin = Origin::Address {
+            address: IpAddr::from(ADDRESS),
+            secure: false,
+        };
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from(body.to_owned()));
+        let router = routes(console.clone());
+        let router = router
+            .layer(Extension(origin))
+            .layer(Extension(Caller::Root));
+        let answer = router.oneshot(request.expect("a request"));
+        async { answer.await.expect("it always answers") }
+    }
+
+    /// Asks, and hangs up as soon as it is under way.
+    async fn hang_up(console: &Arc<Console>, path: &str, body: &str) {
+        let answer = timeout(Duration::ZERO, ask(console, path, body)).await;
+        assert!(answer.is_err(), "it takes longer");
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_is_counted_and_makes_room_only_when_the_hash_is_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let console = console(&directory);
+        let guess = r#"{"name":"anna","password":"wrong horse"}"#;
+        for _ in 0..4 {
+            hang_up(&console, "/api/v1/session", guess).await;
+            assert_eq!(
+                console.hashes.available_permits(),
+                0,
+                "it is being computed"
+            );
+            let turn = console.hashes.acquire().await;
+            drop(turn.expect("never closed"));
+        }
+        let answer = ask(&console, "/api/v1/session", guess).await;
+        assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    }
+
+    #[tokio::test]
+    async fn what_somebody_began_and_did_not_wait_for_is_written_down() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let console = console(&directory);
+        let cleo = r#"{"name":"cleo","role":"admin","password":"correct horse"}"#;
+        hang_up(&console, "/api/v1/users", cleo).await;
+        drop(console.hashes.acquire().await.expect("never closed"));
+        assert_eq!(console.accounts.users().len(), 2);
+        let log = console.audit.recent();
+        assert_eq!(log.last().expect("an entry").what, "add user cleo as admin");
+    }
 }

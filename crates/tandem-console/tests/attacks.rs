@@ -600,3 +600,20 @@ async fn a_removed_token_sees_nothing_more() {
     // Nor does an event stream that it had opened.
     assert!(!server.console.still(origin, &headers));
 }
+
+#[tokio::test]
+async fn a_stolen_session_tries_no_more_passwords_at_once_than_one_after_the_other() {
+    let server = Arc::new(server());
+    let stolen = sign_in(&server, "admin").await;
+    let mut guesses = tokio::task::JoinSet::new();
+    for guess in 0..50 {
+        let body = format!(r#"{{"old":"guess number {guess}","new":"battery staple"}}"#);
+        let guess = stolen.ask("POST", "/api/v1/password").json(&body);
+        let server = server.clone();
+        guesses.spawn(async move { guess.send(&server).await.status() });
+    }
+    let answers = guesses.join_all().await;
+    let of = |status| answers.iter().filter(|answer| **answer == status).count();
+    assert_eq!(of(StatusCode::FORBIDDEN), 4, "so many are examined");
+    assert_eq!(of(StatusCode::TOO_MANY_REQUESTS), 46);
+}

@@ -35,9 +35,7 @@ pub(crate) async fn run(
 }
 
 async fn adopt(console: Arc<Console>, accounts: Vec<u8>) {
-    // It waits for the disk.
-    let adopted = tokio::task::spawn_blocking(move || console.adopt(&accounts)).await;
-    if let Ok(Err(error)) = adopted {
+    if let Err(error) = console.adopt(accounts).await {
         tracing::error!(
             "take over the other node's accounts: {}",
             crate::report(&error)
