@@ -40,7 +40,7 @@ demo: build-tools
 
 test: build-tools lab-tools console-tools
 	@scripts/need chromium
-	@scripts/need sqlite3 python3 python3-venv fio util-linux postgresql-15 postgresql-client-15
+	@scripts/need sqlite3 openssl python3 python3-venv fio util-linux postgresql-15 postgresql-client-15
 	scripts/test
 
 # The handbook, as pages in target/handbook. Debian 12 has no mdBook, so it is built once, at a fixed

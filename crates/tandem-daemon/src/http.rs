@@ -12,7 +12,7 @@ use crate::snapshot::Face;
 use axum::body::{Body, to_bytes};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
@@ -41,10 +41,11 @@ use tandem_wire::api::{
     REQUEST_OF_STRANGER_MAX,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixListener;
+use tokio::net::{TcpStream, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Connections at a time; one more is closed at once.
 const CONNECTIONS_MAX: usize = 256;
@@ -57,8 +58,10 @@ const STREAMS_MAX: usize = 100;
 const HEAD_MAX: Duration = Duration::from_secs(10);
 /// From the head of a request to the end of its body.
 const BODY_MAX: Duration = Duration::from_secs(10);
-/// From the first byte of a connection to the end of its TLS handshake.
+/// From the beginning of a connection to the end of its TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// The first byte of every TLS connection: a record of a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
 /// How long the end of a command is waited for before the audit log says that it is under way.
 const COMMAND_AUDIT_MAX: Duration = Duration::from_secs(3600);
 /// The head of a request. What many strangers send at once must not cost the application its memory.
@@ -167,13 +170,16 @@ impl Api {
             tokio::spawn(async move {
                 match tls {
                     None => serve_connection(socket, router, origin).await,
-                    Some(tls) => {
-                        let shaken = timeout(HANDSHAKE_MAX, tls.accept(socket)).await;
-                        // A browser that does not trust the certificate yet ends it here.
-                        if let Ok(Ok(socket)) = shaken {
-                            serve_connection(socket, router, origin).await;
+                    Some(tls) => match timeout(HANDSHAKE_MAX, greet(&tls, socket)).await {
+                        Ok(Ok(Greeted::Tls(socket))) => {
+                            serve_connection(*socket, router, origin).await;
                         }
-                    }
+                        Ok(Ok(Greeted::Plain(socket))) => {
+                            serve_connection(socket, elsewhere(), origin).await;
+                        }
+                        // A browser that does not trust the certificate yet ends it here.
+                        Ok(Err(_)) | Err(_) => {}
+                    },
                 }
                 drop(place);
             });
@@ -199,6 +205,23 @@ impl Api {
                 Err(_) => sleep(Duration::from_millis(100)).await,
             }
         }
+    }
+}
+
+/// What somebody speaks who comes to HTTPS.
+enum Greeted {
+    Tls(Box<TlsStream<TcpStream>>),
+    Plain(TcpStream),
+}
+
+/// Shakes hands with whoever begins to.
+async fn greet(tls: &TlsAcceptor, socket: TcpStream) -> std::io::Result<Greeted> {
+    let mut first = [0];
+    let bytes = socket.peek(&mut first).await?;
+    match (bytes, first[0]) {
+        (0, _) => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        (_, TLS_HANDSHAKE) => Ok(Greeted::Tls(Box::new(tls.accept(socket).await?))),
+        _ => Ok(Greeted::Plain(socket)),
     }
 }
 
@@ -274,6 +297,36 @@ async fn serve_connection(
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(socket), service)
         .await;
+}
+
+/// For browsers to which nobody said that this is HTTPS: nothing but where that is.
+fn elsewhere() -> Router {
+    Router::new()
+        .fallback(to_https)
+        .layer(middleware::from_fn(bounded))
+}
+
+async fn to_https(request: Request) -> Response {
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok());
+    // Nothing that could be more than a name and a port.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    let host = host.filter(|host| !host.is_empty() && host.bytes().all(plain));
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let place = host.and_then(|host| HeaderValue::try_from(format!("https://{host}{path}")).ok());
+    match (place, request.method()) {
+        (Some(place), &Method::GET | &Method::HEAD) => {
+            (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, place)]).into_response()
+        }
+        // What was sent was sent in the clear already: it is not to be repeated by itself.
+        _ => {
+            let hint = "begin the address with https://";
+            error(StatusCode::BAD_REQUEST, "this is HTTPS", Some(hint))
+        }
+    }
 }
 
 // --- what every request goes through -------------------------------------------------------------

@@ -5,17 +5,19 @@ mod stage;
 
 use rustix::net::{AddressFamily, SocketType, bind, connect as connect_socket, socket};
 use rustix::process::{Resource, getrlimit, setrlimit};
+use rustls::{ClientConfig, HandshakeKind};
 use serde_json::Value;
 use stage::configuration::{cluster, module};
-use stage::http::{ANSWER_MAX, ask, bearer, connect, send};
-use stage::{Machine, Stage, first_start, is_root, lines, pair_offline, run, until};
+use stage::http::{ANSWER_MAX, Connection, Door, bearer, certificate, connect};
+use stage::{Machine, Stage, first_start, is_root, lines, make_keys, run, until};
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tandem_console::history::{Entry, History, Question};
 
@@ -25,24 +27,73 @@ const CONNECTIONS_OF_ONE_MAX: usize = 96;
 const DESCRIPTION: &str = include_str!("../../tandem-console/openapi.json");
 const PASSWORD: &str = "correct horse battery";
 
+/// What port 9010 speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    Http,
+    Https,
+}
+
 /// Two machines with a module that has nothing but a directory.
-fn files(name: &str) -> Stage {
+fn files(name: &str, speaks: Speaks) -> Stage {
+    // Both run at the same time.
+    let name = match speaks {
+        Speaks::Http => name.to_owned(),
+        Speaks::Https => format!("{name}s"),
+    };
     let configuration = cluster("") + &module("files", "volume", "");
     // What is looked for is a heartbeat that is missing, not a machine that is busy.
     let patient = configuration.replace("takeover-after = \"1s\"", "takeover-after = \"4s\"");
-    Stage::build(name, &patient)
+    Stage::build(&name, &patient)
 }
 
-/// Both nodes, with their daemons running and the module stopped.
-fn pair(stage: &Stage) -> (Machine<'_>, Machine<'_>) {
-    let (one, two) = pair_offline(stage);
+/// Both nodes, with their daemons running and the module stopped, and the way in.
+fn pair(stage: &Stage, speaks: Speaks) -> (Machine<'_>, Machine<'_>, Door) {
+    let (one, two) = (stage.boot(1), stage.boot(2));
+    make_keys(&one, &two);
+    for node in [&one, &two] {
+        if speaks == Speaks::Https {
+            run(&mut node.tandem(&["console", "https"]));
+        }
+        node.start_daemon();
+    }
+    let door = Door::of(&[&one, &two]);
     one.wait_for(["STOP", "red", "not uptodate"]);
     two.wait_for(["STOP", "red", "not uptodate"]);
     until("the nodes know each other", || {
         let status = one.status()?;
         status.nodes.iter().all(|node| node.answers).then_some(())
     });
-    (one, two)
+    (one, two, door)
+}
+
+/// Each of these attacks over HTTP, and over HTTPS.
+macro_rules! over_both {
+    ($($attack:ident)*) => {
+        mod over_http {
+            $(#[test] fn $attack() { super::attack(stringify!($attack), super::Speaks::Http, super::$attack); })*
+        }
+        mod over_https {
+            $(#[test] fn $attack() { super::attack(stringify!($attack), super::Speaks::Https, super::$attack); })*
+        }
+    };
+}
+
+over_both! {
+    ten_thousand_connections_are_refused_while_every_heartbeat_arrives
+    the_slow_are_cut_off_and_keep_nobody_else_out
+    readers_that_never_read_keep_no_event_from_others
+    what_is_no_request_is_refused_and_nothing_behind_it_is_answered
+    every_route_is_closed_to_every_role_below_its_own
+    sessions_and_tokens_end_on_both_nodes_and_in_streams_that_are_open
+    what_is_secret_or_forged_is_in_no_log_and_in_no_bundle
+    the_api_is_what_its_description_says
+}
+
+fn attack(name: &str, speaks: Speaks, attack: fn(Speaks)) {
+    if is_root(name) {
+        attack(speaks);
+    }
 }
 
 /// A pair that must notice nothing: what both nodes had written down and heard when it began.
@@ -179,18 +230,17 @@ fn is_held(mut stream: &TcpStream) -> bool {
     read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-#[test]
-fn ten_thousand_connections_are_refused_while_every_heartbeat_arrives() {
-    if !is_root("ten_thousand_connections_are_refused_while_every_heartbeat_arrives") {
-        return;
-    }
+fn ten_thousand_connections_are_refused_while_every_heartbeat_arrives(speaks: Speaks) {
+    // One after the other: what is looked for is not how busy a machine can be.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = Some(11_000);
     limit.maximum = limit.maximum.map(|maximum| maximum.max(11_000));
     setrlimit(Resource::Nofile, limit).expect("root may do this");
-    let stage = files("many");
+    let stage = files("many", speaks);
     more_addresses(&stage, 10..20);
-    let (one, two) = pair(&stage);
+    let (one, two, door) = pair(&stage, speaks);
     first_start(&one, &two);
     let calm = Calm::begin(&one, &two);
     let daemon = one.daemon_id();
@@ -229,21 +279,17 @@ fn ten_thousand_connections_are_refused_while_every_heartbeat_arrives() {
     let bearer = bearer(&one);
     stage.in_network(2, || {
         until("operators are let in again", || {
-            let (status, _) = ask(&format!("GET /api/v1/status HTTP/1.1\r\n{bearer}"), "");
+            let (status, _) = door.ask(&format!("GET /api/v1/status HTTP/1.1\r\n{bearer}"), "");
             (status == 200).then_some(())
         });
     });
     calm.end();
 }
 
-#[test]
-fn the_slow_are_cut_off_and_keep_nobody_else_out() {
-    if !is_root("the_slow_are_cut_off_and_keep_nobody_else_out") {
-        return;
-    }
-    let stage = files("slow");
+fn the_slow_are_cut_off_and_keep_nobody_else_out(speaks: Speaks) {
+    let stage = files("slow", speaks);
     more_addresses(&stage, 10..11);
-    let (one, two) = pair(&stage);
+    let (one, two, door) = pair(&stage, speaks);
     first_start(&one, &two);
     let calm = Calm::begin(&one, &two);
     let bearer = bearer(&one);
@@ -251,14 +297,23 @@ fn the_slow_are_cut_off_and_keep_nobody_else_out() {
         let body = format!(
             "POST /api/v1/session HTTP/1.1\r\nHost: one\r\n{bearer}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
         );
-        let starts = ["GET /health/ready HTTP/1.1\r\n".to_owned(), body];
-        // Half of the connections never end their heads, the other half their bodies.
-        let mut slow: Vec<TcpStream> = (0..CONNECTIONS_OF_ONE_MAX)
+        // What never ends: the wait for a word, a head, a body, and a handshake.
+        let mut kinds: Vec<(&Door, &[u8], &[u8])> = vec![
+            (&door, b"", b""),
+            (&door, b"GET /health/ready HTTP/1.1\r\n", b"X: y\r\n"),
+            (&door, body.as_bytes(), b"x"),
+        ];
+        if speaks == Speaks::Https {
+            kinds.push((&Door::Http, b"", b""));
+            kinds.push((&Door::Http, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"x"));
+            kinds.push((&Door::Http, b"GET / HTTP/1.1\r\n", b"X: y\r\n"));
+        }
+        let mut slow: Vec<(Connection, &[u8])> = (0..CONNECTIONS_OF_ONE_MAX)
             .map(|number| {
-                let mut stream = connect_from(10);
-                let sent = stream.write_all(starts[number % 2].as_bytes());
-                sent.expect("node1 has room");
-                stream
+                let (door, start, drip) = kinds[number % kinds.len()];
+                let mut stream = door.over(1, connect_from(10)).expect("node1 has room");
+                stream.write_all(start).expect("node1 reads");
+                (stream, drip)
             })
             .collect();
         until("this address has all its places", || {
@@ -268,14 +323,13 @@ fn the_slow_are_cut_off_and_keep_nobody_else_out() {
                 .expect("a socket");
             (refused.read(&mut [0]).ok() == Some(0)).then_some(())
         });
-        let (status, _) = ask(&format!("GET /api/v1/status HTTP/1.1\r\n{bearer}"), "");
+        let (status, _) = door.ask(&format!("GET /api/v1/status HTTP/1.1\r\n{bearer}"), "");
         assert_eq!(status, 200, "another address is let in");
         // However busy they look.
         until("all of them are cut off", || {
-            let all = slow.iter_mut().enumerate();
-            let held = all.filter_map(|(number, stream)| {
-                stream.set_nonblocking(true).expect("a socket");
-                let dripped = stream.write_all(if number % 2 == 0 { b"X: y\r\n" } else { b"x" });
+            let held = slow.iter_mut().filter_map(|(stream, drip)| {
+                stream.socket().set_nonblocking(true).expect("a socket");
+                let dripped = stream.write_all(drip);
                 let mut rest = [0; 4096];
                 let open = loop {
                     match stream.read(&mut rest) {
@@ -290,8 +344,9 @@ fn the_slow_are_cut_off_and_keep_nobody_else_out() {
             std::thread::sleep(Duration::from_millis(200));
             (held == 0).then_some(())
         });
-        let mut stream = connect_from(10);
-        stream.set_read_timeout(Some(ANSWER_MAX)).expect("a socket");
+        let socket = connect_from(10);
+        socket.set_read_timeout(Some(ANSWER_MAX)).expect("a socket");
+        let mut stream = door.over(1, socket).expect("node1 has room");
         stream
             .write_all(b"GET / HTTP/1.1\r\nHost: one\r\n\r\n")
             .expect("node1 reads");
@@ -300,9 +355,147 @@ fn the_slow_are_cut_off_and_keep_nobody_else_out() {
     calm.end();
 }
 
+/// Sends some bytes as they are, and gives back what comes until node1 closes the connection.
+fn raw(bytes: &[u8]) -> Vec<u8> {
+    let mut socket = connect(9010);
+    socket.write_all(bytes).expect("node1 reads");
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer);
+    answer
+}
+
+/// How a client begins that knows no newer version of TLS than this, and is fine otherwise.
+fn hello(version: u16) -> Vec<u8> {
+    let mut body = version.to_be_bytes().to_vec();
+    body.extend([7; 32]);
+    // No session; one suite; no compression.
+    body.extend([0, 0, 2, 0xc0, 0x2b, 1, 0]);
+    // One group, one form of its points, one kind of signature.
+    body.extend([0, 22]);
+    body.extend([0, 10, 0, 4, 0, 2, 0, 23]);
+    body.extend([0, 11, 0, 2, 1, 0]);
+    body.extend([0, 13, 0, 4, 0, 2, 4, 3]);
+    let length = u8::try_from(body.len()).expect("a short one");
+    let mut record = vec![0x16, 3, 1, 0, length + 4, 1, 0, 0, length];
+    record.extend(body);
+    record
+}
+
+/// The first bytes that node1 answers to it.
+fn answer_to_hello(version: u16) -> [u8; 7] {
+    let mut socket = connect(9010);
+    socket.write_all(&hello(version)).expect("node1 reads");
+    let mut answer = [0; 7];
+    socket.read_exact(&mut answer).expect("an answer");
+    answer
+}
+
+#[test]
+fn what_comes_to_https_and_is_something_else_gets_no_further() {
+    if !is_root("what_comes_to_https_and_is_something_else_gets_no_further") {
+        return;
+    }
+    let stage = files("hello", Speaks::Https);
+    let (one, two, door) = pair(&stage, Speaks::Https);
+    let Door::Https(config) = &door else {
+        panic!("both speak HTTPS");
+    };
+    first_start(&one, &two);
+    let calm = Calm::begin(&one, &two);
+    let bearer = bearer(&one);
+    stage.in_network(2, || {
+        plain_http_is_told_where_https_is(&bearer);
+        // SSL 3, TLS 1.0 and 1.1: a fatal alert, "protocol version". TLS 1.2 is answered.
+        for version in [0x0300, 0x0301, 0x0302] {
+            let [kind, _, _, rest @ ..] = answer_to_hello(version);
+            assert_eq!((kind, rest), (0x15, [0, 2, 2, 70]), "{version:x}");
+        }
+        assert_eq!(answer_to_hello(0x0303)[0], 0x16);
+        let mut other = (**config).clone();
+        other.alpn_protocols = vec![b"h2".to_vec()];
+        let refused = Door::Https(Arc::new(other)).over(1, connect(9010));
+        assert!(refused.is_err(), "only HTTP/1.1 is spoken");
+        nothing_is_taken_before_the_handshake_ends(config);
+        for _ in 0..500 {
+            drop(door.connect());
+        }
+    });
+    nobody_shakes_hands_twice(
+        stage.command(2, "openssl").arg("s_client"),
+        &certificate(&one),
+    );
+    calm.goes_on();
+    calm.end();
+}
+
+fn plain_http_is_told_where_https_is(bearer: &str) {
+    let ask = |method: &str, host: &str| {
+        let answer = raw(format!(
+            "{method} /api/v1/status?x=y HTTP/1.1\r\nHost: {host}\r\n{bearer}\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        .as_bytes());
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(!answer.contains("cluster1"), "{answer}");
+        assert!(!answer.contains("set-cookie"), "{answer}");
+        answer
+    };
+    let answer = ask("GET", "node1:9010");
+    assert!(answer.starts_with("http/1.1 307 "), "{answer}");
+    let place = "\r\nlocation: https://node1:9010/api/v1/status?x=y\r\n";
+    assert!(answer.contains(place), "{answer}");
+    assert!(answer.contains("default-src 'none'"), "{answer}");
+    for (method, host) in [
+        ("POST", "node1:9010"),
+        ("GET", ""),
+        ("GET", "a@evil.example"),
+        ("GET", "evil.example/"),
+        ("GET", "a\"><script>"),
+    ] {
+        let answer = ask(method, host);
+        let what = format!("{method} {host}: {answer}");
+        assert!(answer.starts_with("http/1.1 400 "), "{what}");
+        assert!(!answer.contains("location:"), "{what}");
+    }
+}
+
+/// Within TLS 1.2, at no cost of who asks for it.
+fn nobody_shakes_hands_twice(client: &mut Command, certificate: &Path) {
+    client
+        .args(["-connect", "10.99.0.1:9010", "-tls1_2", "-CAfile"])
+        .arg(certificate)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut client = client.spawn().expect("openssl is there");
+    let mut input = client.stdin.take().expect("a pipe");
+    input.write_all(b"R\n").expect("openssl reads");
+    let said = BufReader::new(client.stderr.take().expect("a pipe"));
+    let mut said = said.lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("RENEGOTIATING")));
+    assert!(said.any(|line| line.contains("no renegotiation")));
+    // It would wait for the end of the connection.
+    client.kill().expect("a child");
+    client.wait().expect("a child");
+}
+
+/// It could be sent again by somebody else.
+fn nothing_is_taken_before_the_handshake_ends(config: &ClientConfig) {
+    let mut early = config.clone();
+    early.enable_early_data = true;
+    let early = Door::Https(Arc::new(early));
+    assert_eq!(early.ask("GET / HTTP/1.1", "").0, 200);
+    let Connection::Https(again) = early.connect() else {
+        panic!("it speaks HTTPS");
+    };
+    let kind = again.conn.handshake_kind();
+    assert_eq!(kind, Some(HandshakeKind::Resumed));
+    assert!(!again.conn.is_early_data_accepted());
+}
+
 /// Opens an event stream, reads its head, and no more.
-fn open_events(bearer: &str) -> BufReader<TcpStream> {
-    let mut stream = connect(9010);
+fn open_events(door: &Door, bearer: &str) -> BufReader<Connection> {
+    let mut stream = door.connect();
     let request = format!("GET /api/v1/events HTTP/1.0\r\nHost: one\r\n{bearer}\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("node1 reads");
     let mut stream = BufReader::with_capacity(64, stream);
@@ -312,21 +505,17 @@ fn open_events(bearer: &str) -> BufReader<TcpStream> {
     stream
 }
 
-#[test]
-fn readers_that_never_read_keep_no_event_from_others() {
-    if !is_root("readers_that_never_read_keep_no_event_from_others") {
-        return;
-    }
-    let stage = files("deaf");
-    let (one, _two) = pair(&stage);
+fn readers_that_never_read_keep_no_event_from_others(speaks: Speaks) {
+    let stage = files("deaf", speaks);
+    let (one, _two, door) = pair(&stage, speaks);
     let bearer = bearer(&one);
     stage.in_network(2, || {
-        let deaf: Vec<_> = (0..60).map(|_| open_events(&bearer)).collect();
-        let mut listens = open_events(&bearer);
+        let deaf: Vec<_> = (0..60).map(|_| open_events(&door, &bearer)).collect();
+        let mut listens = open_events(&door, &bearer);
         let post = format!("POST /api/v1/command HTTP/1.1\r\n{bearer}");
         let asked: Vec<String> = (0..10)
             .map(|_| {
-                let (_, answer) = ask(&post, r#"{"command":"swap","wait":true}"#);
+                let (_, answer) = door.ask(&post, r#"{"command":"swap","wait":true}"#);
                 let body = answer.split_once("\r\n\r\n").expect("a body").1;
                 let job: Value = serde_json::from_str(body).expect("JSON");
                 job["job"].as_str().expect("a name").to_owned()
@@ -343,13 +532,9 @@ fn readers_that_never_read_keep_no_event_from_others() {
     });
 }
 
-#[test]
-fn what_is_no_request_is_refused_and_nothing_behind_it_is_answered() {
-    if !is_root("what_is_no_request_is_refused_and_nothing_behind_it_is_answered") {
-        return;
-    }
-    let stage = files("wire");
-    let (one, _two) = pair(&stage);
+fn what_is_no_request_is_refused_and_nothing_behind_it_is_answered(speaks: Speaks) {
+    let stage = files("wire", speaks);
+    let (one, _two, door) = pair(&stage, speaks);
     let bearer = bearer(&one);
     stage.in_network(2, || {
         let post = "POST /api/v1/session HTTP/1.1\r\nHost: one\r\n";
@@ -398,7 +583,7 @@ fn what_is_no_request_is_refused_and_nothing_behind_it_is_answered() {
                 413,
             ),
         ] {
-            let answer = send(&request);
+            let answer = door.send(&request);
             let shown: String = request.chars().take(150).collect();
             assert!(
                 answer.starts_with(&format!("HTTP/1.1 {status} ")),
@@ -414,7 +599,8 @@ fn what_is_no_request_is_refused_and_nothing_behind_it_is_answered() {
             "support?anonymise=%0d%0aSet-Cookie:%20planted=1",
             "history?kind=%0d%0aSet-Cookie:%20planted=1",
         ] {
-            let (status, answer) = ask(&format!("GET /api/v1/{path} HTTP/1.1\r\n{bearer}"), "");
+            let (status, answer) =
+                door.ask(&format!("GET /api/v1/{path} HTTP/1.1\r\n{bearer}"), "");
             let head = answer
                 .split_once("\r\n\r\n")
                 .expect("a head")
@@ -442,7 +628,7 @@ fn what_is_no_request_is_refused_and_nothing_behind_it_is_answered() {
             "/%2e%2e/etc/passwd",
             "http://one/../../etc/passwd",
         ] {
-            let (status, answer) = ask(&format!("GET {path} HTTP/1.1\r\n{bearer}"), "");
+            let (status, answer) = door.ask(&format!("GET {path} HTTP/1.1\r\n{bearer}"), "");
             assert_eq!(status, 404, "{path}: {answer}");
             assert!(!answer.contains("root:"));
         }
@@ -450,9 +636,9 @@ fn what_is_no_request_is_refused_and_nothing_behind_it_is_answered() {
 }
 
 /// Makes a token with a role.
-fn token(bearer: &str, role: &str) -> String {
+fn token(door: &Door, bearer: &str, role: &str) -> String {
     let body = format!(r#"{{"name":"of-{role}","role":"{role}"}}"#);
-    let (status, answer) = ask(&format!("POST /api/v1/tokens HTTP/1.1\r\n{bearer}"), &body);
+    let (status, answer) = door.ask(&format!("POST /api/v1/tokens HTTP/1.1\r\n{bearer}"), &body);
     assert_eq!(status, 201, "{answer}");
     let body = answer.split_once("\r\n\r\n").expect("a body").1;
     let made: Value = serde_json::from_str(body).expect("JSON");
@@ -463,8 +649,8 @@ fn token(bearer: &str, role: &str) -> String {
 }
 
 /// The head of the answer: some have no end.
-fn status_of(head: &str) -> u16 {
-    let mut stream = connect(9010);
+fn status_of(door: &Door, head: &str) -> u16 {
+    let mut stream = door.connect();
     let request = format!("{head}\r\nHost: one\r\nContent-Length: 0\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("node1 reads");
     let mut line = String::new();
@@ -475,13 +661,9 @@ fn status_of(head: &str) -> u16 {
     word.parse().expect("a number")
 }
 
-#[test]
-fn every_route_is_closed_to_every_role_below_its_own() {
-    if !is_root("every_route_is_closed_to_every_role_below_its_own") {
-        return;
-    }
-    let stage = files("roles");
-    let (one, _two) = pair(&stage);
+fn every_route_is_closed_to_every_role_below_its_own(speaks: Speaks) {
+    let stage = files("roles", speaks);
+    let (one, _two, door) = pair(&stage, speaks);
     let root = bearer(&one);
     let description: Value = serde_json::from_str(DESCRIPTION).expect("JSON");
     stage.in_network(2, || {
@@ -489,9 +671,9 @@ fn every_route_is_closed_to_every_role_below_its_own() {
         let nobody = "X: y".to_owned();
         let shown = [
             nobody,
-            token(&root, "monitor"),
-            token(&root, "control"),
-            token(&root, "admin"),
+            token(&door, &root, "monitor"),
+            token(&door, &root, "control"),
+            token(&door, &root, "admin"),
         ];
         let paths = description["paths"].as_object().expect("paths");
         let mut below = 0;
@@ -507,7 +689,7 @@ fn every_route_is_closed_to_every_role_below_its_own() {
                     if real.contains("/support") && has >= needed {
                         continue;
                     }
-                    let status = status_of(&format!("{method} {real} HTTP/1.1\r\n{shown}"));
+                    let status = status_of(&door, &format!("{method} {real} HTTP/1.1\r\n{shown}"));
                     match (has >= needed, has) {
                         (true, 0) => assert_ne!(status, 403, "{what}"),
                         (true, _) => assert!(![401, 403].contains(&status), "{what}: {status}"),
@@ -522,13 +704,13 @@ fn every_route_is_closed_to_every_role_below_its_own() {
         // What the route alone does not say.
         let force = r#"{"command":"prim","force":true,"why":"because"}"#;
         let control = format!("POST /api/v1/command HTTP/1.1\r\n{}", shown[2]);
-        assert_eq!(ask(&control, force).0, 403);
+        assert_eq!(door.ask(&control, force).0, 403);
         for (shown, status) in [(&shown[1], 403), (&shown[2], 403)] {
             let head = format!("GET /api/v1/log?source=daemon HTTP/1.1\r\n{shown}");
-            assert_eq!(status_of(&head), status);
+            assert_eq!(status_of(&door, &head), status);
         }
         // Each of these refusals is in the command log, and why somebody wanted it.
-        let (_, log) = ask(&format!("GET /api/v1/audit HTTP/1.1\r\n{root}"), "");
+        let (_, log) = door.ask(&format!("GET /api/v1/audit HTTP/1.1\r\n{root}"), "");
         let log = log.split_once("\r\n\r\n").expect("a body").1;
         let log: Vec<Value> = serde_json::from_str(log).expect("JSON");
         let refused = log.iter().filter(|entry| {
@@ -549,48 +731,51 @@ fn every_route_is_closed_to_every_role_below_its_own() {
 }
 
 /// A browser's cookie at a node.
-fn sign_in(node: u8) -> String {
+fn sign_in(door: &Door, node: u8) -> String {
     let body = format!(r#"{{"name":"anna","password":"{PASSWORD}"}}"#);
+    let head = "POST /api/v1/session HTTP/1.1\r\nContent-Type: application/json";
     until("anna is let in", || {
-        let mut stream = TcpStream::connect(format!("10.99.0.{node}:9010")).ok()?;
-        let length = body.len();
-        let request = format!(
-            "POST /api/v1/session HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let cookie = answer.split("set-cookie: ").nth(1)?.split(';').next()?;
-        Some(format!("Cookie: {cookie}"))
+        let answer = at(door, node, head, &body);
+        let cookie = answer.split("set-cookie: ").nth(1)?.lines().next()?;
+        let (prefix, flag) = match door {
+            Door::Http => ("tandem=", false),
+            Door::Https(_) => ("__Host-tandem=", true),
+        };
+        assert!(cookie.starts_with(prefix), "{cookie}");
+        assert!(cookie.contains("; HttpOnly; SameSite=Strict"), "{cookie}");
+        assert_eq!(cookie.contains("; Secure"), flag, "{cookie}");
+        Some(format!("Cookie: {}", cookie.split(';').next()?))
     })
 }
 
-fn is_signed_in(node: u8, cookie: &str) -> bool {
-    let mut stream = TcpStream::connect(format!("10.99.0.{node}:9010")).expect("it listens");
+fn is_signed_in(door: &Door, node: u8, cookie: &str) -> bool {
+    let head = format!("GET /api/v1/session HTTP/1.1\r\n{cookie}");
+    at(door, node, &head, "").starts_with("HTTP/1.1 200 ")
+}
+
+/// What a node answers.
+fn at(door: &Door, node: u8, head: &str, body: &str) -> String {
+    let mut stream = door.connect_to(node);
+    let length = body.len();
     let request =
-        format!("GET /api/v1/session HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{cookie}\r\n\r\n");
+        format!("{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("text");
-    answer.starts_with("HTTP/1.1 200 ")
+    answer
 }
 
-#[test]
-fn sessions_and_tokens_end_on_both_nodes_and_in_streams_that_are_open() {
-    if !is_root("sessions_and_tokens_end_on_both_nodes_and_in_streams_that_are_open") {
-        return;
-    }
-    let stage = files("ends");
-    let (one, _two) = pair(&stage);
+fn sessions_and_tokens_end_on_both_nodes_and_in_streams_that_are_open(speaks: Speaks) {
+    let stage = files("ends", speaks);
+    let (one, _two, door) = pair(&stage, speaks);
     let root = bearer(&one);
     stage.in_network(2, || {
         let new = format!(r#"{{"name":"anna","role":"admin","password":"{PASSWORD}"}}"#);
-        let (status, answer) = ask(&format!("POST /api/v1/users HTTP/1.1\r\n{root}"), &new);
+        let (status, answer) = door.ask(&format!("POST /api/v1/users HTTP/1.1\r\n{root}"), &new);
         assert_eq!(status, 201, "{answer}");
-        let cookies = [1, 2].map(sign_in);
-        assert!(is_signed_in(1, &cookies[0]) && is_signed_in(2, &cookies[1]));
-        let (status, _) = ask(
+        let cookies = [1, 2].map(|node| sign_in(&door, node));
+        assert!(is_signed_in(&door, 1, &cookies[0]) && is_signed_in(&door, 2, &cookies[1]));
+        let (status, _) = door.ask(
             &format!(
                 "DELETE /api/v1/session?everywhere=true HTTP/1.1\r\n{}",
                 cookies[0]
@@ -598,20 +783,20 @@ fn sessions_and_tokens_end_on_both_nodes_and_in_streams_that_are_open() {
             "",
         );
         assert_eq!(status, 204);
-        assert!(!is_signed_in(1, &cookies[0]));
+        assert!(!is_signed_in(&door, 1, &cookies[0]));
         until("the session on the other node ends", || {
-            (!is_signed_in(2, &cookies[1])).then_some(())
+            (!is_signed_in(&door, 2, &cookies[1])).then_some(())
         });
 
-        let shown = token(&root, "monitor");
-        let mut stream = open_events(&shown);
-        let (status, _) = ask(
+        let shown = token(&door, &root, "monitor");
+        let mut stream = open_events(&door, &shown);
+        let (status, _) = door.ask(
             &format!("DELETE /api/v1/tokens/of-monitor HTTP/1.1\r\n{root}"),
             "",
         );
         assert_eq!(status, 204);
         // Whatever happens next is the end of it.
-        ask(
+        door.ask(
             &format!("POST /api/v1/command HTTP/1.1\r\n{root}"),
             r#"{"command":"swap"}"#,
         );
@@ -628,14 +813,10 @@ fn sessions_and_tokens_end_on_both_nodes_and_in_streams_that_are_open() {
     });
 }
 
-#[test]
-fn what_is_secret_or_forged_is_in_no_log_and_in_no_bundle() {
-    if !is_root("what_is_secret_or_forged_is_in_no_log_and_in_no_bundle") {
-        return;
-    }
+fn what_is_secret_or_forged_is_in_no_log_and_in_no_bundle(speaks: Speaks) {
     const CANARY: &str = "canary5e1d";
-    let stage = files("canary");
-    let (one, two) = pair(&stage);
+    let stage = files("leaks", speaks);
+    let (one, two, door) = pair(&stage, speaks);
     let root = bearer(&one);
     let bundle = stage.in_network(2, || {
         let admin = |method: &str, path: &str| format!("{method} /api/v1/{path} HTTP/1.1\r\n{root}");
@@ -657,13 +838,13 @@ fn what_is_secret_or_forged_is_in_no_log_and_in_no_bundle() {
                 r#"{"command":"swap","wait":true,"why":"x\n2026-01-01T00:00:00Z ERROR forged: line\r\u001b[2J\u2028forged: too"}"#.to_owned(),
             ),
         ] {
-            let (status, answer) = ask(&head, &body);
+            let (status, answer) = door.ask(&head, &body);
             assert!((200..500).contains(&status), "{answer}");
             // A cookie is handed out once, to whom it belongs.
             assert!(!answer.contains(CANARY), "{answer}");
         }
-        let mut stream = connect(9010);
-        stream.set_read_timeout(Some(Duration::from_secs(90))).expect("a socket");
+        let mut stream = door.connect();
+        stream.socket().set_read_timeout(Some(Duration::from_secs(90))).expect("a socket");
         let request = format!("{}\r\nHost: one\r\nConnection: close\r\n\r\n", admin("GET", "support"));
         stream.write_all(request.as_bytes()).expect("node1 reads");
         let mut answer = Vec::new();
@@ -722,12 +903,8 @@ fn everything(directory: &Path, files: &mut Vec<std::path::PathBuf>) {
 }
 
 /// `scripts/schemathesis` installs what this needs.
-#[test]
-fn the_api_is_what_its_description_says() {
+fn the_api_is_what_its_description_says(speaks: Speaks) {
     const NAME: &str = "the_api_is_what_its_description_says";
-    if !is_root(NAME) {
-        return;
-    }
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tools = crate_dir.join("../../target/tools/schemathesis/bin/schemathesis");
     if !tools.exists() {
@@ -744,21 +921,21 @@ fn the_api_is_what_its_description_says() {
     let description: Value = serde_json::from_str(DESCRIPTION).expect("JSON");
     let paths = description["paths"].as_object().expect("paths").values();
     let operations: usize = paths.filter_map(|path| Some(path.as_object()?.len())).sum();
-    let stage = files("schema");
-    let (one, two) = pair(&stage);
+    let stage = files("descr", speaks);
+    let (one, two, _door) = pair(&stage, speaks);
+    let url = match speaks {
+        Speaks::Http => "http://10.99.0.1:9010",
+        Speaks::Https => "https://10.99.0.1:9010",
+    };
     let output = stage
         .command(2, tools)
+        .env("REQUESTS_CA_BUNDLE", certificate(&one))
         .current_dir(stage.shared())
         .arg("--config-file")
         .arg(crate_dir.join("tests/schemathesis/schemathesis.toml"))
         .arg("run")
         .arg(crate_dir.join("../tandem-console/openapi.json"))
-        .args([
-            "--url",
-            "http://10.99.0.1:9010",
-            "--no-color",
-            "--continue-on-failure",
-        ])
+        .args(["--url", url, "--no-color", "--continue-on-failure"])
         .args(["--header", &bearer(&one)])
         .args(NOT_ASKED.iter().flat_map(|path| ["--exclude-path", path]))
         .args([

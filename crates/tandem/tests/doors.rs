@@ -5,7 +5,7 @@ mod stage;
 
 use serde_json::Value;
 use stage::configuration::{cluster, module};
-use stage::http::{ask, bearer, connect};
+use stage::http::{Door, bearer, connect};
 use stage::{Machine, Stage, is_root, lines, make_keys, pair_offline, run, until};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -35,15 +35,16 @@ fn the_api_answers_to_the_token_and_to_nothing_else() {
     let bearer = bearer(&one);
     stage.in_network(2, || {
         for path in ["status", "events", "jobs/x", "nothing"] {
-            let (status, answer) = ask(&format!("GET /api/v1/{path} HTTP/1.1"), "");
+            let (status, answer) = Door::Http.ask(&format!("GET /api/v1/{path} HTTP/1.1"), "");
             assert!(status == 401 || path == "nothing", "{answer}");
         }
         let wrong = "GET /api/v1/status HTTP/1.1\r\nAuthorization: Bearer 0123456789abcdef";
-        assert_eq!(ask(wrong, "").0, 401);
-        let (status, answer) = ask("POST /api/v1/command HTTP/1.1", r#"{"command":"start"}"#);
+        assert_eq!(Door::Http.ask(wrong, "").0, 401);
+        let (status, answer) =
+            Door::Http.ask("POST /api/v1/command HTTP/1.1", r#"{"command":"start"}"#);
         assert_eq!(status, 401, "{answer}");
 
-        let (status, answer) = ask("GET / HTTP/1.1", "");
+        let (status, answer) = Door::Http.ask("GET / HTTP/1.1", "");
         assert_eq!(status, 200, "the page itself knows nothing");
         assert!(answer.contains("content-security-policy: default-src 'none'; script-src 'self'"));
         assert!(
@@ -51,7 +52,8 @@ fn the_api_answers_to_the_token_and_to_nothing_else() {
             "{answer}"
         );
 
-        let (status, answer) = ask(&format!("GET /api/v1/status HTTP/1.1\r\n{bearer}"), "");
+        let (status, answer) =
+            Door::Http.ask(&format!("GET /api/v1/status HTTP/1.1\r\n{bearer}"), "");
         assert_eq!(status, 200, "{answer}");
         assert!(answer.contains(r#""cluster":"cluster1""#), "{answer}");
 
@@ -64,15 +66,17 @@ fn the_api_answers_to_the_token_and_to_nothing_else() {
             (r#"{"command":"swap","module":"none"}"#, 400),
             (r#"{"command":"swap","wait":true}"#, 409),
         ] {
-            let (found, answer) = ask(&post, body);
+            let (found, answer) = Door::Http.ask(&post, body);
             assert_eq!(found, status, "{body}: {answer}");
         }
         // Strangers are believed less: see the attacks.
         let long = |bytes| format!(r#"{{"command":"{}"}}"#, "x".repeat(bytes));
-        assert_eq!(ask(&post, &long((1 << 20) - 100)).0, 422);
-        assert_eq!(ask(&post, &long(1 << 20)).0, 413);
+        assert_eq!(Door::Http.ask(&post, &long((1 << 20) - 100)).0, 422);
+        assert_eq!(Door::Http.ask(&post, &long(1 << 20)).0, 413);
         assert_eq!(
-            ask(&format!("GET /api/v1/jobs/none HTTP/1.1\r\n{bearer}"), "").0,
+            Door::Http
+                .ask(&format!("GET /api/v1/jobs/none HTTP/1.1\r\n{bearer}"), "")
+                .0,
             404
         );
     });
@@ -133,7 +137,7 @@ fn events_go_on_where_a_client_was() {
             "a client begins with the whole picture"
         );
         let post = format!("POST /api/v1/command HTTP/1.1\r\n{bearer}");
-        let (_, answer) = ask(&post, r#"{"command":"swap"}"#);
+        let (_, answer) = Door::Http.ask(&post, r#"{"command":"swap"}"#);
         let job = loop {
             let (id, event) = next_event(&mut stream);
             if kind(&event) == "job" {
@@ -143,7 +147,7 @@ fn events_go_on_where_a_client_was() {
         assert_eq!(job.1["state"], "refused", "{answer}");
         drop(stream);
 
-        ask(&post, r#"{"command":"restart"}"#);
+        Door::Http.ask(&post, r#"{"command":"restart"}"#);
         let mut stream = events(&bearer, Some(&job.0));
         let next = loop {
             let (_, event) = next_event(&mut stream);
