@@ -26,7 +26,7 @@ interface = \"eth0\"
 pub const CONFIGURATION: &str = "/etc/tandem/tandem.toml";
 /// `takeover-after` of the tests: the product's default.
 pub const TAKEOVER_AFTER: Duration = Duration::from_secs(5);
-/// The stall limit that follows from it (spec.md, section 4).
+/// The stall limit that follows from it.
 pub const STALL_LIMIT: Duration = Duration::from_secs(2);
 /// How long a copy may take to be uptodate again, with a comparison by hash of everything.
 pub const RESYNCHRONISATION_LIMIT: Duration = Duration::from_secs(90);

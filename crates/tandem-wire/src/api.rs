@@ -369,7 +369,7 @@ pub struct CommandRequest {
     pub wait: bool,
 }
 
-/// The commands of spec.md §3 that this release knows.
+/// The commands that this release knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CommandName {

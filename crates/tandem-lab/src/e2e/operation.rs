@@ -109,7 +109,7 @@ fn rot(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The table of spec.md, section 3: what the stopped node shows, and the other one, step by step.
+/// The sequence of docs/function-tests.md: what the stopped node shows, and the other one, step by step.
 const SEQUENCE: [(&str, &str); 7] = [
     ("PRIM green uptodate", "SECOND green uptodate"),
     ("PRIM magenta not uptodate", "SECOND green uptodate"),
