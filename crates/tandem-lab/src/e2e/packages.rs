@@ -234,8 +234,9 @@ fn path(version: &str) -> String {
 
 /// Installs or upgrades, with nobody there to answer questions.
 fn install(node: &Node<'_>, version: &str) -> Result<String> {
+    // The hosts' dpkg leaves its files to the kernel, for speed; one of a server has them on disk.
     let line = format!(
-        "DEBIAN_FRONTEND=noninteractive apt-get install -qq -y {} 2>&1",
+        "DEBIAN_FRONTEND=noninteractive apt-get install -qq -y {} 2>&1 && sync",
         path(version)
     );
     node.host.must_within(&line, PACKAGE_LIMIT)

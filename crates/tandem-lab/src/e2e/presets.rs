@@ -68,11 +68,12 @@ while (my $client = $server->accept) { close $client }
 END
 cat >/usr/local/bin/stand-in-engine <<'END'
 #!/bin/sh
-# stand-in-engine --project-directory DIRECTORY up|down|ps
+# stand-in-engine --project-directory DIRECTORY up|down|ps: one container, which runs on this machine
+# from up to down, and writes a line when it starts.
 case $3 in
-  up) echo up >>"$2/log"; exec sleep infinity ;;
-  down) echo down >>"$2/log" ;;
-  ps) [ "$(tail -1 "$2/log")" = down ] || echo container ;;
+  up) touch /run/container; echo up >>"$2/log"; while [ -e /run/container ]; do sleep 0.2; done ;;
+  down) rm -f /run/container ;;
+  ps) [ ! -e /run/container ] || echo container ;;
 esac
 END
 chmod 755 /usr/local/bin/stand-in-*
@@ -156,7 +157,7 @@ fn containers(nodes: &[Node<'_>; 2]) -> Result<()> {
     one.command("swap --timeout 60s")?;
     two.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
     let log = two.host.must("cat /srv/app/log")?;
-    ensure!(log == "up\ndown\nup\n", "{log}");
+    ensure!(log == "up\nup\n", "{log}");
     one.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
     Ok(())
 }
