@@ -105,6 +105,9 @@ struct StoredToken {
     /// The hash, in hexadecimal.
     hash: String,
     changed_at_ms: u64,
+    /// As a user's.
+    #[serde(default)]
+    ended: u64,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -114,6 +117,26 @@ struct Stored {
     version: u64,
     users: Vec<StoredUser>,
     tokens: Vec<StoredToken>,
+}
+
+/// Whose a session is. A token and a user may have the same name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Holder {
+    /// Somebody who showed a password.
+    User(Name),
+    /// Whoever showed a token.
+    Token(Name),
+}
+
+impl Holder {
+    /// For the command log.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::User(name) => name.as_str().to_owned(),
+            Self::Token(name) => format!("token {}", name.as_str()),
+        }
+    }
 }
 
 /// An account, as it is shown.
@@ -340,13 +363,22 @@ impl Accounts {
         })
     }
 
-    /// Ends all sessions of a user, on the other node as soon as it hears of it.
+    /// Ends all sessions of a user or a token, on the other node as soon as it hears of it.
     ///
     /// # Errors
     /// [`AccountError`]
-    pub fn end_sessions(&self, name: &str) -> Result<(), AccountError> {
+    pub fn end_sessions(&self, holder: &Holder) -> Result<(), AccountError> {
         self.change(|stored| {
-            find_user(stored, name)?.ended += 1;
+            let ended = match holder {
+                Holder::User(name) => &mut find_user(stored, name.as_str())?.ended,
+                Holder::Token(name) => {
+                    let mut tokens = stored.tokens.iter_mut();
+                    let token = tokens.find(|token| token.name == *name);
+                    let token = token.ok_or_else(|| AccountError::Unknown(holder.words()))?;
+                    &mut token.ended
+                }
+            };
+            *ended += 1;
             Ok(())
         })
     }
@@ -381,6 +413,7 @@ impl Accounts {
                 role,
                 hash: token.fingerprint().to_hex().to_string(),
                 changed_at_ms: crate::unix_ms(),
+                ended: 0,
             });
             stored.tokens.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(())
@@ -450,12 +483,12 @@ impl Accounts {
         serde_json::to_vec(&*self.lock()).expect("plain data")
     }
 
-    /// Takes over what the other node has, if that is newer. Gives back the users whose sessions
-    /// this ends. With equal versions the larger text counts, on both nodes the same one.
+    /// Takes over what the other node has, if that is newer. Gives back those whose sessions this
+    /// ends. With equal versions the larger text counts, on both nodes the same one.
     ///
     /// # Errors
     /// [`AccountError`]
-    pub fn adopt(&self, theirs: &[u8]) -> Result<Vec<Name>, AccountError> {
+    pub fn adopt(&self, theirs: &[u8]) -> Result<Vec<Holder>, AccountError> {
         let fresh: Stored =
             serde_json::from_slice(theirs).map_err(|source| AccountError::Damaged {
                 path: self.path.clone(),
@@ -466,23 +499,28 @@ impl Accounts {
         if (fresh.version, theirs) <= (stored.version, own.as_slice()) {
             return Ok(Vec::new());
         }
-        // What a session was opened with.
-        let with = |user: &StoredUser| {
-            (
-                user.name.clone(),
-                user.role,
-                user.password.clone(),
-                user.ended,
-            )
-        };
-        let same = |user: &&StoredUser| {
-            let mut users = fresh.users.iter();
-            users.any(|other| with(other) == with(user))
-        };
-        let changed = stored.users.iter().filter(|user| !same(user));
-        let changed = changed.map(|user| user.name.clone()).collect();
+        let still = fresh.opened_with();
+        let mut ended = stored.opened_with();
+        ended.retain(|opened| !still.contains(opened));
+        let ended = ended.into_iter().map(|(holder, ..)| holder).collect();
         self.keep(&mut stored, fresh)?;
-        Ok(changed)
+        Ok(ended)
+    }
+}
+
+impl Stored {
+    /// What a session was opened with: whose it is, in which role, with which password or token, and
+    /// how often all of them were ended before.
+    fn opened_with(&self) -> Vec<(Holder, Role, String, u64)> {
+        let users = self.users.iter().map(|user| {
+            let holder = Holder::User(user.name.clone());
+            (holder, user.role, user.password.clone(), user.ended)
+        });
+        let tokens = self.tokens.iter().map(|token| {
+            let holder = Holder::Token(token.name.clone());
+            (holder, token.role, token.hash.clone(), token.ended)
+        });
+        users.chain(tokens).collect()
     }
 }
 
@@ -537,6 +575,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::slice::from_ref;
 
     fn name(text: &str) -> Name {
         Name::parse(text).expect("a valid name")
@@ -652,17 +691,29 @@ mod tests {
         let (one, two) = (one.expect("a directory"), two.expect("a directory"));
         let (one, two) = (accounts(&one), accounts(&two));
         let password = Secret::new("correct horse");
+        let anna = Holder::User(name("anna"));
         one.add_user(name("anna"), Role::Admin, &password)
             .expect("a user");
         assert_eq!(two.adopt(&one.share()).expect("newer"), []);
         assert!(two.verify("anna", &password).is_some());
         one.set_password("anna", &Secret::new("battery staple"))
             .expect("a user");
-        assert_eq!(two.adopt(&one.share()).expect("newer"), [name("anna")]);
+        assert_eq!(two.adopt(&one.share()).expect("newer"), from_ref(&anna));
         assert!(two.verify("anna", &password).is_none());
         assert_eq!(one.adopt(&two.share()).expect("equal"), []);
-        one.end_sessions("anna").expect("a user");
-        assert_eq!(two.adopt(&one.share()).expect("newer"), [name("anna")]);
+        one.end_sessions(&anna).expect("a user");
+        assert_eq!(two.adopt(&one.share()).expect("newer"), from_ref(&anna));
+
+        let backup = Holder::Token(name("backup"));
+        let token = one.add_token(name("backup"), Role::Monitor);
+        let token = token.expect("a token");
+        assert_eq!(two.adopt(&one.share()).expect("newer"), []);
+        one.end_sessions(&backup).expect("a token");
+        assert_eq!(two.adopt(&one.share()).expect("newer"), from_ref(&backup));
+        assert!(two.token(&token).is_some());
+        one.remove_token("backup").expect("a token");
+        assert_eq!(two.adopt(&one.share()).expect("newer"), [backup]);
+        assert!(two.token(&token).is_none());
 
         // Both changed while they did not talk: one of them counts, on both.
         one.add_user(name("bert"), Role::Monitor, &password)

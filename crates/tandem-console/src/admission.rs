@@ -5,7 +5,7 @@
 //! itself asked: the command token in a header, which no other site can read or set, and an origin
 //! that is this one.
 
-use crate::accounts::{AccountError, Accounts, Name, Role};
+use crate::accounts::{AccountError, Accounts, Holder, Name, Role};
 use crate::attempts::Attempts;
 use crate::audit::{Audit, Entry};
 use crate::sessions::{Session, Sessions};
@@ -82,8 +82,8 @@ impl Caller {
     pub fn words(&self) -> String {
         match self {
             Self::Root => "root".to_owned(),
-            Self::Token(name, _) => format!("token {}", name.as_str()),
-            Self::Browser(session) => session.name.as_str().to_owned(),
+            Self::Token(name, _) => Holder::Token(name.clone()).words(),
+            Self::Browser(session) => session.holder.words(),
         }
     }
 }
@@ -169,8 +169,8 @@ impl Console {
         let turn = self.hashes.clone().acquire_owned().await;
         let adopted = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            for name in self.accounts.adopt(&theirs)? {
-                self.sessions.close_all(&name);
+            for holder in self.accounts.adopt(&theirs)? {
+                self.sessions.close_all(&holder);
             }
             Ok(())
         });

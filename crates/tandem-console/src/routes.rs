@@ -1,6 +1,6 @@
 //! Signing in and out, users, tokens, the audit log.
 
-use crate::accounts::{AccountError, Name, Role, whole_seconds};
+use crate::accounts::{AccountError, Holder, Name, Role, whole_seconds};
 use crate::admission::{Asked, Caller, Console, Origin, cookie_name, refusal, same_origin};
 use crate::{Secret, page};
 use axum::extract::rejection::JsonRejection;
@@ -145,29 +145,28 @@ async fn sign_in(
         Credentials::Password { name, .. } => name.clone(),
         Credentials::Token { .. } => String::new(),
     };
+    let turn = match console.turn().await {
+        Ok(turn) => turn,
+        Err(refused) => return refused,
+    };
+    let examiner = console.clone();
+    let examine = move || match credentials {
+        Credentials::Token { token } => examiner.examine(address, "", || {
+            let (name, role) = examiner.token(&token)?;
+            Some((Holder::Token(name), role))
+        }),
+        Credentials::Password { name, password } => examiner.examine(address, &name, || {
+            let (name, role) = examiner.accounts.verify(&name, &password)?;
+            Some((Holder::User(name), role))
+        }),
+    };
     // The turn is held until the session is open: a change of the account in between would not end
     // it.
-    let (found, _turn) = match credentials {
-        Credentials::Token { token } => {
-            (console.examine(address, "", || console.token(&token)), None)
-        }
-        Credentials::Password { name, password } => {
-            let turn = match console.turn().await {
-                Ok(turn) => turn,
-                Err(refused) => return refused,
-            };
-            let verifier = console.clone();
-            let examined = tokio::task::spawn_blocking(move || {
-                let verify = || verifier.accounts.verify(&name, &password);
-                (verifier.examine(address, &name, verify), turn)
-            });
-            match examined.await {
-                Ok((found, turn)) => (found, Some(turn)),
-                Err(_) => return broken(),
-            }
-        }
+    let examined = tokio::task::spawn_blocking(move || (examine(), turn)).await;
+    let Ok((found, _turn)) = examined else {
+        return broken();
     };
-    let (name, role) = match found {
+    let (holder, role) = match found {
         Ok(Some(found)) => found,
         Ok(None) => {
             let text = "the name or the password is wrong";
@@ -182,7 +181,7 @@ async fn sign_in(
     }
     let Ok(opened) = console
         .sessions
-        .open(name, role, Some(address), Instant::now())
+        .open(holder, role, Some(address), Instant::now())
     else {
         return refusal(StatusCode::INTERNAL_SERVER_ERROR, "no random numbers", None);
     };
@@ -271,7 +270,7 @@ async fn sign_out(
         return Err(refusal(StatusCode::FORBIDDEN, text, None));
     }
     if let Some((cookie, session)) = console.session(origin, &headers) {
-        let name = session.name.clone();
+        let holder = session.holder.clone();
         let caller = Caller::Browser(session);
         console.sessions.close(&cookie);
         let what = "sign out".to_owned();
@@ -279,8 +278,8 @@ async fn sign_out(
             // On both nodes: the other one hears of it as of a change of the account.
             true => {
                 let what = what + " everywhere";
-                console.sessions.close_all(&name);
-                let end = move |console: &Console| console.accounts.end_sessions(name.as_str());
+                console.sessions.close_all(&holder);
+                let end = move |console: &Console| console.accounts.end_sessions(&holder);
                 carry_out(console, (caller, origin), what, end).await?;
             }
             false => {
@@ -454,7 +453,7 @@ async fn remove_user(
 
 fn close_sessions(console: &Console, name: &str) {
     if let Some(name) = Name::parse(name) {
-        console.sessions.close_all(&name);
+        console.sessions.close_all(&Holder::User(name));
     }
 }
 
@@ -467,10 +466,11 @@ async fn change_password(
     let NewPassword { old, new } =
         read(body).map_err(|status| unreadable(status, "{\"old\": …, \"new\": …}"))?;
     let (Caller::Browser(session), Origin::Address { address, .. }) = (&caller, origin) else {
-        let text = "only a signed-in user has a password";
-        return Err(refusal(StatusCode::BAD_REQUEST, text, None));
+        return Err(no_password());
     };
-    let name = session.name.clone();
+    let Holder::User(name) = session.holder.clone() else {
+        return Err(no_password());
+    };
     let change = move |console: &Console| {
         let user = name.as_str();
         // A session left open must not be a way to try passwords.
@@ -480,12 +480,17 @@ async fn change_password(
             Ok(None) => return Err(AccountError::Present),
             Ok(Some(_)) => console.accounts.set_password(user, &new)?,
         }
-        console.sessions.close_all(&name);
+        console.sessions.close_all(&Holder::User(name));
         Ok(())
     };
     let what = "change the own password".to_owned();
     carry_out(console, (caller, origin), what, change).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn no_password() -> Response {
+    let text = "only a signed-in user has a password";
+    refusal(StatusCode::BAD_REQUEST, text, None)
 }
 
 async fn add_token(
@@ -511,7 +516,14 @@ async fn remove_token(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Response> {
     let what = format!("remove token {name}");
-    let remove = move |console: &Console| console.accounts.remove_token(&name);
+    let remove = move |console: &Console| {
+        console.accounts.remove_token(&name)?;
+        // What was opened by showing it ends, too.
+        if let Some(name) = Name::parse(&name) {
+            console.sessions.close_all(&Holder::Token(name));
+        }
+        Ok(())
+    };
     carry_out(console, (caller, origin), what, remove).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,7 +4,7 @@
 //! is on disk, so nothing of it can be stolen from there.
 
 use crate::Secret;
-use crate::accounts::{Name, Role};
+use crate::accounts::{Holder, Role};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ pub const AGE_MAX: Duration = Duration::from_secs(12 * 3600);
 #[derive(Clone, Debug)]
 pub struct Session {
     /// Whose.
-    pub name: Name,
+    pub holder: Holder,
     /// What it may do. A change of the account's role ends its sessions.
     pub role: Role,
     /// What commands must show besides the cookie.
@@ -67,14 +67,14 @@ impl Sessions {
     /// The system has no random numbers.
     pub fn open(
         &self,
-        name: Name,
+        holder: Holder,
         role: Role,
         address: Option<IpAddr>,
         now: Instant,
     ) -> std::io::Result<Opened> {
         let cookie = crate::draw()?;
         let session = Session {
-            name,
+            holder,
             role,
             command_token: crate::draw()?.reveal().to_owned(),
             begun: now,
@@ -84,11 +84,11 @@ impl Sessions {
         let mut sessions = self.lock();
         sessions.retain(|_, session| session.ends() > now);
         let own = |sessions: &HashMap<[u8; 32], Session>| {
-            let own = sessions.values().filter(|s| s.name == session.name);
+            let own = sessions.values().filter(|s| s.holder == session.holder);
             own.count()
         };
         if own(&sessions) >= SESSIONS_OF_ONE_MAX {
-            drop_oldest(&mut sessions, |s| s.name == session.name);
+            drop_oldest(&mut sessions, |s| s.holder == session.holder);
         }
         if sessions.len() >= SESSIONS_MAX {
             drop_oldest(&mut sessions, |_| true);
@@ -116,10 +116,10 @@ impl Sessions {
     }
 
     /// Ends all of an account, and says how many those were.
-    pub fn close_all(&self, name: &Name) -> usize {
+    pub fn close_all(&self, holder: &Holder) -> usize {
         let mut sessions = self.lock();
         let before = sessions.len();
-        sessions.retain(|_, session| session.name != *name);
+        sessions.retain(|_, session| session.holder != *holder);
         before - sessions.len()
     }
 }
@@ -137,9 +137,10 @@ fn drop_oldest(sessions: &mut HashMap<[u8; 32], Session>, of: impl Fn(&Session) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::Name;
 
-    fn name(text: &str) -> Name {
-        Name::parse(text).expect("a valid name")
+    fn user(text: &str) -> Holder {
+        Holder::User(Name::parse(text).expect("a valid name"))
     }
 
     #[test]
@@ -147,7 +148,7 @@ mod tests {
         let sessions = Sessions::default();
         let begun = Instant::now();
         let opened = sessions
-            .open(name("anna"), Role::Admin, None, begun)
+            .open(user("anna"), Role::Admin, None, begun)
             .expect("random");
         let mut now = begun;
         while now + IDLE_MAX / 2 < begun + AGE_MAX {
@@ -161,7 +162,7 @@ mod tests {
         );
 
         let opened = sessions
-            .open(name("anna"), Role::Admin, None, now)
+            .open(user("anna"), Role::Admin, None, now)
             .expect("random");
         assert!(sessions.find(&opened.cookie, now + IDLE_MAX).is_none());
         assert!(
@@ -175,15 +176,15 @@ mod tests {
         let sessions = Sessions::default();
         let now = Instant::now();
         let anna = sessions
-            .open(name("anna"), Role::Admin, None, now)
+            .open(user("anna"), Role::Admin, None, now)
             .expect("random");
         for _ in 0..SESSIONS_OF_ONE_MAX * 3 {
             sessions
-                .open(name("bert"), Role::Monitor, None, now)
+                .open(user("bert"), Role::Monitor, None, now)
                 .expect("random");
         }
         assert!(sessions.find(&anna.cookie, now).is_some());
-        assert_eq!(sessions.close_all(&name("bert")), SESSIONS_OF_ONE_MAX);
+        assert_eq!(sessions.close_all(&user("bert")), SESSIONS_OF_ONE_MAX);
     }
 
     #[test]
@@ -191,7 +192,7 @@ mod tests {
         let sessions = Sessions::default();
         let now = Instant::now();
         sessions
-            .open(name("anna"), Role::Admin, None, now)
+            .open(user("anna"), Role::Admin, None, now)
             .expect("random");
         for forged in ["", "0", &"0".repeat(64), "anna", "admin=true"] {
             assert!(sessions.find(&Secret::new(forged), now).is_none());

@@ -120,6 +120,11 @@ async fn sign_in(server: &Server, name: &str) -> Browser {
         .json(&body)
         .send(server)
         .await;
+    browser(response).await
+}
+
+/// What the browser has after that.
+async fn browser(response: Response) -> Browser {
     assert_eq!(response.status(), StatusCode::OK);
     let cookie = response.headers()[header::SET_COOKIE]
         .to_str()
@@ -616,4 +621,43 @@ async fn a_stolen_session_tries_no_more_passwords_at_once_than_one_after_the_oth
     let of = |status| answers.iter().filter(|answer| **answer == status).count();
     assert_eq!(of(StatusCode::FORBIDDEN), 4, "so many are examined");
     assert_eq!(of(StatusCode::TOO_MANY_REQUESTS), 46);
+}
+
+#[tokio::test]
+async fn a_session_lasts_no_longer_than_the_token_that_opened_it_and_is_nobody_elses() {
+    let server = server();
+    let admin = sign_in(&server, "admin").await;
+    // A token with the name of a user.
+    let new = r#"{"name":"control","role":"monitor"}"#;
+    let made = admin.ask("POST", "/api/v1/tokens").json(new);
+    let made: serde_json::Value =
+        serde_json::from_str(&text(made.send(&server).await).await).expect("JSON");
+    let shown = format!(r#"{{"token":{}}}"#, made["token"]);
+    let control = sign_in(&server, "control").await;
+    let open = || ask("POST", "/api/v1/session").json(&shown).send(&server);
+    let by_token = browser(open().await).await;
+    let last = log(&server).pop().expect("an entry");
+    assert_eq!(last[0], "token control", "not the user");
+    let looks = async |browser: &Browser| {
+        let look = browser.ask("GET", "/api/v1/status").send(&server);
+        look.await.status() == StatusCode::OK
+    };
+    assert!(looks(&by_token).await && looks(&control).await);
+
+    let body = format!(r#"{{"old":"{PASSWORD}","new":"battery staple"}}"#);
+    let change = by_token.ask("POST", "/api/v1/password").json(&body);
+    assert_eq!(change.send(&server).await.status(), StatusCode::BAD_REQUEST);
+
+    let everywhere = by_token.ask("DELETE", "/api/v1/session?everywhere=true");
+    assert_eq!(
+        everywhere.send(&server).await.status(),
+        StatusCode::NO_CONTENT
+    );
+    assert!(!looks(&by_token).await && looks(&control).await);
+
+    let by_token = browser(open().await).await;
+    let removed = admin.ask("DELETE", "/api/v1/tokens/control");
+    assert_eq!(removed.send(&server).await.status(), StatusCode::NO_CONTENT);
+    assert!(!looks(&by_token).await, "the token is gone");
+    assert!(looks(&control).await);
 }
