@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tandem_wire::api::{ClusterStatus, Job, JobState, ModuleStatus};
+use tokio::sync::Semaphore;
 
 /// The oldest entry: 90 days.
 const AGE_MAX_MS: u64 = 90 * 24 * 3600 * 1000;
@@ -17,6 +18,8 @@ const AGE_MAX_MS: u64 = 90 * 24 * 3600 * 1000;
 const FILE_BYTES_MAX: u64 = 256 << 20;
 /// How many entries are written between two looks at age and size.
 const LOOK_EVERY: u64 = 1000;
+/// Answers that are looked for at a time: the database gives one after the other.
+const ANSWERS_MAX: usize = 2;
 /// Entries in one answer.
 pub const PAGE_MAX: usize = 500;
 
@@ -92,7 +95,10 @@ struct Inner {
 
 /// The history. Clones share the database.
 #[derive(Clone)]
-pub struct History(Arc<Mutex<Inner>>);
+pub struct History {
+    inner: Arc<Mutex<Inner>>,
+    answers: Arc<Semaphore>,
+}
 
 impl History {
     /// Opens the file, or begins it.
@@ -112,12 +118,19 @@ impl History {
              CREATE UNIQUE INDEX IF NOT EXISTS decision_once ON entry (node, module, at_ms, because)
                  WHERE kind IN ('decision', 'alarm');";
         database.execute_batch(set_up).map_err(failed("set up"))?;
+        Ok(Self::of(database))
+    }
+
+    fn of(database: Connection) -> Self {
         let inner = Inner {
             database,
             seen: Seen::new(),
             written: 0,
         };
-        Ok(Self(Arc::new(Mutex::new(inner))))
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
+        }
     }
 
     /// Opens the file of another process, to ask only.
@@ -130,12 +143,7 @@ impl History {
         // Whoever writes needs some milliseconds now and then.
         let patience = std::time::Duration::from_secs(5);
         database.busy_timeout(patience).map_err(failed("open"))?;
-        let inner = Inner {
-            database,
-            seen: Seen::new(),
-            written: 0,
-        };
-        Ok(Self(Arc::new(Mutex::new(inner))))
+        Ok(Self::of(database))
     }
 
     /// Looks at the status and writes down what is new. Waits for the disk.
@@ -143,7 +151,7 @@ impl History {
     /// # Errors
     /// [`HistoryError`]; what was not written is found again at the next look.
     pub fn observe(&self, status: &ClusterStatus, at_ms: u64) -> Result<(), HistoryError> {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh = Vec::new();
         for node in &status.nodes {
             for module in &node.modules {
@@ -180,16 +188,32 @@ impl History {
             because: job.message.clone(),
             ..Entry::default()
         };
-        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         put(&inner.database, &entry).map_err(failed("write"))
     }
 
-    /// Answers, newest first.
+    /// As [`History::ask`], where the disk holds nobody up. Who hangs up keeps the place until the
+    /// answer is there: else the questions of one who does so again and again would take all the
+    /// threads that may wait for a disk.
+    ///
+    /// # Errors
+    /// [`HistoryError`]
+    pub async fn answer(&self, question: Question) -> Result<Vec<Entry>, HistoryError> {
+        let turn = self.answers.clone().acquire_owned().await;
+        let history = self.clone();
+        let answer = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            history.ask(&question)
+        });
+        answer.await.expect("a question does not panic")
+    }
+
+    /// Answers, newest first. Waits for the disk.
     ///
     /// # Errors
     /// [`HistoryError`]
     pub fn ask(&self, question: &Question) -> Result<Vec<Entry>, HistoryError> {
-        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = question.limit.unwrap_or(PAGE_MAX).min(PAGE_MAX);
         let mut statement = (inner.database)
             .prepare_cached(
@@ -402,6 +426,8 @@ fn trim(database: &Connection, now_ms: u64) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
     use tandem_wire::api::{CommandName, HistoryEntry, NodeStatus, ResourceStatus};
 
     fn status(state: &str, service: &str) -> ClusterStatus {
@@ -526,9 +552,26 @@ mod tests {
         history
             .observe(&status("ALONE", "running"), now)
             .expect("it writes");
-        let inner = history.0.lock().expect("no panic");
+        let inner = history.inner.lock().expect("no panic");
         trim(&inner.database, now + 500).expect("it shortens");
         drop(inner);
         assert_eq!(kinds(&history), ["state ALONE", "service running"]);
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_makes_room_for_a_question_only_when_the_answer_is_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let history = History::open(&directory.path().join("h")).expect("it opens");
+        {
+            let _slow = history.inner.lock().expect("no panic");
+            for left in (0..ANSWERS_MAX).rev() {
+                let asked = pin!(history.answer(Question::default()));
+                let hung_up = asked.poll(&mut Context::from_waker(Waker::noop()));
+                assert!(hung_up.is_pending(), "the disk is slow");
+                assert_eq!(history.answers.available_permits(), left);
+            }
+        }
+        let answer = history.answer(Question::default()).await;
+        assert_eq!(answer.expect("it answers"), []);
     }
 }

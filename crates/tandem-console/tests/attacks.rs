@@ -661,3 +661,31 @@ async fn a_session_lasts_no_longer_than_the_token_that_opened_it_and_is_nobody_e
     assert!(!looks(&by_token).await, "the token is gone");
     assert!(looks(&control).await);
 }
+
+#[tokio::test]
+async fn no_other_spelling_of_an_address_leads_past_the_role_that_it_needs() {
+    let server = server();
+    let monitor = sign_in(&server, "monitor").await;
+    for spelling in [
+        "/api/v1/%61udit",
+        "/api/v1/audit/",
+        "/api/v1/audit?",
+        "/api/v1/audit;x",
+        "/api/v1//audit",
+        "/api/v1/./audit",
+        "/api/v1/session/../audit",
+        "/api/v1/session/..%2faudit",
+        "/API/V1/audit",
+        "/api/v1/%75sers",
+        "/api/v1/users/",
+        "/assets/../api/v1/users",
+        "//api/v1/users",
+        "http://node1:9010/api/v1/users",
+    ] {
+        for method in ["GET", "HEAD", "OPTIONS", "PUT", "TRACE", "get"] {
+            let asked = monitor.ask(method, spelling).send(&server).await;
+            let status = asked.status();
+            assert!(status.is_client_error(), "{method} {spelling}: {status}");
+        }
+    }
+}

@@ -423,18 +423,12 @@ async fn history(State(api): State<Api>, Query(question): Query<Question>) -> Re
         let text = "the history cannot be used; the log says why";
         return error(StatusCode::SERVICE_UNAVAILABLE, text, None);
     };
-    // The disk may be slow.
-    match tokio::task::spawn_blocking(move || history.ask(&question)).await {
-        Ok(Ok(entries)) => Json(entries).into_response(),
-        Ok(Err(failed)) => {
+    match history.answer(question).await {
+        Ok(entries) => Json(entries).into_response(),
+        Err(failed) => {
             let text = crate::report(&failed);
             error(StatusCode::INTERNAL_SERVER_ERROR, &text, None)
         }
-        Err(_) => error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the history is broken",
-            None,
-        ),
     }
 }
 
