@@ -25,6 +25,10 @@ use tokio::sync::watch;
 
 /// The longest reason that a status carries: the other node's daemon takes 64 KiB in all.
 const TEXT_BYTES_MAX: usize = 600;
+/// What the other node said last is shown as its state for so long: it says something every second,
+/// on each network and on the control link. Shown for longer, a dead node would look ready beside
+/// one that goes on alone already.
+const PEER_FRESH: Duration = Duration::from_millis(2500);
 
 /// The shared picture of the cluster. Clones show the same.
 #[derive(Clone)]
@@ -526,12 +530,11 @@ impl Inner {
     fn peer(&self) -> NodeStatus {
         let now = clock::now();
         let node = self.node.peer();
-        let fresh = self
-            .configuration
-            .takeover_after
-            .max(Duration::from_secs(3));
-        let link_age = self.peer_heard.map(|heard| now.since(heard));
-        let answers = self.link.is_some() && link_age.is_some_and(|age| age < fresh);
+        let fresh = |heard: Instant| now.since(heard) < PEER_FRESH;
+        let beats = || (self.modules.iter()).map(|m| m.snapshot.as_ref().and_then(|s| s.peer));
+        // With a short `takeover_after` the core gives the peer up before that.
+        let given_up = beats().all(|beat| beat.is_some_and(|peer| peer.silent));
+        let answers = self.link.is_some() && !given_up && self.peer_heard.is_some_and(fresh);
         let last = self.peer.clone();
         if answers && let Some(status) = last {
             return NodeStatus {
@@ -551,6 +554,7 @@ impl Inner {
                 name: configured.name.clone(),
                 ..ModuleStatus::default()
             });
+            let beat = beat.filter(|peer| !peer.silent && fresh(peer.heard));
             status.modules.push(by_heartbeats(module, beat));
         }
         status.answers = false;
@@ -559,10 +563,10 @@ impl Inner {
     }
 }
 
-/// A module on a peer whose control link does not answer.
+/// A module on a peer whose control link does not answer; `beat` is what its heartbeats say now.
 fn by_heartbeats(module: ModuleStatus, beat: Option<PeerView>) -> ModuleStatus {
     match beat {
-        Some(peer) if !peer.silent => ModuleStatus {
+        Some(peer) => ModuleStatus {
             state: peer.state.word().to_owned(),
             tone: tone_word(peer.tone).to_owned(),
             colour: colour_word(peer.state, peer.tone).to_owned(),
@@ -570,10 +574,10 @@ fn by_heartbeats(module: ModuleStatus, beat: Option<PeerView>) -> ModuleStatus {
             reason: "known by its heartbeats only: its control link does not answer".to_owned(),
             ..module
         },
-        Some(_) | None if module.state.is_empty() || module.state == "unknown" => {
+        None if module.state.is_empty() || module.state == "unknown" => {
             unknown(module, "it does not answer")
         }
-        Some(_) | None => {
+        None => {
             let reason = format!("it does not answer; it was {}", module.state);
             unknown(module, &reason)
         }
