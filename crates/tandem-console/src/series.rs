@@ -19,6 +19,10 @@ pub struct Point {
     pub at_ms: u64,
     /// Changes that were given a number (serving) or applied (following), a second.
     pub changes: f64,
+    /// Bytes of changes that were sent to the other node, a second.
+    pub bytes: f64,
+    /// How long the other node's disk took for what was acknowledged last, in microseconds.
+    pub answer_us: Option<u64>,
     /// Changes on their way: not yet applied by the other node.
     pub waiting: u64,
     /// Acknowledged writes that exist only here.
@@ -39,6 +43,7 @@ struct Line {
 struct Last {
     at_ms: u64,
     position: u64,
+    sent: u64,
     resync_done: Option<u64>,
 }
 
@@ -85,13 +90,14 @@ impl Series {
 impl Line {
     fn take(&mut self, module: &ModuleStatus, at_ms: u64) {
         let mirror = &module.mirror;
-        let (mut changes, mut resync_bytes) = (0.0, 0.0);
+        let (mut changes, mut bytes, mut resync_bytes) = (0.0, 0.0, 0.0);
         if let Some(last) = &self.last
             && at_ms > last.at_ms
         {
             let seconds = (at_ms - last.at_ms) as f64 / 1000.0;
             // A new session begins to count at zero.
             changes = mirror.position.saturating_sub(last.position) as f64 / seconds;
+            bytes = mirror.sent_bytes.saturating_sub(last.sent) as f64 / seconds;
             if let (Some(before), Some(now)) = (last.resync_done, mirror.resync_done_bytes) {
                 resync_bytes = now.saturating_sub(before) as f64 / seconds;
             }
@@ -99,6 +105,7 @@ impl Line {
         self.last = Some(Last {
             at_ms,
             position: mirror.position,
+            sent: mirror.sent_bytes,
             resync_done: mirror.resync_done_bytes,
         });
         let serving = mirror.role == "serving";
@@ -106,6 +113,8 @@ impl Line {
         let point = Point {
             at_ms,
             changes,
+            bytes,
+            answer_us: mirror.answer_us,
             waiting: if serving { waiting } else { 0 },
             exposure_bytes: mirror.exposure_bytes,
             exposure_ms: mirror.exposure_ms,
@@ -123,6 +132,8 @@ impl Point {
     /// A minute shows the largest of its seconds: a peak must not vanish in a mean.
     fn worst(&mut self, other: &Self) {
         self.changes = self.changes.max(other.changes);
+        self.bytes = self.bytes.max(other.bytes);
+        self.answer_us = self.answer_us.max(other.answer_us);
         self.waiting = self.waiting.max(other.waiting);
         self.exposure_bytes = self.exposure_bytes.max(other.exposure_bytes);
         self.exposure_ms = self.exposure_ms.max(other.exposure_ms);
@@ -148,6 +159,8 @@ mod tests {
             role: "serving".into(),
             position,
             acknowledged: position,
+            sent_bytes: position * 100,
+            answer_us: (position == 700).then_some(9000),
             exposure_bytes,
             ..MirrorSummary::default()
         };
@@ -180,6 +193,11 @@ mod tests {
         assert_eq!(minutes[1].exposure_bytes, 5000);
         let seconds = series.points(1, "videeos", Step::Second);
         assert!((seconds[50].changes - 10.0).abs() < 0.01);
+        assert!((seconds[50].bytes - 1000.0).abs() < 0.01);
+        assert_eq!(
+            [minutes[0].answer_us, minutes[1].answer_us],
+            [None, Some(9000)]
+        );
     }
 
     #[test]
