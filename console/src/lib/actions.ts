@@ -29,6 +29,8 @@ export interface Action {
   possible: boolean;
   why: string | null;
   requests: Request[];
+  /** The same for the other node, if it is ticked. */
+  also: { label: string; requests: Request[] } | null;
   question: Question;
 }
 
@@ -60,6 +62,9 @@ function switchActions(side: Side, other: Side | undefined, role: Role): Action[
     return {
       name, label, group: 'admin', possible: allowed, why: allowed ? null : text().action.noRole,
       requests: [{ command, node: side.node.node, module: side.module.name, on }],
+      also: name !== 'switchBoot' || other === undefined ? null : {
+        label: text().confirm.also(nodeName(other)), requests: [{ command, node: other.node.node, module: side.module.name, on }],
+      },
       question: {
         title: text().confirm.title(label, nodeName(side)), what: words[name][on ? 'on' : 'off'],
         services: null, loss: lossOf(name, side, other), danger: false, check: null,
@@ -100,6 +105,7 @@ function nodeAction(name: Plain, side: Side, other: Side | undefined, role: Role
     possible: possible[name] && allowed,
     why: allowed ? (possible[name] ? null : words.notNow) : words.noRole,
     requests: requests(name, side),
+    also: null,
     question: ask(name, side, other),
   };
 }
@@ -147,12 +153,12 @@ export function moduleActions(sides: Side[], role: Role): Action[] {
   const actions: Action[] = [
     {
       name: 'startAll', label: words.startAll, group: 'usual', possible: allowed && someStopped, why: why(someStopped),
-      requests: sides.map((side) => ({ command: 'start', node: side.node.node, module })),
+      requests: sides.map((side) => ({ command: 'start', node: side.node.node, module })), also: null,
       question: { title: text().confirm.title(words.startAll, module), what: text().confirm.q.startAll, services: null, loss: ofModule('startAll'), danger: false, check: null },
     },
     {
       name: 'stopAll', label: words.stopAll, group: 'usual', possible: allowed && someRuns, why: why(someRuns),
-      requests: inOrder.map((side) => ({ command: 'stop', node: side.node.node, module, whole: true })),
+      requests: inOrder.map((side) => ({ command: 'stop', node: side.node.node, module, whole: true })), also: null,
       question: { title: text().confirm.title(words.stopAll, module), what: text().confirm.q.stopAll, services: services(serving), loss: ofModule('stopAll'), danger: true, check: null },
     },
   ];

@@ -224,6 +224,8 @@ export interface LogLines {
 export interface Point {
   at_ms: number;
   changes: number;
+  bytes: number;
+  answer_us: number | null;
   waiting: number;
   exposure_bytes: number;
   exposure_ms: number;

@@ -23,6 +23,8 @@ class Cluster {
   unreachable = $state(false);
   jobs = $state<Job[]>([]);
   page = $state<Page>('overview');
+  /** What of the page, where it has parts. */
+  part = $state<string | null>(null);
   chosen = $state<string | null>(null);
   /** Grows when the history has something new. */
   news = $state(0);
@@ -83,9 +85,9 @@ class Cluster {
     void this.look();
   }
 
-  go(page: Page, module?: string): void {
-    if (module !== undefined) this.chosen = module;
-    location.hash = `/${page}${this.chosen === null ? '' : `/${encodeURIComponent(this.chosen)}`}`;
+  /** Where a link to a page, or a part of one, leads. */
+  way(page: Page, part?: string): string {
+    return `#/${page}/${encodeURIComponent(this.module)}${part === undefined ? '' : `/${part}`}`;
   }
 
   /** Both nodes with one module. */
@@ -106,8 +108,9 @@ class Cluster {
   }
 
   #route(): void {
-    const [page, module] = location.hash.replace(/^#\//, '').split('/');
+    const [page, module, part] = location.hash.replace(/^#\//, '').split('/');
     this.page = PAGES.find((one) => one === page) ?? 'overview';
+    this.part = part ?? null;
     if (module !== undefined && module !== '') this.chosen = decodeURIComponent(module);
   }
 

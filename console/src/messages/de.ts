@@ -53,7 +53,7 @@ export const de: Messages = {
   },
 
   connection: {
-    lost: (name) => `${name} antwortet zurzeit nicht. Was Sie sehen, ist veraltet.`,
+    lost: (name) => `${name} antwortet zurzeit nicht.`,
     waiting: 'Verbindung wird aufgebaut …',
     answeredBy: (name) => `gezeigt von ${name}`,
   },
@@ -62,13 +62,29 @@ export const de: Messages = {
     protected: (module) => `${module} ist geschützt.`,
     protectedMore: (serves, other) =>
       `Der Dienst läuft auf ${serves}. Jeder bestätigte Schreibvorgang ist auf beiden Knoten; fällt ${serves} aus, übernimmt ${other}.`,
-    resyncing: (module, percent) => `${module} läuft, ist aber noch nicht geschützt: ${percent}.`,
+    runsOn: (serves) => `Der Dienst läuft auf ${serves}. `,
+    resyncing: (module, percent) => `${module} läuft, ist aber noch nicht geschützt${percent === null ? '' : `: ${percent}`}.`,
     resyncingMore: (serves, other) =>
-      `Der Dienst läuft auf ${serves}. ${other} wird auf den neuesten Stand gebracht und kann danach übernehmen.`,
+      `Der Dienst läuft auf ${serves}. ${other} wird auf den neuesten Stand gebracht; es ist nichts zu tun. Bis dahin kann er nicht übernehmen: Fällt ${serves} aus, steht der Dienst still.`,
     alone: (module) => `${module} läuft, ist aber nicht geschützt.`,
-    aloneMore: (serves, other) =>
-      `Der Dienst läuft allein auf ${serves}: Fällt ${serves} jetzt aus, steht er still. ${other} hat keine brauchbare Kopie oder antwortet nicht.`,
-    notReady: (module) => `${module} läuft, aber etwas stimmt nicht.`,
+    aloneMore: (serves, other) => `Der Dienst läuft allein auf ${serves}: Fällt ${serves} jetzt aus, steht er still. ${other}.`,
+    aloneSilent: (serves, other) =>
+      `Der Dienst läuft allein auf ${serves}: Fällt ${serves} jetzt aus, steht er still. ${other} antwortet nicht.`,
+    is: {
+      STOP: (other) => `${other} ist gestoppt`,
+      WAIT: (other) => `${other} wartet; warum, steht unten`,
+      SECOND: (other) => `${other} bekommt keine Daten; warum, steht unten`,
+    },
+    brokenMore: (serves, reason) => `Niemand kann den Dienst benutzen: Auf ${serves} laufen die Dienste nicht (${reason}).`,
+    settling: (module) => `${module} läuft, ist aber im Augenblick nicht geschützt.`,
+    settlingMore: (serves, other, reason) => `Der Dienst läuft auf ${serves}. ${other} ist im Wechsel: ${reason}.`,
+    overdue: (other) => `${other} antwortet nicht.`,
+    overdueMore: (here, other, time) =>
+      `${here} hat jeden bestätigten Schreibvorgang und übernimmt, wenn ${other} ${time} lang auf allen Wegen geschwiegen hat.`,
+    overdueCannot: (module, here, reason) => `Ob ${module} dort läuft, ist nicht zu sehen. ${here} übernimmt nicht: ${reason}.`,
+    unseenMore: (module, ago, said) =>
+      `Ob ${module} geschützt ist, ist von hier nicht zu sehen. Was Sie sehen, ist ${ago} alt: „${said}“`,
+    unseenOther: (other) => `Konsole von ${other} öffnen`,
     moving: (module) => `${module} wechselt gerade.`,
     movingMore: 'Das dauert Sekunden. Es ist nichts zu tun.',
     starting: (module) => `${module} startet.`,
@@ -106,6 +122,7 @@ export const de: Messages = {
     here: 'hier',
     notHeld: 'auf keinem Knoten',
     attention: 'Braucht Aufmerksamkeit',
+    quiet: (network, time) => `${network}: seit ${time} nichts gehört`,
     todo: 'Was zu tun ist',
     reason: 'Warum',
     lately: 'Zuletzt',
@@ -120,6 +137,7 @@ export const de: Messages = {
     debt: (bytes, time) =>
       `${bytes} gibt es nur auf dem dienenden Knoten, die ältesten seit ${time}. Fällt er jetzt aus, sind sie verloren.`,
     none: 'Zwischen den Knoten fließen keine Daten.',
+    unseen: (serves) => `${serves} antwortet nicht: Was es nur dort gibt, ist nicht zu sehen.`,
     aloneNoWrites: 'Seit dem Verlust der anderen Kopie wurde nichts geschrieben.',
     changes: (rate) => `${rate} Änderungen/s`,
     throughput: (rate) => `${rate}/s`,
@@ -153,6 +171,9 @@ export const de: Messages = {
     stopAll: 'Modul stoppen',
     expert: 'Experte',
     admin: 'Verwaltung',
+    support: 'Unterstützung',
+    logs: 'Protokolle',
+    bundle: 'Supportpaket',
     notNow: 'zurzeit nicht möglich',
     noRole: 'Ihre Rolle erlaubt das nicht',
   },
@@ -223,6 +244,7 @@ export const de: Messages = {
     },
     took: (time, when) => `Letztes Mal dauerte es ${time} (${when}).`,
     giveUpCheck: (name) => `Mir ist bekannt, dass überschrieben wird, was nur ${name} hat.`,
+    also: (name) => `Auch auf ${name}`,
     why: 'Grund (für das Befehlsprotokoll, freiwillig)',
     forceCheck: (name) => `Mir ist bekannt, dass ${name} aus ist und seine neueren Daten nicht verwendet werden.`,
     running: 'In Arbeit',
@@ -376,6 +398,10 @@ export const de: Messages = {
     changesUnit: 'pro Sekunde',
     waiting: 'Unterwegs',
     waitingUnit: 'Änderungen, die der andere Knoten noch nicht hat',
+    throughput: 'Durchsatz',
+    throughputUnit: 'pro Sekunde zum anderen Knoten gesendet',
+    latency: 'Verzögerung',
+    latencyUnit: 'bis Bestätigtes auf der anderen Platte ist',
     exposure: 'Nur hier',
     exposureUnit: 'bestätigte Bytes, die es nur hier gibt',
     exposureAge: 'Alter der ältesten davon',

@@ -52,7 +52,7 @@ export const en = {
   },
 
   connection: {
-    lost: (name: string) => `${name} does not answer at present. What you see is old.`,
+    lost: (name: string) => `${name} does not answer at present.`,
     waiting: 'Connecting …',
     answeredBy: (name: string) => `shown by ${name}`,
   },
@@ -61,13 +61,32 @@ export const en = {
     protected: (module: string) => `${module} is protected.`,
     protectedMore: (serves: string, other: string) =>
       `It runs on ${serves}. Every acknowledged write is on both nodes; if ${serves} fails, ${other} takes over.`,
-    resyncing: (module: string, percent: string) => `${module} runs, but is not protected yet: ${percent}.`,
+    runsOn: (serves: string) => `It runs on ${serves}. `,
+    resyncing: (module: string, percent: string | null) =>
+      `${module} runs, but is not protected yet${percent === null ? '' : `: ${percent}`}.`,
     resyncingMore: (serves: string, other: string) =>
-      `It runs on ${serves}. ${other} is being brought up to date and can take over when that is done.`,
+      `It runs on ${serves}. ${other} is being brought up to date, and nothing needs to be done. Until then it cannot take over: if ${serves} fails, the service stops.`,
     alone: (module: string) => `${module} runs, but is not protected.`,
     aloneMore: (serves: string, other: string) =>
-      `It runs on ${serves} alone: if ${serves} fails now, the service stops. ${other} has no usable copy, or does not answer.`,
-    notReady: (module: string) => `${module} runs, but something is wrong.`,
+      `It runs on ${serves} alone: if ${serves} fails now, the service stops. ${other}.`,
+    aloneSilent: (serves: string, other: string) =>
+      `It runs on ${serves} alone: if ${serves} fails now, the service stops. ${other} does not answer.`,
+    is: {
+      STOP: (other: string) => `${other} is stopped`,
+      WAIT: (other: string) => `${other} waits; why stands below`,
+      SECOND: (other: string) => `${other} receives no data; why stands below`,
+    } as Record<string, (other: string) => string>,
+    brokenMore: (serves: string, reason: string) => `Nobody can use it: its services do not run on ${serves} (${reason}).`,
+    settling: (module: string) => `${module} runs, but is not protected at this moment.`,
+    settlingMore: (serves: string, other: string, reason: string) => `It runs on ${serves}. ${other} is changing: ${reason}.`,
+    overdue: (other: string) => `${other} does not answer.`,
+    overdueMore: (here: string, other: string, time: string) =>
+      `${here} has every acknowledged write, and takes over when ${other} has been silent on every channel for ${time}.`,
+    overdueCannot: (module: string, here: string, reason: string) =>
+      `Whether ${module} runs there cannot be seen. ${here} does not take over: ${reason}.`,
+    unseenMore: (module: string, ago: string, said: string) =>
+      `Whether ${module} is protected cannot be seen from here. What you see is ${ago} old: “${said}”`,
+    unseenOther: (other: string) => `Open the console of ${other}`,
     moving: (module: string) => `${module} is changing over.`,
     movingMore: 'This takes seconds. Nothing needs to be done.',
     starting: (module: string) => `${module} is starting.`,
@@ -105,6 +124,7 @@ export const en = {
     here: 'here',
     notHeld: 'on neither node',
     attention: 'Needs attention',
+    quiet: (network: string, time: string) => `${network}: nothing heard for ${time}`,
     todo: 'What to do',
     reason: 'Why',
     lately: 'Lately',
@@ -119,6 +139,7 @@ export const en = {
     debt: (bytes: string, time: string) =>
       `${bytes} exist only on the serving node; the oldest for ${time}. If it fails now, they are lost.`,
     none: 'No data flows between the nodes.',
+    unseen: (serves: string) => `${serves} does not answer: what exists only there cannot be seen.`,
     aloneNoWrites: 'Nothing has been written since the other copy was lost.',
     changes: (rate: string) => `${rate} changes/s`,
     throughput: (rate: string) => `${rate}/s`,
@@ -152,6 +173,9 @@ export const en = {
     stopAll: 'Stop module',
     expert: 'Expert',
     admin: 'Admin',
+    support: 'Support',
+    logs: 'Logs',
+    bundle: 'Support bundle',
     notNow: 'not possible at present',
     noRole: 'your role does not allow this',
   },
@@ -222,6 +246,7 @@ export const en = {
     },
     took: (time: string, when: string) => `Last time it took ${time} (${when}).`,
     giveUpCheck: (name: string) => `I know that the writes that only ${name} has will be overwritten.`,
+    also: (name: string) => `On ${name}, too`,
     why: 'Reason (for the audit log, optional)',
     forceCheck: (name: string) => `I know that ${name} is off, and that its newer data will not be used.`,
     running: 'Under way',
@@ -375,6 +400,10 @@ export const en = {
     changesUnit: 'per second',
     waiting: 'On their way',
     waitingUnit: 'changes not yet on the other node',
+    throughput: 'Throughput',
+    throughputUnit: 'sent to the other node per second',
+    latency: 'Latency',
+    latencyUnit: 'until the other disk has what was acknowledged',
     exposure: 'Exposure',
     exposureUnit: 'acknowledged bytes that exist only here',
     exposureAge: 'Age of the oldest of them',

@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-BTXNLNPc.css",
+        path: "/assets/index-CCsCR8xK.css",
         kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-BTXNLNPc.css"),
+        bytes: include_bytes!("../../assets/assets/index-CCsCR8xK.css"),
     },
     File {
-        path: "/assets/index-CQBclwv6.js",
+        path: "/assets/index-DfVZHx2j.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-CQBclwv6.js"),
+        bytes: include_bytes!("../../assets/assets/index-DfVZHx2j.js"),
     },
 ];
