@@ -328,7 +328,10 @@ impl Node {
             State::Alone | State::Prim if self.services_ready => Tone::Ready,
             State::Alone | State::Prim => Tone::NotReady,
             State::Second if self.leaving.is_some() => Tone::Transient,
-            State::Second if self.standby_ready => Tone::Ready,
+            // Recorded out, it is none that can take over, whatever still comes over the stream.
+            State::Second if self.standby_ready && self.data() == DataState::Uptodate => {
+                Tone::Ready
+            }
             State::Second => Tone::Transient,
         }
     }
