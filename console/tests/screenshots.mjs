@@ -31,7 +31,14 @@ try {
   const shoot = async (what, full = true) => {
     for (const { page, device, scheme } of tabs) {
       const path = join(out, `${what}-${device}-${scheme}.png`);
-      await page.screenshot({ path, fullPage: full });
+      const usual = page.viewportSize();
+      // A screen that is as high as the page: what sticks to its edges stays there.
+      if (full) {
+        const height = await page.evaluate(() => document.documentElement.scrollHeight);
+        await page.setViewportSize({ ...usual, height: Math.max(usual.height, height) });
+      }
+      await page.screenshot({ path });
+      await page.setViewportSize(usual);
       taken.push(path);
     }
   };
@@ -126,6 +133,7 @@ try {
   await says('videeos runs, but is not protected.');
   await lab.host(1, `dd if=/dev/urandom of=${DATA}/some bs=1M count=12 oflag=dsync status=none`);
   await each((page) => page.locator('.flow .debt').waitFor());
+  await each((page) => page.getByText('does not answer for').waitFor());
   await shoot('alone');
   await lab.order('boot', 2);
   await lab.home();
