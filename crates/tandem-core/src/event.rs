@@ -101,6 +101,8 @@ pub enum Event {
         /// What is asked.
         command: Command,
     },
+    /// The time without a licence is over: the module stops as a whole. Said again and again.
+    LicenceEnded,
     /// The machine shuts down: give the service to the peer before the network goes.
     ShuttingDown,
 }

@@ -76,4 +76,8 @@ mutations! {
     ServeIsolated,
     /// R8: the address is taken without asking who has it.
     SkipProbe,
+    /// The licence: at its end only the primary stops, and the standby takes over.
+    LicenceEndsOneNode,
+    /// The licence: at its end the standby stops before both copies are level.
+    StandbyStopsFirst,
 }

@@ -19,6 +19,7 @@ use crate::https;
 use crate::hub::{Hub, ModuleHub};
 use crate::identity::{self, Identity, IdentityError};
 use crate::jobs::Jobs;
+use crate::license;
 use crate::link::{self, Link, Outgoing};
 use crate::machine::Machine;
 use crate::mirror_link::MirrorLink;
@@ -385,6 +386,7 @@ impl Rest {
         tasks.spawn(accounts::run(console.clone(), commands.clone(), accounts));
         self.start_api(&mut tasks, &commands, console, halves)?;
         self.prevent_starts();
+        tasks.spawn(self.watch_license(&hub).run());
         if let Some(gateway) = self.configuration.gateway {
             let (after, inputs) = (self.configuration.takeover_after, self.inputs.clone());
             let modules = self.configuration.modules.len();
@@ -489,6 +491,23 @@ impl Rest {
         let listener = http::listen_local(&local_socket(&self.settings.runtime_dir))?;
         tasks.spawn(api.serve_local(listener));
         Ok(())
+    }
+
+    /// Who counts the time without a licence.
+    fn watch_license(&self, hub: &Hub) -> license::watch::Watch {
+        let unlicensed = self.shared.iter().map(|shared| shared.unlicensed.clone());
+        let unlicensed: Vec<_> = unlicensed.collect();
+        for ((place, _), unlicensed) in self.configuration.places().zip(&unlicensed) {
+            hub.of(place).count_unlicensed(unlicensed.clone());
+        }
+        license::watch::Watch {
+            configuration: self.configuration.clone(),
+            state_dir: self.settings.state_dir.clone(),
+            cluster: self.identity.cluster.clone(),
+            hub: hub.clone(),
+            inputs: self.inputs.clone(),
+            unlicensed,
+        }
     }
 
     /// Units of the modules must not run on the plain directory: their drop-ins say so.

@@ -4,6 +4,7 @@
 //! A short lock, never held across an await; the reactor does not know of it.
 
 use crate::config::{Configuration, Module, Place};
+use crate::license::Unlicensed;
 use crate::snapshot::{Decision, Face, Snapshot};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,14 +12,14 @@ use std::time::Duration;
 use tandem_console::unix_ms;
 use tandem_core::{
     DivergenceView, InSync, Instant, MirrorFault, MirrorRole, MirrorStatus, NodeId, PeerCopy,
-    PeerView, Record, SideView, Tone,
+    PeerView, Record, SideView, State, Tone,
 };
 use tandem_host::clock;
 use tandem_wire::api::{
     AddressStatus, ApiEvent, ChannelStatus, ClusterStatus, DivergenceStatus, EVENTS_KEPT_MAX,
-    HISTORY_SHOWN_MAX, HistoryEntry, MirrorSummary, ModuleStatus, NodeStatus, RecordStatus,
-    ResourceStatus, SideStatus, SwitchesStatus, VerificationStatus, VolumeStatus, colour_word,
-    data_words, tone_word,
+    HISTORY_SHOWN_MAX, HistoryEntry, LicenseStatus, MirrorSummary, ModuleStatus, NodeStatus,
+    RecordStatus, ResourceStatus, SideStatus, SwitchesStatus, VerificationStatus, VolumeStatus,
+    colour_word, data_words, tone_word,
 };
 use tandem_wire::local::{Verification, VerificationEnd};
 use tokio::sync::watch;
@@ -72,6 +73,17 @@ struct ModuleInner {
     address_held: bool,
     pace: Pace,
     volumes: Vec<VolumeStatus>,
+    license: LicenseStatus,
+    unlicensed: Option<Arc<Unlicensed>>,
+}
+
+/// What the other node says of its licence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerLicense {
+    /// Whether there is a valid one.
+    pub valid: bool,
+    /// The running time without one that it has counted of a module that runs there.
+    pub unlicensed: Option<Duration>,
 }
 
 /// How fast comparisons are.
@@ -125,6 +137,8 @@ impl ModuleInner {
             address_held: false,
             pace: Pace::default(),
             volumes: Vec::new(),
+            license: LicenseStatus::default(),
+            unlicensed: None,
         }
     }
 }
@@ -314,6 +328,33 @@ impl Hub {
         NodeId::from_number(node.node)
     }
 
+    /// Whether a module runs on this node, serving or not.
+    pub(crate) fn runs(&self, place: usize) -> bool {
+        let inner = self.lock();
+        let snapshot = inner.modules[place].snapshot.as_ref();
+        snapshot.is_some_and(|snapshot| snapshot.state != State::Stop)
+    }
+
+    /// What the licence is like. Told only where it changes.
+    pub(crate) fn license(&self, place: usize, license: LicenseStatus) {
+        let news = self.lock().modules[place].license != license;
+        if news {
+            self.change(|inner| inner.modules[place].license = license);
+        }
+    }
+
+    /// What the other node says of its licence, if it answers.
+    pub(crate) fn peer_license(&self, module: &str) -> Option<PeerLicense> {
+        let peer = self.lock().peer();
+        let module = peer.modules.iter().find(|m| m.name == module)?;
+        let runs = matches!(module.state.as_str(), "WAIT" | "ALONE" | "PRIM" | "SECOND");
+        let unlicensed = module.license.unlicensed_ms.filter(|_| runs);
+        peer.answers.then_some(PeerLicense {
+            valid: module.license.valid,
+            unlicensed: unlicensed.map(Duration::from_millis),
+        })
+    }
+
     /// The newest event's place.
     pub(crate) fn newest(&self) -> EventId {
         EventId {
@@ -418,6 +459,11 @@ impl ModuleHub {
         self.change(|module| module.volumes = volumes);
     }
 
+    /// Where the running time without a licence is counted.
+    pub(crate) fn count_unlicensed(&self, unlicensed: Arc<Unlicensed>) {
+        self.change(|module| module.unlicensed = Some(unlicensed));
+    }
+
     /// The virtual addresses came or went.
     pub(crate) fn address(&self, held: bool) {
         self.change(|module| module.address_held = held);
@@ -484,7 +530,10 @@ impl Inner {
             resync_percent: resync_percent(snapshot),
             reason: short(&snapshot.reason),
             advice: snapshot.advice.clone(),
-            warning: snapshot.warning.as_deref().map(short),
+            warning: warnings(
+                snapshot.warning.as_deref(),
+                module.license.warning.as_deref(),
+            ),
             state_age_ms: milliseconds(now.since(snapshot.since)),
             record: snapshot.record.as_ref().map(record_status),
             permit: permit.to_owned(),
@@ -494,6 +543,11 @@ impl Inner {
                 checkers: snapshot.switches.checkers,
                 boot_start: snapshot.switches.boot_start,
             }),
+            license: LicenseStatus {
+                // Read last: whoever sees a state that runs sees the count that belongs to it.
+                unlicensed_ms: (module.unlicensed.as_ref()).map(|count| milliseconds(count.used())),
+                ..module.license.clone()
+            },
             restarts_used: snapshot.restarts_used,
             divergence: snapshot.divergence.as_ref().map(divergence_status),
             mirror: MirrorSummary {
@@ -595,6 +649,13 @@ fn unknown(module: ModuleStatus, reason: &str) -> ModuleStatus {
         resync_percent: None,
         ..module
     }
+}
+
+/// What a person should know, of both kinds.
+fn warnings(module: Option<&str>, license: Option<&str>) -> Option<String> {
+    let all = [module, license].into_iter().flatten().map(short);
+    let all = all.collect::<Vec<_>>().join("; ");
+    (!all.is_empty()).then_some(all)
 }
 
 fn divergence_status(divergence: &DivergenceView) -> DivergenceStatus {

@@ -8,6 +8,7 @@
 //! - [`check`], [`units`]: whether this machine, and the application's units, are as the
 //!   configuration says
 //! - [`support`]: what a person who helps needs to see
+//! - [`license`]: the licence, and the running time without one
 //! - [`doctor`]: what a machine is to be looked at for
 //! - [`daemon`]: puts the parts together; they are
 //!   - `reactor`: the thread that owns the core, the heartbeat networks and the mirror's socket
@@ -40,6 +41,7 @@ pub mod https;
 mod hub;
 pub mod identity;
 mod jobs;
+pub mod license;
 mod link;
 mod machine;
 mod mirror_link;

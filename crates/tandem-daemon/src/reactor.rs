@@ -9,6 +9,7 @@
 mod module;
 
 use crate::config::Place;
+use crate::license::Unlicensed;
 use crate::networks::{self, Network};
 use crate::snapshot::{Decision, Snapshot};
 pub(crate) use module::ModuleParts;
@@ -155,6 +156,8 @@ pub(crate) struct Shared {
     permit_until: AtomicU64,
     serves: AtomicBool,
     stopped: AtomicBool,
+    /// The running time without a licence.
+    pub(crate) unlicensed: Arc<Unlicensed>,
 }
 
 impl Shared {
@@ -186,6 +189,7 @@ impl Default for Shared {
             permit_until: AtomicU64::new(0),
             serves: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            unlicensed: Arc::default(),
         }
     }
 }

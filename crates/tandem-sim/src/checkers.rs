@@ -18,6 +18,7 @@
 //! | `services-on-mirror` | services start only on a mounted mirror |
 //! | `one-application` | the application starts nowhere while it runs on the other node, unexcused |
 //! | `full-sync` | R7: after `second --full-sync` the next stream begins with a whole comparison |
+//! | `licence-end` | after the end of the licence nobody begins to serve unasked |
 //! | `level-means-equal` | at level, with nothing on the way, both copies are equal |
 //! | `status-true` | a node that is shown as uptodate has all that was acknowledged |
 //! | `legal-transitions` | every change of state is one of the table |

@@ -101,6 +101,8 @@ impl World {
             Err(_) => return self.violate("total", "the core panicked at its start".into()),
         };
         self.truth.daemon_started(node);
+        // The new process is told later.
+        self.licence_ended = false;
         self.hosts[place(node)].daemon = Some(Daemon {
             incarnation,
             core,
@@ -243,6 +245,7 @@ impl World {
             self.statistics.took(*row);
         }
         self.check_transitions(node, before, &rows, after);
+        self.check_licence_end(node, before, after);
         for effect in effects {
             self.carry_out(node, effect);
         }

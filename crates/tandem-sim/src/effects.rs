@@ -108,6 +108,7 @@ impl World {
         if daemon.paused || self.hosts[place(node)].paused {
             return;
         }
+        self.licence_ended = false;
         if command == Command::PrimForce {
             self.statistics.forced += 1;
         }

@@ -219,6 +219,8 @@ pub enum Action {
     StartAloneAfter(Span),
     /// `preferred-node` is this one.
     Prefer(Who),
+    /// The time without a licence is over.
+    EndLicence,
 }
 
 impl Action {
@@ -240,7 +242,8 @@ impl Action {
             | Self::BreakVolume(_)
             | Self::BreakApply(_)
             | Self::RepairVolume(_)
-            | Self::Prefer(_) => Some(Player::Simulator),
+            | Self::Prefer(_)
+            | Self::EndLicence => Some(Player::Simulator),
             _ => None,
         }
     }

@@ -22,6 +22,7 @@ pub mod following;
 pub mod full_sync;
 pub mod host;
 pub mod language;
+pub mod licence;
 pub mod mirror;
 pub mod mutation;
 pub mod network;

@@ -125,6 +125,8 @@ fn core_mutations() -> Vec<Planned> {
                     &["liveness"]
                 }
                 M::AwaitDeadVote => &["short-outage"],
+                M::LicenceEndsOneNode => &["licence-end"],
+                M::StandbyStopsFirst => &["liveness"],
             },
         })
         .collect()

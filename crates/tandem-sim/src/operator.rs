@@ -73,6 +73,9 @@ impl World {
             self.settings.profile,
             Profile::Operator | Profile::Chaos | Profile::Calm
         );
+        if busy && self.random.chance(15) {
+            self.end_licence();
+        }
         let node = self.random.pick(&NODES);
         if self.runs(node)
             && let Some(seen) = self.seen(node)

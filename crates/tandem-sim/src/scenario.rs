@@ -318,6 +318,7 @@ impl World {
                 self.settings.start_alone_after = Some(time / 1000);
             }
             Action::Prefer(who) => self.settings.preferred = Some(node(who)),
+            Action::EndLicence => self.end_licence(),
         }
     }
 

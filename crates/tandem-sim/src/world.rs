@@ -62,6 +62,8 @@ pub struct World {
     pub(crate) reachable: Option<Time>,
     /// When each machine went on after its last pause.
     pub(crate) resumed: [Option<Time>; 2],
+    /// The licence ended with a pair that served, and nobody has asked for anything since.
+    pub(crate) licence_ended: bool,
     pub(crate) settling: Settling,
     pub(crate) healed: bool,
     pub(crate) healed_at: Time,
@@ -98,6 +100,7 @@ impl World {
             joined: None,
             reachable: None,
             resumed: [None; 2],
+            licence_ended: false,
             settling: Settling::default(),
             healed: false,
             healed_at: 0,

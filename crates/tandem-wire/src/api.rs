@@ -90,6 +90,8 @@ pub struct ModuleStatus {
     pub record: Option<RecordStatus>,
     /// `none`, `until` (see `permit_left_ms`) or `without end`.
     pub permit: String,
+    /// The licence, as this node sees it.
+    pub license: LicenseStatus,
     /// What is left of the permit.
     pub permit_left_ms: Option<u64>,
     /// The mirror.
@@ -122,6 +124,20 @@ pub struct VolumeStatus {
     pub newest_ms: Option<u64>,
     /// Everything could be read in time; else there is at least this.
     pub whole: bool,
+}
+
+/// The licence, and what a module has used of the time without one.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LicenseStatus {
+    /// Whether there is a valid one.
+    pub valid: bool,
+    /// Whose it is, or why it does not count, as a sentence.
+    pub text: String,
+    /// What happens when, if that is soon enough to be told.
+    pub warning: Option<String>,
+    /// The running time without one, since an operator started the module.
+    pub unlicensed_ms: Option<u64>,
 }
 
 /// What an operator switches, for a module on one node.

@@ -154,6 +154,7 @@ impl Node {
         self.stop_whole = false;
         // Whoever gives orders knows that the machine does not go down after all.
         self.shutting_down = false;
+        self.licence_ended = false;
     }
 
     fn begin_stopstart(&mut self) -> Result<Expectation, Answer> {

@@ -108,6 +108,8 @@ pub struct Node {
     gateway_lost: bool,
     failures: u32,
     shutting_down: bool,
+    /// The time without a licence is over; an operator's command begins it anew.
+    licence_ended: bool,
     prefer_me: bool,
     leaving: Option<Instant>,
     swap_wanted: Option<Instant>,
@@ -175,6 +177,7 @@ impl Node {
             gateway_lost: false,
             failures: 0,
             shutting_down: false,
+            licence_ended: false,
             prefer_me: false,
             leaving: None,
             swap_wanted: None,
@@ -239,6 +242,7 @@ impl Node {
             }
             Event::GatewayChanged { reachable } => self.gateway_lost = !reachable,
             Event::Commanded { id, command } => self.commanded(id, command),
+            Event::LicenceEnded => self.licence_ended = true,
             Event::ShuttingDown => self.shutting_down = true,
         }
         self.advance();

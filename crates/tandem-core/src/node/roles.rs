@@ -26,6 +26,9 @@ const UNFIT: (&str, &str) = (
      other node is lost for good",
 );
 
+/// Why a module without a licence stops.
+const LICENCE: &str = "licence: the time without a valid one is over; add one, or start again";
+
 /// Whether a peer that does not serve will not do so by itself: it is stopped, lacks its mirror, or
 /// waits for something that this node cannot give.
 fn cannot_serve(peer: &PeerMessage) -> bool {
@@ -99,6 +102,7 @@ impl Node {
 
     /// Begins the next thing.
     pub(super) fn decide(&mut self) {
+        self.heed_licence();
         if self.interrupted() {
             return;
         }
@@ -107,6 +111,24 @@ impl Node {
             State::Wait => self.decide_wait(),
             State::Alone | State::Prim => self.decide_serving(),
             State::Second => self.decide_second(),
+        }
+    }
+
+    /// Without a licence the whole module stops: both copies are brought level, and nobody takes
+    /// over. A standby leaves that to its primary, which needs it for that.
+    fn heed_licence(&mut self) {
+        if !self.licence_ended || self.durable.wanted == Wanted::Stopped {
+            return;
+        }
+        // Until that one says that both are equal, or does not answer any more.
+        let follows = self.state == State::Second
+            && self.heard().is_some()
+            && !mutated!(self.config, StandbyStopsFirst);
+        // A swap or a restart under way is brought to its end first.
+        let busy = matches!(self.activity, Activity::Demote(_));
+        if !(follows || busy) {
+            self.stop_whole = !mutated!(self.config, LicenceEndsOneNode);
+            self.durable.wanted = Wanted::Stopped;
         }
     }
 
@@ -149,6 +171,8 @@ impl Node {
     fn stop_reason(&self) -> String {
         if self.shutting_down {
             "the machine shuts down".to_string()
+        } else if self.licence_ended {
+            LICENCE.to_string()
         } else {
             "an operator stopped this node".to_string()
         }

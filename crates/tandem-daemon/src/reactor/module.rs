@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use tandem_core::{
-    Answer, ChannelId, CommandId, Effect, Event, Instant, Node, PeerMessage, ServiceFailure, State,
+    Answer, ChannelId, Command, CommandId, Effect, Event, Instant, Node, PeerMessage,
+    ServiceFailure, State,
 };
 use tandem_host::clock;
 use tandem_wire::peer::{self, ModuleTag, PeerError};
@@ -50,6 +51,25 @@ pub(super) struct Module {
     inputs_told: String,
     /// That the peer's messages are of another version is said once.
     version_told: bool,
+}
+
+/// Whether a command lets a stopped node run.
+const fn starts(command: Command) -> bool {
+    match command {
+        Command::Start
+        | Command::Prim
+        | Command::PrimForce
+        | Command::Second
+        | Command::SecondFullSync => true,
+        Command::Stop
+        | Command::StopModule
+        | Command::Restart
+        | Command::StopStart
+        | Command::Swap
+        | Command::Failover(_)
+        | Command::Checkers(_)
+        | Command::BootStart(_) => false,
+    }
 }
 
 impl Module {
@@ -145,6 +165,18 @@ impl Module {
 
     /// Hands an event to the core.
     pub fn event(&mut self, event: Event) {
+        let unlicensed = &self.parts.shared.unlicensed;
+        match &event {
+            // Before the core leaves STOP, so that nobody sees a running module with the old count.
+            Event::Commanded { command, .. }
+                if starts(*command) && self.parts.node.view().state == State::Stop =>
+            {
+                unlicensed.begin_anew();
+            }
+            // Begun anew since this was sent.
+            Event::LicenceEnded if !unlicensed.is_over() => return,
+            _ => {}
+        }
         self.tell_input(&event);
         self.parts.node.handle(clock::now(), event);
     }
@@ -172,6 +204,7 @@ impl Module {
             | Event::LinksChanged { .. }
             | Event::GatewayChanged { .. }
             | Event::Commanded { .. }
+            | Event::LicenceEnded
             | Event::ShuttingDown => format!("{event:?}"),
         };
         /// A line of the history stays a line.

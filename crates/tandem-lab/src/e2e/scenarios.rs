@@ -389,7 +389,8 @@ impl Play<'_> {
             | Action::BreakVolume(_)
             | Action::BreakApply(_)
             | Action::RepairVolume(_)
-            | Action::Prefer(_) => bail!("only the simulator can do it"),
+            | Action::Prefer(_)
+            | Action::EndLicence => bail!("only the simulator can do it"),
         }
         Ok(())
     }

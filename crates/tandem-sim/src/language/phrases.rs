@@ -142,6 +142,7 @@ pub(super) const ACTIONS: &[Phrase<Action>] = &[
         Action::StartAloneAfter(f.span())
     }),
     ("prefer NODE", |f| Action::Prefer(f.node())),
+    ("end the licence", |_| Action::EndLicence),
 ];
 
 /// What can be looked at.

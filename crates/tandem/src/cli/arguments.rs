@@ -159,6 +159,11 @@ pub enum Verb {
         #[command(subcommand)]
         verb: ConsoleVerb,
     },
+    /// The licence
+    License {
+        #[command(subcommand)]
+        verb: LicenseVerb,
+    },
     /// The configuration file
     Config {
         #[command(subcommand)]
@@ -216,6 +221,42 @@ pub enum ConsoleVerb {
 pub enum ConfigVerb {
     /// Checks the file, and whether this machine is as the file says; changes nothing
     Check,
+}
+
+/// What is to be done with the licence.
+#[derive(Subcommand)]
+pub enum LicenseVerb {
+    /// Puts a licence in place on this node, if it is valid here; the other node needs the same one
+    Add {
+        /// The licence
+        file: PathBuf,
+    },
+    /// Says whether this node is licensed, and how long each module runs without
+    Status,
+    /// Prints what whoever issues licences has to know
+    Request,
+    /// For whoever holds the signing key: prints a licence
+    Issue(IssueOptions),
+}
+
+/// For `license issue`.
+#[derive(Args)]
+pub struct IssueOptions {
+    /// The seed of an Ed25519 key, 64 hexadecimal digits (`openssl rand -hex 32`)
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Prints the public half instead, which a build takes as TANDEM_LICENSE_KEY
+    #[arg(long)]
+    pub public: bool,
+    /// The cluster's identifier, as `license request` prints it
+    #[arg(long, required_unless_present = "public")]
+    pub cluster: Option<String>,
+    /// Whose licence it is
+    #[arg(long, required_unless_present = "public")]
+    pub licensee: Option<String>,
+    /// The last day on which it counts, as 2027-12-31, or never
+    #[arg(long, value_name = "DAY", required_unless_present = "public")]
+    pub expires: Option<String>,
 }
 
 /// What is to be done with the keys.

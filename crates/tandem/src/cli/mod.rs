@@ -12,6 +12,7 @@ mod console;
 mod doctor;
 mod estimate;
 mod leave;
+mod license;
 mod mirror;
 mod reference;
 mod setup;
@@ -23,7 +24,7 @@ mod volumes;
 pub use arguments::{Arguments, Top};
 
 use crate::log;
-use arguments::{ClusterVerb, ConfigVerb, Places, Verb};
+use arguments::{ClusterVerb, ConfigVerb, LicenseVerb, Places, Verb};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tandem_console::support::Names;
@@ -102,6 +103,12 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
         Verb::Generate { root } => reference::write(&root),
         Verb::User { verb } => asynchronously(console::user(places, verb)),
         Verb::Console { verb } => console::transport(places, &verb),
+        Verb::License { verb } => match verb {
+            LicenseVerb::Add { file } => license::add(places, &file),
+            LicenseVerb::Status => asynchronously(license::status(places)),
+            LicenseVerb::Request => license::request(places),
+            LicenseVerb::Issue(options) => license::issue(&options),
+        },
         Verb::Config {
             verb: ConfigVerb::Check,
         } => asynchronously(check::run(places)),
