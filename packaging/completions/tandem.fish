@@ -50,6 +50,9 @@ complete -c tandem -n "__fish_tandem_needs_command" -f -a "estimate" -d 'Says ho
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "support" -d 'Writes what a person who helps needs to see, without secrets, into one file'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "user" -d 'Who may use the console'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "console" -d 'How browsers reach the console of this node'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "check" -d 'Says in one line how a module is, for Nagios, Icinga and Zabbix; exit status 0: good, 1: warning, 2: critical, 3: unknown'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "explain" -d 'Says from both nodes\' state files what each node knows, and the safe next step; `explain emergency`: how to run the application without Tandem'
+complete -c tandem -n "__fish_tandem_needs_command" -f -a "license" -d 'The licence'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "config" -d 'The configuration file'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "setup" -d 'Makes a protected pair of two servers: on the second server first, then on the first one, then `complete` on the second. Asks; or takes flags or a file with answers'
 complete -c tandem -n "__fish_tandem_needs_command" -f -a "cluster" -d 'The keys of the two nodes'
@@ -237,6 +240,45 @@ complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_s
 complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from http" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from http" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from http" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand check" -l module -d 'The module; default: all' -r
+complete -c tandem -n "__fish_tandem_using_subcommand check" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand check" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand check" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand check" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand explain" -l other -d 'The state directory of the other node, copied here, when its daemon does not answer' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand explain" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand explain" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand explain" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand license; and not __fish_seen_subcommand_from add status request issue" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and not __fish_seen_subcommand_from add status request issue" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and not __fish_seen_subcommand_from add status request issue" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and not __fish_seen_subcommand_from add status request issue" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand license; and not __fish_seen_subcommand_from add status request issue" -f -a "add" -d 'Puts a licence in place on this node, if it is valid here; the other node needs the same one'
+complete -c tandem -n "__fish_tandem_using_subcommand license; and not __fish_seen_subcommand_from add status request issue" -f -a "status" -d 'Says whether this node is licensed, and how long each module runs without'
+complete -c tandem -n "__fish_tandem_using_subcommand license; and not __fish_seen_subcommand_from add status request issue" -f -a "request" -d 'Prints what whoever issues licences has to know'
+complete -c tandem -n "__fish_tandem_using_subcommand license; and not __fish_seen_subcommand_from add status request issue" -f -a "issue" -d 'For whoever holds the signing key: prints a licence'
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from add" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from add" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from add" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from status" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from status" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from status" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from request" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from request" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from request" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from request" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -l key -d 'The seed of an Ed25519 key, 64 hexadecimal digits (`openssl rand -hex 32`)' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -l cluster -d 'The cluster\'s identifier, as `license request` prints it' -r
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -l licensee -d 'Whose licence it is' -r
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -l expires -d 'The last day on which it counts, as 2027-12-31, or never' -r
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -l public -d 'Prints the public half instead, which a build takes as TANDEM_LICENSE_KEY'
+complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l runtime-dir -d 'Sockets of this node' -r -F

@@ -372,6 +372,90 @@ _arguments "${_arguments_options[@]}" : \
     ;;
 esac
 ;;
+(check)
+_arguments "${_arguments_options[@]}" : \
+'--module=[The module; default\: all]:MODULE:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+'--other=[The state directory of the other node, copied here, when its daemon does not answer]:DIR:_files' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::topic -- `emergency`:(emergency)' \
+&& ret=0
+;;
+(license)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_tandem__subcmd__license_commands" \
+"*::: :->license" \
+&& ret=0
+
+    case $state in
+    (license)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:tandem-license-command-$line[1]:"
+        case $line[1] in
+            (add)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+':file -- The licence:_files' \
+&& ret=0
+;;
+(status)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(request)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(issue)
+_arguments "${_arguments_options[@]}" : \
+'--key=[The seed of an Ed25519 key, 64 hexadecimal digits (\`openssl rand -hex 32\`)]:FILE:_files' \
+'--cluster=[The cluster'\''s identifier, as \`license request\` prints it]:CLUSTER:_default' \
+'--licensee=[Whose licence it is]:LICENSEE:_default' \
+'--expires=[The last day on which it counts, as 2027-12-31, or never]:DAY:_default' \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--public[Prints the public half instead, which a build takes as TANDEM_LICENSE_KEY]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (config)
 _arguments "${_arguments_options[@]}" : \
 '--config=[The configuration, the same on both nodes]:FILE:_files' \
@@ -578,6 +662,9 @@ _tandem_commands() {
 'support:Writes what a person who helps needs to see, without secrets, into one file' \
 'user:Who may use the console' \
 'console:How browsers reach the console of this node' \
+'check:Says in one line how a module is, for Nagios, Icinga and Zabbix; exit status 0\: good, 1\: warning, 2\: critical, 3\: unknown' \
+'explain:Says from both nodes'\'' state files what each node knows, and the safe next step; \`explain emergency\`\: how to run the application without Tandem' \
+'license:The licence' \
 'config:The configuration file' \
 'setup:Makes a protected pair of two servers\: on the second server first, then on the first one, then \`complete\` on the second. Asks; or takes flags or a file with answers' \
 'cluster:The keys of the two nodes' \
@@ -589,6 +676,11 @@ _tandem_commands() {
 _tandem__subcmd__boot_commands() {
     local commands; commands=()
     _describe -t commands 'tandem boot commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__check_commands] )) ||
+_tandem__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem check commands' commands "$@"
 }
 (( $+functions[_tandem__subcmd__checkers_commands] )) ||
 _tandem__subcmd__checkers_commands() {
@@ -675,6 +767,11 @@ _tandem__subcmd__estimate_commands() {
     local commands; commands=()
     _describe -t commands 'tandem estimate commands' commands "$@"
 }
+(( $+functions[_tandem__subcmd__explain_commands] )) ||
+_tandem__subcmd__explain_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem explain commands' commands "$@"
+}
 (( $+functions[_tandem__subcmd__failover_commands] )) ||
 _tandem__subcmd__failover_commands() {
     local commands; commands=()
@@ -684,6 +781,36 @@ _tandem__subcmd__failover_commands() {
 _tandem__subcmd__guard_commands() {
     local commands; commands=()
     _describe -t commands 'tandem guard commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__license_commands] )) ||
+_tandem__subcmd__license_commands() {
+    local commands; commands=(
+'add:Puts a licence in place on this node, if it is valid here; the other node needs the same one' \
+'status:Says whether this node is licensed, and how long each module runs without' \
+'request:Prints what whoever issues licences has to know' \
+'issue:For whoever holds the signing key\: prints a licence' \
+    )
+    _describe -t commands 'tandem license commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__license__subcmd__add_commands] )) ||
+_tandem__subcmd__license__subcmd__add_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem license add commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__license__subcmd__issue_commands] )) ||
+_tandem__subcmd__license__subcmd__issue_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem license issue commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__license__subcmd__request_commands] )) ||
+_tandem__subcmd__license__subcmd__request_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem license request commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__license__subcmd__status_commands] )) ||
+_tandem__subcmd__license__subcmd__status_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem license status commands' commands "$@"
 }
 (( $+functions[_tandem__subcmd__mirror_commands] )) ||
 _tandem__subcmd__mirror_commands() {

@@ -172,6 +172,22 @@ impl StateFile {
     }
 }
 
+/// Reads the newest state of a directory that a daemon may be working with. A damaged file is an
+/// error, and stays as it is.
+///
+/// # Errors
+/// It cannot be read, or cannot be trusted.
+pub fn peek(dir: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(dir.join("state")) {
+        Ok(bytes) => match unseal(&bytes) {
+            Ok(payload) => Ok(Some(payload.to_vec())),
+            Err(damage) => Err(io::Error::new(io::ErrorKind::InvalidData, damage)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn failed<'a>(act: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StateError + 'a {
     move |source| StateError::Io {
         act,

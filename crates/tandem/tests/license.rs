@@ -3,7 +3,7 @@
 mod stage;
 
 use stage::configuration::{cluster, counter, install_counter};
-use stage::{Machine, Stage, is_root, outcome, pair_offline, run, until};
+use stage::{Machine, Stage, first_start, is_root, outcome, pair_offline, run, until};
 use std::fs;
 use std::process::Command;
 
@@ -17,17 +17,7 @@ const PERIOD_MS: u64 = 72 * 3600 * 1000;
 fn serving(stage: &Stage) -> (Machine<'_>, Machine<'_>) {
     install_counter(stage, "counter", "volume");
     let (one, two) = pair_offline(stage);
-    for node in [&one, &two] {
-        node.wait_for(["STOP", "red", "not uptodate"]);
-    }
-    for node in [&one, &two] {
-        run(&mut node.tandem(&["start", "--no-wait"]));
-    }
-    one.wait_for(["WAIT", "red", "not uptodate"]);
-    two.wait_for(["WAIT", "red", "not uptodate"]);
-    run(&mut one.tandem(&["prim"]));
-    two.wait_for(["SECOND", "green", "uptodate"]);
-    one.wait_for(["PRIM", "green", "uptodate"]);
+    first_start(&one, &two);
     (one, two)
 }
 
@@ -83,15 +73,23 @@ fn without_a_licence_a_module_stops_on_both_nodes_and_nobody_takes_over() {
     until("the daemons count on", || {
         (used(&two) >= before).then_some(())
     });
+    until("check says that all is good", || {
+        (outcome(&mut two.tandem(&["check"])).0 == 0).then_some(())
+    });
     // On the standby all but the last seconds are over: the primary takes that over.
     one.stop_daemon();
-    move_forward(&one, 30_000);
+    move_forward(&one, 15_000);
     one.start_daemon();
     until("the warning", || {
         let module = two.module()?;
         let warning = module.license.warning?;
         warning.contains("stops after 1 minute").then_some(())
     });
+    let (status, said) = outcome(&mut two.tandem(&["check"]));
+    assert!(
+        status == 1 && said.contains("there is no licence"),
+        "{status}: {said}"
+    );
     let said = run(&mut two.tandem(&["status"]));
     assert!(
         said.contains("node2 warning: there is no licence"),
@@ -113,6 +111,11 @@ fn without_a_licence_a_module_stops_on_both_nodes_and_nobody_takes_over() {
     assert_eq!(clean, Some(true), "both copies were brought level");
 
     // It may be started again, for as long as before.
+    let (status, said) = outcome(&mut two.tandem(&["check"]));
+    assert!(
+        status == 2 && said.contains("nobody serves"),
+        "{status}: {said}"
+    );
     let spent = used(&two);
     assert!(spent >= PERIOD_MS, "{spent}");
     run(&mut two.tandem(&["start", "--all", "--no-wait"]));

@@ -159,6 +159,23 @@ pub enum Verb {
         #[command(subcommand)]
         verb: ConsoleVerb,
     },
+    /// Says in one line how a module is, for Nagios, Icinga and Zabbix; exit status 0: good, 1:
+    /// warning, 2: critical, 3: unknown
+    Check {
+        /// The module; default: all
+        #[arg(long)]
+        module: Option<String>,
+    },
+    /// Says from both nodes' state files what each node knows, and the safe next step; `explain
+    /// emergency`: how to run the application without Tandem
+    Explain {
+        /// `emergency`
+        #[arg(value_parser = ["emergency"])]
+        topic: Option<String>,
+        /// The state directory of the other node, copied here, when its daemon does not answer
+        #[arg(long, value_name = "DIR")]
+        other: Option<PathBuf>,
+    },
     /// The licence
     License {
         #[command(subcommand)]

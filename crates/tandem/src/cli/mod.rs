@@ -11,6 +11,8 @@ mod command;
 mod console;
 mod doctor;
 mod estimate;
+mod explain;
+mod health;
 mod leave;
 mod license;
 mod mirror;
@@ -42,7 +44,9 @@ pub enum Exit {
     Done = 0,
     /// Failed.
     Failed = 1,
-    /// Refused; the reason was printed.
+    /// `check`: critical.
+    Critical = 2,
+    /// Refused; the reason was printed. `check`: unknown.
     Refused = 3,
     /// Waiting took too long; it goes on.
     TimedOut = 4,
@@ -103,6 +107,10 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
         Verb::Generate { root } => reference::write(&root),
         Verb::User { verb } => asynchronously(console::user(places, verb)),
         Verb::Console { verb } => console::transport(places, &verb),
+        Verb::Check { module } => asynchronously(health::run(places, module.as_deref())),
+        Verb::Explain { topic, other } => {
+            asynchronously(explain::run(places, topic.as_deref(), other.as_deref()))
+        }
         Verb::License { verb } => match verb {
             LicenseVerb::Add { file } => license::add(places, &file),
             LicenseVerb::Status => asynchronously(license::status(places)),
