@@ -5,7 +5,9 @@ use crate::config::{
     CONTROL_PORT, Configuration, DATA_PORT, HEARTBEAT_PORT, HTTP_PORT, Probe, ServiceKind,
 };
 use crate::daemon::Settings;
+use crate::https;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use tandem_core::{Config, NodeId};
 use tandem_doctor::Subject;
 use tandem_doctor::subject::{Address, Port, Protocol, Volume};
@@ -64,8 +66,14 @@ pub fn subject(
             })
             .collect(),
         stall_limit: Some(Config::new(NodeId::One, configuration.takeover_after).stall_limit()),
+        certificate: certificate(settings),
         state_dir: settings.state_dir.clone(),
     }
+}
+
+fn certificate(settings: &Settings) -> PathBuf {
+    let [certificate, _key] = https::places(&settings.state_dir);
+    certificate
 }
 
 /// What a machine is to be looked at for before there is a configuration; `peer` is where the other
@@ -77,6 +85,7 @@ pub fn before_set_up(peer: Option<IpAddr>, settings: &Settings) -> Subject {
     Subject {
         peer,
         ports,
+        certificate: certificate(settings),
         state_dir: settings.state_dir.clone(),
         ..Subject::default()
     }

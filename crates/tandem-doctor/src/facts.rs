@@ -85,6 +85,8 @@ pub struct Facts {
     pub scripts: Vec<Script>,
     /// The kernel's file systems in user space.
     pub fuse: Looked<Fuse>,
+    /// The last second of the console's certificate since 1970; none: it has no HTTPS.
+    pub certificate_ends: Looked<Option<u64>>,
     /// Mandatory access control.
     pub confinement: Looked<Confinement>,
     /// The virtual addresses.

@@ -31,6 +31,8 @@ pub struct Subject {
     pub scripts: Vec<PathBuf>,
     /// For how long an acknowledgement may wait for the peer.
     pub stall_limit: Option<Duration>,
+    /// The console's certificate for HTTPS, if it has one.
+    pub certificate: PathBuf,
     /// Where the state is kept.
     pub state_dir: PathBuf,
 }

@@ -1,6 +1,6 @@
 //! Two nodes as they should be, for the tests of the checks.
 
-use super::{Examination, Network, examine};
+use super::{Examination, License, Network, examine};
 use crate::facts::{
     Account, Clock, Confinement, Echo, Facts, Fuse, Listener, LocalAddress, Looked, Name, Package,
     PeerPort, Reach, Script, Setting, System, Unit, VirtualAddress, VolumeFacts,
@@ -16,6 +16,7 @@ pub struct Pair {
     pub peer: Facts,
     pub heard_ms: u64,
     pub networks: Vec<Network>,
+    pub licenses: Vec<License>,
 }
 
 fn ip(text: &str) -> std::net::IpAddr {
@@ -48,6 +49,7 @@ impl Pair {
             subject,
             heard_ms: 1_000_000,
             networks: vec![network(1), network(2)],
+            licenses: [1, 2].map(license).to_vec(),
         }
     }
 
@@ -58,6 +60,7 @@ impl Pair {
             peer: Ok(&self.peer),
             heard_ms: self.heard_ms,
             networks: &self.networks,
+            licenses: &self.licenses,
         }
     }
 
@@ -134,10 +137,20 @@ impl Pair {
         }];
         own.units[0].at_boot = "enabled".into();
         own.scripts[0].mode = Some(0o644);
+        own.certificate_ends = Looked::Seen(Some(1));
+        self.licenses[0].valid = false;
         own.confinement = Looked::Seen(Confinement {
             selinux: true,
             apparmor: Vec::new(),
         });
+    }
+}
+
+fn license(node: u8) -> License {
+    License {
+        node,
+        valid: true,
+        text: "licensed to Example, without end".into(),
     }
 }
 
@@ -218,6 +231,7 @@ fn node(number: u8, own: &str, peer: &str) -> Facts {
             request_seconds_max: None,
         }),
         confinement: Looked::Seen(Confinement::default()),
+        certificate_ends: Looked::Seen(None),
         virtual_addresses: vec![VirtualAddress {
             address: ip("192.0.2.100"),
             prefix: 24,

@@ -4,6 +4,7 @@
 mod fixture;
 
 mod accounts;
+mod certificate;
 mod clock;
 mod confinement;
 mod database;
@@ -12,6 +13,7 @@ mod file_system;
 mod firewall;
 mod fuse;
 mod latency;
+mod license;
 mod names;
 mod networks;
 mod ports;
@@ -42,6 +44,8 @@ pub struct Examination<'a> {
     pub heard_ms: u64,
     /// The ways between the daemons, if they run.
     pub networks: &'a [Network],
+    /// The licences, if the daemons run.
+    pub licenses: &'a [License],
 }
 
 /// A way between the daemons.
@@ -53,6 +57,17 @@ pub struct Network {
     pub name: String,
     /// How long ago the other node was heard, in milliseconds.
     pub heard_ms: Option<u64>,
+}
+
+/// What a node says of its licence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct License {
+    /// The node.
+    pub node: u8,
+    /// Whether there is a valid one.
+    pub valid: bool,
+    /// Whose it is, or why it does not count.
+    pub text: String,
 }
 
 impl<'a> Examination<'a> {
@@ -97,6 +112,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("units", units::check),
     ("scripts", scripts::check),
     ("confinement", confinement::check),
+    ("certificate", certificate::check),
+    ("license", license::check),
     ("recorders", recorders::check),
 ];
 
@@ -147,8 +164,8 @@ mod tests {
         });
         let judged: Vec<_> = (findings.iter())
             .filter(|finding| !matches!(finding.verdict, Verdict::Unknown))
-            // What the daemons hear of each other is known without the other node's facts.
-            .filter(|finding| finding.check != "networks")
+            // What the daemons tell each other is known without the other node's facts.
+            .filter(|finding| !matches!(finding.check, "networks" | "license"))
             .filter(|finding| !finding.what.contains("nothing is configured"))
             .collect();
         assert!(judged.is_empty(), "{judged:#?}");

@@ -2,6 +2,7 @@
 //! time limit, and one that fails is a fact of its own.
 
 mod accounts;
+mod certificate;
 mod command;
 mod database;
 mod kernel;
@@ -72,6 +73,7 @@ fn look_at_files(subject: &Subject, release: String) -> Facts {
         scripts,
         fuse: Looked::Seen(kernel::fuse()),
         confinement: Looked::Seen(kernel::confinement()),
+        certificate_ends: certificate::end(&subject.certificate),
         ..Facts::default()
     }
 }

@@ -12,7 +12,7 @@ use tandem_daemon::client::{Client, ClientError};
 use tandem_daemon::config::Configuration;
 use tandem_daemon::identity::Identity;
 use tandem_daemon::{RELEASE, doctor, report, units};
-use tandem_doctor::checks::Network;
+use tandem_doctor::checks::{License, Network};
 use tandem_doctor::look::{look, wall_clock_ms};
 use tandem_doctor::{Examination, Facts, Finding, Fix, Subject, Verdict, examine, fix};
 use tandem_wire::api::{ClusterStatus, CommandName, CommandRequest, JobState};
@@ -118,6 +118,7 @@ fn node_of(configuration: &Configuration, places: &Places) -> Option<NodeId> {
 async fn examine_both(places: &Places, patient: &Patient) -> (Vec<Finding>, Answer) {
     let (own, answer) = tokio::join!(look(&patient.subject, RELEASE), ask_peer(places, patient));
     let networks = networks(answer.status.as_ref());
+    let licenses = licenses(answer.status.as_ref());
     let peer = answer.facts.as_ref().map_err(String::as_str);
     let mut findings = configured(places, patient, answer.status.as_ref());
     findings.extend(examine(&Examination {
@@ -126,6 +127,7 @@ async fn examine_both(places: &Places, patient: &Patient) -> (Vec<Finding>, Answ
         peer,
         heard_ms: answer.heard_ms,
         networks: &networks,
+        licenses: &licenses,
     }));
     (findings, answer)
 }
@@ -197,6 +199,22 @@ fn networks(status: Option<&ClusterStatus>) -> Vec<Network> {
         }
     }
     networks
+}
+
+/// The licences, as the daemons see them. The modules share one.
+fn licenses(status: Option<&ClusterStatus>) -> Vec<License> {
+    let nodes = status.map_or(&[][..], |status| &status.nodes);
+    let known = nodes.iter().filter(|node| node.answers);
+    known
+        .filter_map(|node| {
+            let license = &node.modules.first()?.license;
+            Some(License {
+                node: node.node,
+                valid: license.valid,
+                text: license.text.clone(),
+            })
+        })
+        .collect()
 }
 
 /// Asks this node's daemon, which asks the other one's.
