@@ -4,12 +4,14 @@
 pub mod addresses;
 pub mod bad_input;
 pub mod crash_points;
+pub mod doctor;
 pub mod excluding;
 pub mod failures;
 pub mod filesystem;
 pub mod full_disk;
 pub mod hosts;
 pub mod interrupted;
+pub mod license;
 pub mod modules;
 pub mod network;
 pub mod operation;
@@ -79,6 +81,8 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     cases.extend(filesystem::CASES);
     cases.extend(sqlite::CASES);
     cases.extend(full_disk::CASES);
+    cases.extend(license::CASES);
+    cases.extend(doctor::CASES);
     // From here on each needs a pair of its own kind, or leaves none.
     let mut other_pairs = Vec::from(volumes::CASES);
     other_pairs.extend(modules::CASES);
