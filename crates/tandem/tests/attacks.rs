@@ -3,7 +3,9 @@
 
 mod stage;
 
-use rustix::net::{AddressFamily, SocketType, bind, connect as connect_socket, socket};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, connect as connect_socket, socket_with,
+};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustls::{ClientConfig, HandshakeKind};
 use serde_json::Value;
@@ -188,7 +190,9 @@ fn settled(nodes: [&Machine<'_>; 2]) -> Option<[Vec<Entry>; 2]> {
 
 /// A connection to node1's API from one of many addresses.
 fn connect_from(last: u8) -> TcpStream {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor");
+    // Not for programs that are started meanwhile: ten thousand are more than they can count.
+    let (kind, flags) = (SocketType::STREAM, SocketFlags::CLOEXEC);
+    let socket = socket_with(AddressFamily::INET, kind, flags, None).expect("a descriptor");
     bind(
         &socket,
         &SocketAddrV4::new(Ipv4Addr::new(10, 99, 0, last), 0),
