@@ -13,8 +13,10 @@ use super::{Case, Told};
 use crate::postgres;
 use crate::product::{Node, Setting, TAKEOVER_LIMIT, configuration};
 use crate::switch::Cable;
+use crate::wait::wait_for;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use tandem_wire::api::{ModuleStatus, NodeStatus};
 
 /// The cases.
 pub const CASES: [Case; 1] = [Case {
@@ -348,9 +350,8 @@ fn break_everything(trial: &Trial<'_>, node: &Node<'_>, other: &Node<'_>) -> Res
         switch.block_way_of(Cable::Second, from, to)?;
     }
     for node in [node, other] {
-        node.wait_until("a network to be silent", TAKEOVER_LIMIT, |m| {
-            let mut networks = m.channels.iter().filter(|c| c.name.starts_with("network"));
-            networks.any(|c| c.heard_ms.is_some_and(|age| age > SILENT_MS))
+        seen(node, "a network to be silent", |m| {
+            networks(m).any(|age| age > SILENT_MS)
         })?;
     }
     Ok(slow.code == Some(0))
@@ -363,12 +364,26 @@ fn mend_everything(trial: &Trial<'_>, node: &Node<'_>, other: &Node<'_>) -> Resu
     lease(node, "forever")?;
     other.host.must("nft 'delete table ip doctor'")?;
     for node in [node, other] {
-        node.wait_until("every network to be heard", TAKEOVER_LIMIT, |m| {
-            let mut networks = m.channels.iter().filter(|c| c.name.starts_with("network"));
-            networks.all(|c| c.heard_ms.is_some_and(|age| age < SILENT_MS))
+        seen(node, "every network to be heard", |m| {
+            networks(m).all(|age| age < SILENT_MS)
         })?;
     }
     Ok(())
+}
+
+/// Waits until a node sees this of both: what it knows of the other one is up to a second old.
+fn seen(node: &Node<'_>, what: &str, fits: impl Fn(&ModuleStatus) -> bool) -> Result<()> {
+    wait_for(what, TAKEOVER_LIMIT, || {
+        let status = node.status()?;
+        let fit = |node: &NodeStatus| node.modules.first().is_some_and(&fits);
+        Ok(status.nodes.iter().all(fit).then_some(()))
+    })
+}
+
+/// For how long nothing was heard over each network, in milliseconds.
+fn networks(module: &ModuleStatus) -> impl Iterator<Item = u64> {
+    let networks = (module.channels.iter()).filter(|c| c.name.starts_with("network"));
+    networks.map(|c| c.heard_ms.unwrap_or(u64::MAX))
 }
 
 /// Gives the node's address an end, as a lease does.
