@@ -334,9 +334,8 @@ fn refuse_foreign_mount(path: &Path, parent: &Path, last: &OsStr) -> Result<(), 
     let beneath = mount_beneath(&mounts, parent, path)?;
     let shown = beneath.inside(&point);
     let ours = |mount: &Mount| {
-        let fuse = mount.file_system == format!("fuse.{FUSE_NAME}");
         let bind = mount.device == beneath.device && Some(&mount.root) == shown.as_ref();
-        fuse || bind
+        mount.is_mirror() || bind
     };
     match mounts.iter().find(|m| m.mount_point == point && !ours(m)) {
         None => Ok(()),

@@ -89,10 +89,14 @@ pub fn protect(volume: &Volume) -> Result<(), MountError> {
     Ok(())
 }
 
-/// Takes away the FUSE mounts of dead mirrors. The caller holds the volume's lock.
-fn remove_stale(volume: &Volume) -> Result<(), MountError> {
+/// Takes away the FUSE mounts of dead mirrors: who has opened a volume holds its lock, so no other
+/// mirror lives.
+///
+/// # Errors
+/// [`MountError`]
+pub fn remove_stale(volume: &Volume) -> Result<(), MountError> {
     for _ in 0..STALE_MAX {
-        let stale = mounts_at(volume)?.pop().filter(is_fuse);
+        let stale = mounts_at(volume)?.pop().filter(Mount::is_mirror);
         if stale.is_none() {
             return Ok(());
         }
@@ -139,10 +143,6 @@ fn mount_number(place: BorrowedFd<'_>) -> Result<u64, Errno> {
         .find_map(|line| line.strip_prefix("mnt_id:"))
         .and_then(|number| number.trim().parse().ok())
         .ok_or(Errno::NOENT)
-}
-
-fn is_fuse(mount: &Mount) -> bool {
-    mount.file_system == format!("fuse.{FUSE_NAME}")
 }
 
 /// What the file system beneath forbids, the mount above forbids as well.

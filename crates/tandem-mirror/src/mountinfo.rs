@@ -1,6 +1,7 @@
 //! `/proc/PID/mountinfo`, parsed: what is mounted where, and which directory of which file system
 //! it shows.
 
+use crate::backing::FUSE_NAME;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -35,6 +36,12 @@ pub fn mounts_of(process: &str) -> io::Result<Vec<Mount>> {
 }
 
 impl Mount {
+    /// Whether this is a mount through which a mirror serves, or served.
+    #[must_use]
+    pub fn is_mirror(&self) -> bool {
+        self.file_system == format!("fuse.{FUSE_NAME}")
+    }
+
     /// Whether nothing can be written through this mount.
     #[must_use]
     pub fn is_read_only(&self) -> bool {

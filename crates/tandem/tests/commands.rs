@@ -4,7 +4,7 @@
 mod stage;
 
 use stage::configuration::{acknowledgements, cluster, counter, install_counter};
-use stage::{Machine, Stage, is_root, lines, outcome, pair_offline, run, until};
+use stage::{Machine, Stage, first_start, is_root, lines, outcome, pair_offline, run, until};
 
 const PRIMARY: [&str; 3] = ["PRIM", "green", "uptodate"];
 const STANDBY: [&str; 3] = ["SECOND", "green", "uptodate"];
@@ -193,4 +193,42 @@ fn a_command_for_a_node_that_is_dead_ends_with_its_own_exit_code() {
     assert_eq!(running.wait().expect("wait for tandem").code(), Some(6));
     let (status, text) = outcome(&mut two.tandem(&["stop", "--all"]));
     assert_eq!(status, 6, "{text}");
+}
+
+#[test]
+fn who_leaves_after_the_mirror_died_gets_the_plain_directory_back() {
+    if !is_root("who_leaves_after_the_mirror_died_gets_the_plain_directory_back") {
+        return;
+    }
+    let stage = stage("dead-m");
+    let (one, two) = pair_offline(&stage);
+    first_start(&one, &two);
+    counts(&stage);
+    order(&two, &["stop"], "2");
+    one.wait_for(ALONE);
+    one.kill_daemon();
+    // It serves without its daemon, as the only node: nothing is taken away from the application.
+    let (status, text) = outcome(&mut one.tandem(&["cluster", "leave"]));
+    assert!(
+        status == 3 && text.contains("module counter is served on this node"),
+        "{status}: {text}"
+    );
+    counts(&stage);
+    let volume = stage.data().join("volume");
+    let kill = |what: &str| run(one.command("pkill").args(["-KILL", "-f", what]));
+    kill(&stage.shared().join("counter").display().to_string());
+    kill("tandem mirror");
+    let list = || outcome(one.command("ls").arg("-A").arg(&volume));
+    until("the mount is dead", || {
+        let (status, text) = list();
+        (status != 0 && text.contains("not connected")).then_some(())
+    });
+    let acknowledged = lines(&acknowledgements(&stage, "counter"));
+    run(&mut one.tandem(&["cluster", "leave"]));
+    let (status, text) = list();
+    assert!(status == 0 && !text.contains(".tandem"), "{text}");
+    let counted = run(one.command("cat").arg(volume.join("count")));
+    let last = acknowledged.last().expect("it counted");
+    assert!(counted.lines().any(|line| line == last), "{last} is lost");
+    run(one.command("touch").arg(volume.join("by-hand")));
 }

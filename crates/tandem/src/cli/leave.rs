@@ -14,8 +14,9 @@ use tandem_daemon::config::Configuration;
 use tandem_daemon::daemon::{Settings, mirror_socket};
 use tandem_daemon::{identity, mirror_process, report, units};
 use tandem_host::systemd;
-use tandem_mirror::backing::HIDDEN;
-use tandem_mirror::mountinfo;
+use tandem_mirror::backing::{HIDDEN, open_volume};
+use tandem_mirror::mount;
+use tandem_mirror::mountinfo::{self, Mount};
 use tandem_wire::api::ModuleStatus;
 
 /// Mounts over one path that are taken away; Tandem makes one.
@@ -145,8 +146,7 @@ async fn undo(
     marks: Marks,
 ) -> Result<(), String> {
     for volume in configuration.modules.iter().flat_map(|m| &m.volumes) {
-        lay_bare(&volume.path)
-            .map_err(|error| format!("unmount {}: {error}", volume.path.display()))?;
+        lay_bare(&volume.path)?;
         let mark = volume.path.join(HIDDEN);
         if marks == Marks::Remove {
             remove(&mark).map_err(|error| format!("remove {}: {error}", mark.display()))?;
@@ -169,16 +169,26 @@ fn remove(directory: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Takes the read-only directory away that stands over the plain one.
-fn lay_bare(path: &Path) -> std::io::Result<()> {
+/// Takes away what stands over the plain directory: the mount that a mirror left which died, and the
+/// read-only directory.
+fn lay_bare(path: &Path) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("unmount {}: {error}", path.display());
+    let mounts = || {
+        let mounts = mountinfo::mounts_of("self").map_err(failed)?;
+        let here = mounts.into_iter().filter(|mount| mount.mount_point == path);
+        Ok::<_, String>(here.collect::<Vec<_>>())
+    };
+    if mounts()?.iter().any(Mount::is_mirror) {
+        // Fails while a mirror lives, also one that answers nobody: it has the volume's lock.
+        let volume = open_volume(0, "", path).map_err(|error| report(&error))?;
+        mount::remove_stale(&volume).map_err(|error| report(&error))?;
+    }
     for _ in 0..MOUNTS_MAX {
-        let mounts = mountinfo::mounts_of("self")?;
-        let top = mounts.iter().rfind(|mount| mount.mount_point == path);
-        if !top.is_some_and(|mount| mount.is_read_only()) {
+        if !mounts()?.last().is_some_and(Mount::is_read_only) {
             return Ok(());
         }
         // Who looks into it goes on looking; nobody can write through it.
-        unmount(path, UnmountFlags::DETACH)?;
+        unmount(path, UnmountFlags::DETACH).map_err(|error| failed(error.into()))?;
     }
     Ok(())
 }
