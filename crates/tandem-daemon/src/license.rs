@@ -38,6 +38,15 @@ fn clock_path(state_dir: &Path) -> PathBuf {
     state_dir.join("license-clock")
 }
 
+/// Whose the licence of this node is, valid or not.
+pub(crate) fn licensee(state_dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(path(state_dir)).ok()?;
+    let named = text
+        .lines()
+        .find_map(|line| line.strip_prefix("licensee = "));
+    named.map(str::to_owned)
+}
+
 /// What this node has.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Standing {
@@ -110,12 +119,13 @@ pub fn today(state_dir: &Path) -> Date {
     Date::of_unix_seconds(unix_seconds().max(seen))
 }
 
-/// Remembers the wall clock, if it is newer than what was seen before.
+/// Remembers the wall clock, if it shows a newer hour than any before.
 fn remember_clock(state_dir: &Path) -> Result<(), FileError> {
     let path = clock_path(state_dir);
     let seen = std::fs::read_to_string(&path).unwrap_or_default();
     let now = unix_seconds();
-    if seen.trim().parse::<u64>().is_ok_and(|seen| seen >= now) {
+    let hour = |seconds: u64| seconds / 3600;
+    if (seen.trim().parse::<u64>()).is_ok_and(|seen| hour(seen) >= hour(now)) {
         return Ok(());
     }
     files::replace(&path, PUBLIC, format!("{now}\n").as_bytes())

@@ -5,6 +5,7 @@ use crate::client::Client;
 use crate::config::{self, Configuration, Module, Probe, Ready, ServiceKind};
 use crate::daemon::Settings;
 use crate::identity::{self, Identity};
+use crate::license;
 use tandem_console::Secret;
 use tandem_console::support::{Half, Material};
 
@@ -37,6 +38,8 @@ pub async fn material(settings: &Settings) -> Material {
             let volumes = modules.flat_map(|module| &module.volumes);
             material.volumes = volumes.map(|volume| volume.path.clone()).collect();
             material.names = names(&configuration);
+            let licensee = license::licensee(&settings.state_dir);
+            (material.names).extend(licensee.map(|name| ("licensee", name)));
         }
         // What is wrong quotes the line, in which anything may stand: its place is enough.
         Err(config::ConfigError::Invalid { problems, .. }) => {

@@ -208,6 +208,29 @@ fn password(stage: &Stage) -> fs::File {
     fs::File::open(file).expect("it was written")
 }
 
+/// Both nodes have a licence of somebody.
+fn license(stage: &Stage, pair: &Pair<'_>, licensee: &str) {
+    // The seed of the key for tests, which everybody knows.
+    let key = stage.shared().join("key");
+    let seed = "7465737420736565642c206b6e6f776e20746f2065766572796f6e6520212121";
+    fs::write(&key, seed).expect("a temporary directory");
+    let request = run(&mut pair.one.tandem(&["license", "request"]));
+    let cluster = request
+        .trim()
+        .strip_prefix("cluster = ")
+        .expect("a request");
+    let key = key.display().to_string();
+    let words = ["license", "issue", "--expires", "never", "--key", &key];
+    let whose = ["--cluster", cluster, "--licensee", licensee];
+    let text = run(&mut pair.one.tandem(&[&words[..], &whose].concat()));
+    let file = stage.shared().join("license");
+    fs::write(&file, text).expect("a temporary directory");
+    for node in [&pair.one, &pair.two] {
+        run(&mut node.tandem(&["license", "add", &file.display().to_string()]));
+        until("it counts", || node.module().filter(|m| m.license.valid));
+    }
+}
+
 #[test]
 fn an_anonymous_bundle_of_both_nodes_names_neither() {
     if !is_root("an_anonymous_bundle_of_both_nodes_names_neither") {
@@ -215,8 +238,10 @@ fn an_anonymous_bundle_of_both_nodes_names_neither() {
     }
     let stage = secretive("anon");
     let pair = pair(&stage);
+    license(&stage, &pair, &format!("{CANARY} Ltd"));
     let (bundle, _) = by_command(&stage, &pair, "bundle.tar.gz", &["--anonymise"]);
     let texts = unpack(&stage, &bundle);
+    assert!(texts["node1/status.json"].contains("licensed to licensee-1, "));
     assert_eq!(texts.len(), 2 * FILES.len() + 1);
     for (name, text) in &texts {
         for gone in ["cluster1", "10.99.0.1", "10.99.0.2", CANARY] {

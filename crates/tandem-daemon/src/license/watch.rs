@@ -5,6 +5,7 @@ use super::period::Kept;
 use super::{Standing, Unlicensed, remember_clock, standing};
 use crate::config::Configuration;
 use crate::daemon::module_state_dir;
+use crate::files::FileError;
 use crate::hub::Hub;
 use crate::reactor::Inputs;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tandem_core::{Event, Instant};
 use tandem_host::clock;
 use tandem_wire::api::LicenseStatus;
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often is counted, and a new licence looked for.
@@ -68,12 +70,16 @@ impl Watch {
                     read = Some((at, standing.clone()));
                     standing
                 }
-                before => self.look(now, &mut read, before.map(|(_, standing)| standing)),
+                before => {
+                    let standing = self.look(before.map(|(_, standing)| standing)).await;
+                    read = Some((now, standing.clone()));
+                    standing
+                }
             };
             let passed = now.since(std::mem::replace(&mut last, now));
             for (place, module) in modules.iter_mut().enumerate() {
                 self.count(place, module, &standing, passed);
-                self.keep(place, module, now, &boot);
+                self.keep(place, module, now, &boot).await;
             }
         }
     }
@@ -84,18 +90,17 @@ impl Watch {
     }
 
     /// Reads the licence anew, and logs what has changed.
-    fn look(
-        &self,
-        now: Instant,
-        read: &mut Option<(Instant, Standing)>,
-        before: Option<Standing>,
-    ) -> Standing {
-        let standing = standing(&self.state_dir, &self.cluster);
-        if matches!(standing, Standing::Valid(_))
-            && let Err(error) = remember_clock(&self.state_dir)
-        {
-            tracing::warn!("{}", crate::report(&error));
-        }
+    async fn look(&self, before: Option<Standing>) -> Standing {
+        let (state_dir, cluster) = (self.state_dir.clone(), self.cluster.clone());
+        // A disk that does not answer must hold nobody else.
+        let looked = spawn_blocking(move || {
+            let standing = standing(&state_dir, &cluster);
+            if matches!(standing, Standing::Valid(_)) {
+                warn_of(remember_clock(&state_dir));
+            }
+            standing
+        });
+        let standing = looked.await.unwrap_or(Standing::Missing);
         if before.as_ref() != Some(&standing) {
             match &standing {
                 Standing::Refused(_) => tracing::warn!("{}", standing.sentence()),
@@ -105,7 +110,6 @@ impl Watch {
                 }
             }
         }
-        *read = Some((now, standing.clone()));
         standing
     }
 
@@ -157,7 +161,7 @@ impl Watch {
         }
     }
 
-    fn keep(&self, place: usize, module: &mut Module, now: Instant, boot: &str) {
+    async fn keep(&self, place: usize, module: &mut Module, now: Instant, boot: &str) {
         let used = self.unlicensed[place].used();
         let running = self.hub.runs(place);
         let due = match &module.kept {
@@ -178,10 +182,16 @@ impl Watch {
             boot: boot.to_owned(),
             running,
         };
-        if let Err(error) = kept.write(&self.path(place)) {
-            tracing::warn!("{}", crate::report(&error));
-        }
+        let (path, written) = (self.path(place), kept.clone());
+        // At worst it is done again.
+        let _ = spawn_blocking(move || warn_of(written.write(&path))).await;
         module.kept = Some(kept);
+    }
+}
+
+fn warn_of(written: Result<(), FileError>) {
+    if let Err(error) = written {
+        tracing::warn!("{}", crate::report(&error));
     }
 }
 
