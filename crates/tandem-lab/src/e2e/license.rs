@@ -90,12 +90,12 @@ fn nothing_begins_anew(one: &Node<'_>, two: &Node<'_>) -> Result<()> {
         said.contains("warning: there is no licence"),
         "status does not warn: {said}"
     );
-    let said = one.tandem("check")?;
-    ensure!(
-        said.code == Some(1) && said.said().contains("there is no licence"),
-        "check says: {}",
-        said.said()
-    );
+    // Each of the two daemons has just been started: they hear each other in a moment.
+    wait_for("check to warn of the licence", SEEN_LIMIT, || {
+        let said = one.tandem("check")?;
+        let warns = said.code == Some(1) && said.said().contains("there is no licence");
+        Ok(warns.then_some(()))
+    })?;
     one.command("swap --timeout 60s")?;
     two.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
     one.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
