@@ -1,12 +1,15 @@
 //! A node that is not known to have closed its session gives nothing away (R8).
 
+mod support;
+
 use core::time::Duration;
+use support::message;
 use tandem_core::event::Boot;
 use tandem_core::record::Wanted;
 use tandem_core::{
-    ChannelId, Config, ConfigurationDigest, DataState, Durable, Effect, EffectId, Epoch, Event,
-    GenerationId, InSync, Incarnation, Instant, Lineage, MirrorCommand, MirrorReport, MirrorStatus,
-    Node, NodeId, Nonce, PeerMessage, Record, Sequence, State, Tone, Version,
+    ChannelId, Config, Durable, Effect, EffectId, Epoch, Event, GenerationId, InSync, Instant,
+    Lineage, MirrorCommand, MirrorStatus, Node, NodeId, Nonce, PeerMessage, Record, Sequence,
+    State, Tone, Version,
 };
 
 fn record(version: u64, epoch: u64, holder: NodeId) -> Record {
@@ -28,26 +31,11 @@ fn proposes(nonce: Nonce) -> Event {
     Event::Received {
         channel: ChannelId::Network(0),
         message: Box::new(PeerMessage {
-            from: NodeId::Two,
-            incarnation: Incarnation(7),
-            nonce: Nonce(nonce.0 + 1),
-            seen: Some(nonce),
-            grant: None,
-            answer_wanted: false,
             state: State::Wait,
             tone: Tone::Transient,
-            data: DataState::Uptodate,
             record: Some(record(13, 8, NodeId::One)),
             proposal: Some(record(14, 9, NodeId::Two)),
-            leaving: false,
-            swap_wanted: false,
-            mirror: MirrorReport::default(),
-            configuration: ConfigurationDigest(0),
-            state_write_age: Duration::ZERO,
-            mirror_age: Duration::ZERO,
-            data_bytes: 0,
-            moved_for: None,
-            resync_percent: None,
+            ..*message(nonce.0 + 1, Some(nonce))
         }),
     }
 }

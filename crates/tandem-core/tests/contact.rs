@@ -1,11 +1,11 @@
 //! Freshness and permits.
 
+mod support;
+
 use core::time::Duration;
+use support::message;
 use tandem_core::contact::{Contact, Receipt};
-use tandem_core::{
-    Config, ConfigurationDigest, DataState, Epoch, Grant, Incarnation, Instant, MirrorReport,
-    NodeId, Nonce, PeerMessage, State, Tone, Voter,
-};
+use tandem_core::{Config, Epoch, Grant, Incarnation, Instant, NodeId, Nonce, PeerMessage, Voter};
 
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -15,31 +15,6 @@ fn contact() -> Contact {
 
 fn at(milliseconds: u64) -> Instant {
     Instant(milliseconds * 1_000_000)
-}
-
-fn message(nonce: u64, seen: Option<Nonce>) -> Box<PeerMessage> {
-    Box::new(PeerMessage {
-        from: NodeId::Two,
-        incarnation: Incarnation(7),
-        nonce: Nonce(nonce),
-        seen,
-        grant: None,
-        answer_wanted: false,
-        state: State::Second,
-        tone: Tone::Ready,
-        data: DataState::Uptodate,
-        record: None,
-        proposal: None,
-        leaving: false,
-        swap_wanted: false,
-        mirror: MirrorReport::default(),
-        configuration: ConfigurationDigest(0),
-        state_write_age: Duration::ZERO,
-        mirror_age: Duration::ZERO,
-        data_bytes: 0,
-        moved_for: None,
-        resync_percent: None,
-    })
 }
 
 #[test]

@@ -78,8 +78,10 @@ struct ModuleInner {
 }
 
 /// What the other node says of its licence.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PeerLicense {
+    /// For which module.
+    pub module: String,
     /// Whether there is a valid one.
     pub valid: bool,
     /// The running time without one that it has counted of a module that runs there.
@@ -322,7 +324,7 @@ impl Hub {
         let status = self.status();
         let serves = |node: &&NodeStatus| {
             let mut modules = node.modules.iter();
-            modules.any(|m| m.name == module && matches!(m.state.as_str(), "PRIM" | "ALONE"))
+            modules.any(|m| m.name == module && m.serves())
         };
         let node = status.nodes.iter().find(serves)?;
         NodeId::from_number(node.node)
@@ -343,16 +345,22 @@ impl Hub {
         }
     }
 
-    /// What the other node says of its licence, if it answers.
-    pub(crate) fn peer_license(&self, module: &str) -> Option<PeerLicense> {
+    /// What the other node says of its licence, module by module; nothing if it does not answer.
+    pub(crate) fn peer_licenses(&self) -> Vec<PeerLicense> {
         let peer = self.lock().peer();
-        let module = peer.modules.iter().find(|m| m.name == module)?;
-        let runs = matches!(module.state.as_str(), "WAIT" | "ALONE" | "PRIM" | "SECOND");
-        let unlicensed = module.license.unlicensed_ms.filter(|_| runs);
-        peer.answers.then_some(PeerLicense {
-            valid: module.license.valid,
-            unlicensed: unlicensed.map(Duration::from_millis),
-        })
+        if !peer.answers {
+            return Vec::new();
+        }
+        let of_module = |module: ModuleStatus| {
+            let runs = matches!(module.state.as_str(), "WAIT" | "ALONE" | "PRIM" | "SECOND");
+            let unlicensed = module.license.unlicensed_ms.filter(|_| runs);
+            PeerLicense {
+                module: module.name,
+                valid: module.license.valid,
+                unlicensed: unlicensed.map(Duration::from_millis),
+            }
+        };
+        peer.modules.into_iter().map(of_module).collect()
     }
 
     /// The newest event's place.

@@ -272,9 +272,7 @@ impl<'a> Node<'a> {
     /// It did not, within the limit.
     pub fn wait_until_it_serves(&self, limit: Duration) -> Result<ModuleStatus> {
         let what = format!("h{} to serve", self.host.number);
-        self.wait_until(&what, limit, |m| {
-            matches!(m.state.as_str(), "ALONE" | "PRIM") && m.colour == "green"
-        })
+        self.wait_until(&what, limit, |m| m.serves() && m.colour == "green")
     }
 
     /// Waits until this node shows exactly this.

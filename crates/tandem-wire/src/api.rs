@@ -110,6 +110,14 @@ pub struct ModuleStatus {
     pub volumes: Vec<VolumeStatus>,
 }
 
+impl ModuleStatus {
+    /// Whether the application and the address are on this node.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        matches!(self.state.as_str(), "PRIM" | "ALONE")
+    }
+}
+
 /// What stands in a volume before the first start.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -6,7 +6,7 @@ use super::{Standing, Unlicensed, remember_clock, standing};
 use crate::config::Configuration;
 use crate::daemon::module_state_dir;
 use crate::files::FileError;
-use crate::hub::Hub;
+use crate::hub::{Hub, PeerLicense};
 use crate::reactor::Inputs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,24 +61,19 @@ impl Watch {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = clock::now();
-        let mut read: Option<(Instant, Standing)> = None;
+        let mut standing = self.look(None).await;
+        let mut read = clock::now();
         loop {
             ticks.tick().await;
             let now = clock::now();
-            let standing = match read.take() {
-                Some((at, standing)) if now.since(at) < READ_EVERY => {
-                    read = Some((at, standing.clone()));
-                    standing
-                }
-                before => {
-                    let standing = self.look(before.map(|(_, standing)| standing)).await;
-                    read = Some((now, standing.clone()));
-                    standing
-                }
-            };
+            if now.since(read) >= READ_EVERY {
+                standing = self.look(Some(standing)).await;
+                read = now;
+            }
             let passed = now.since(std::mem::replace(&mut last, now));
+            let peers = self.hub.peer_licenses();
             for (place, module) in modules.iter_mut().enumerate() {
-                self.count(place, module, &standing, passed);
+                self.count(place, module, (&standing, &peers), passed);
                 self.keep(place, module, now, &boot).await;
             }
         }
@@ -113,12 +108,18 @@ impl Watch {
         standing
     }
 
-    fn count(&self, place: usize, module: &mut Module, standing: &Standing, passed: Duration) {
+    fn count(
+        &self,
+        place: usize,
+        module: &mut Module,
+        (standing, peers): (&Standing, &[PeerLicense]),
+        passed: Duration,
+    ) {
         let unlicensed = &self.unlicensed[place];
         let name = &self.configuration.modules[place].name;
         let valid = matches!(standing, Standing::Valid(_));
         let runs = self.hub.runs(place);
-        let peer = self.hub.peer_license(name);
+        let peer = peers.iter().find(|peer| peer.module == *name);
         // The licence is the cluster's: a file that is missing here is for a person to copy.
         let only_there = !valid && peer.is_some_and(|peer| peer.valid);
         if valid || only_there {

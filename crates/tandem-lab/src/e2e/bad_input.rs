@@ -353,7 +353,7 @@ fn address_in_use(stage: &mut Stage) -> Result<Told> {
         || {
             for node in [&primary, &standby] {
                 let module = node.module()?;
-                let serves = matches!(module.state.as_str(), "ALONE" | "PRIM");
+                let serves = module.serves();
                 ensure!(!(serves && module.colour == "green"), "it was taken");
                 let said = format!("{} {}", module.reason, module.warning.unwrap_or_default());
                 if said.contains("10.99.0.100") || said.contains("02:99:00:00:00:09") {

@@ -522,7 +522,7 @@ impl Play<'_> {
 }
 
 fn serves(module: &ModuleStatus) -> bool {
-    matches!(module.state.as_str(), "ALONE" | "PRIM")
+    module.serves()
 }
 
 fn shows(module: &ModuleStatus, face: &Face) -> bool {

@@ -4,7 +4,7 @@ use super::arguments::{CommandOptions, Places, SwitchOptions, VerifyOptions};
 use super::{Exit, complain};
 use std::time::Duration;
 use tandem_daemon::client::{Client, ClientError};
-use tandem_wire::api::{CommandName, CommandRequest, Job, JobState};
+use tandem_wire::api::{CommandName, CommandRequest, Job, JobState, ModuleStatus};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long a daemon that is restarted in the middle of a command may be away.
@@ -43,10 +43,7 @@ pub async fn stop(places: &Places, options: &CommandOptions) -> Exit {
     };
     let serves = status.nodes.iter().find(|node| {
         let module = node.modules.iter().find(|module| asked(&module.name));
-        matches!(
-            module.map(|module| module.state.as_str()),
-            Some("PRIM" | "ALONE")
-        )
+        module.is_some_and(ModuleStatus::serves)
     });
     // Who serves first: it needs the other one to bring both copies level.
     let first = serves.map_or(status.answered_by, |node| node.node);

@@ -28,7 +28,7 @@ fn estimates(status: &ClusterStatus, module: Option<&str>) -> Vec<String> {
     nodes
         .flat_map(|node| node.modules.iter().map(move |module| (node, module)))
         .filter(|(_, m)| module.is_none_or(|name| m.name == name))
-        .filter(|(_, m)| matches!(m.state.as_str(), "PRIM" | "ALONE"))
+        .filter(|(_, m)| m.serves())
         .map(|(node, m)| format!("{}: {}", m.name, estimate(node.node, m)))
         .collect()
 }

@@ -85,6 +85,14 @@ fn both<'a>(status: &'a ClusterStatus, name: &str) -> Vec<(&'a NodeStatus, &'a M
         .collect()
 }
 
+/// The one that answers and serves.
+fn serving<'a>(
+    both: &[(&'a NodeStatus, &'a ModuleStatus)],
+) -> Option<(&'a NodeStatus, &'a ModuleStatus)> {
+    let mut nodes = both.iter().copied();
+    nodes.find(|(node, module)| node.answers && module.serves())
+}
+
 fn judge_module(status: &ClusterStatus, name: &str) -> (Health, String) {
     let both = both(status, name);
     let faces = both.iter().map(|(node, module)| {
@@ -95,9 +103,7 @@ fn judge_module(status: &ClusterStatus, name: &str) -> (Health, String) {
         format!("node{} {state} {}", node.node, module.data)
     });
     let faces = faces.collect::<Vec<_>>().join(", ");
-    let serving = both
-        .iter()
-        .find(|(node, module)| node.answers && matches!(module.state.as_str(), "PRIM" | "ALONE"));
+    let serving = serving(&both);
     let (health, reason) = match serving {
         None if both.iter().any(|(_, module)| module.data == "diverged") => {
             (Health::Critical, "diverged".to_owned())
@@ -126,10 +132,7 @@ fn judge_module(status: &ClusterStatus, name: &str) -> (Health, String) {
 /// `'label'=value[unit]`, as the plugins' guidelines have it.
 fn performance(status: &ClusterStatus, name: &str) -> String {
     let mut text = String::new();
-    let serving = both(status, name)
-        .into_iter()
-        .find(|(node, module)| node.answers && matches!(module.state.as_str(), "PRIM" | "ALONE"));
-    let Some((_, module)) = serving else {
+    let Some((_, module)) = serving(&both(status, name)) else {
         return text;
     };
     let mirror = &module.mirror;

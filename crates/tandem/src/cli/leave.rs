@@ -17,7 +17,6 @@ use tandem_host::systemd;
 use tandem_mirror::backing::{HIDDEN, open_volume};
 use tandem_mirror::mount;
 use tandem_mirror::mountinfo::{self, Mount};
-use tandem_wire::api::ModuleStatus;
 
 /// Mounts over one path that are taken away; Tandem makes one.
 const MOUNTS_MAX: usize = 16;
@@ -90,8 +89,7 @@ async fn stop(places: &Places) -> Result<(), Exit> {
     if let Ok(status) = client.status().await {
         let own = status.nodes.iter().find(|n| n.node == status.answered_by);
         let modules = own.map_or(&[][..], |node| &node.modules);
-        let serves = |m: &&ModuleStatus| matches!(m.state.as_str(), "ALONE" | "PRIM");
-        if let Some(module) = modules.iter().find(serves) {
+        if let Some(module) = modules.iter().find(|m| m.serves()) {
             eprintln!("tandem: module {} is served on this node", module.name);
             eprintln!("hint: tandem swap gives it to the other node, tandem stop ends it");
             return Err(Exit::Refused);
