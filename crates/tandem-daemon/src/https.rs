@@ -3,6 +3,7 @@
 
 use crate::config::Node;
 use crate::files::{self, FileError, PUBLIC, SECRET};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -46,14 +47,20 @@ pub(crate) fn acceptor(state_dir: &Path) -> Result<Option<TlsAcceptor>, HttpsErr
     if !certificate.exists() {
         return Ok(None);
     }
+    let config = server_config(&certificate, &key)?;
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+/// What answers browsers with a certificate; fails if the key is another one's.
+fn server_config(certificate: &Path, key: &Path) -> Result<ServerConfig, HttpsError> {
     let pem = |path: &Path| {
         let path = path.to_owned();
         move |source| HttpsError::Pem { path, source }
     };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&certificate)
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)
-        .map_err(pem(&certificate))?;
-    let key = PrivateKeyDer::from_pem_file(&key).map_err(pem(&key))?;
+        .map_err(pem(certificate))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(pem(key))?;
     let provider = Arc::new(ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -62,7 +69,7 @@ pub(crate) fn acceptor(state_dir: &Path) -> Result<Option<TlsAcceptor>, HttpsErr
         .with_single_cert(chain, key)
         .map_err(HttpsError::Unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    Ok(config)
 }
 
 /// Makes a certificate for a node that it signs itself, unless there is one.
@@ -70,16 +77,50 @@ pub(crate) fn acceptor(state_dir: &Path) -> Result<Option<TlsAcceptor>, HttpsErr
 /// # Errors
 /// [`HttpsError`]
 pub fn enable(state_dir: &Path, node: &Node) -> Result<(), HttpsError> {
-    let [certificate, key] = places(state_dir);
-    if certificate.exists() {
-        return Ok(());
+    let [certificate, _key] = places(state_dir);
+    match certificate.exists() {
+        true => Ok(()),
+        false => renew(state_dir, node),
     }
-    files::create_directory(&state_dir.join("https"))?;
+}
+
+/// Makes a new certificate for a node that it signs itself, whatever there is.
+///
+/// # Errors
+/// [`HttpsError`]
+pub fn renew(state_dir: &Path, node: &Node) -> Result<(), HttpsError> {
     let names = vec![node.name.clone(), node.address.to_string()];
-    let made = rcgen::generate_simple_self_signed(names).map_err(HttpsError::Make)?;
-    // The certificate last: it is what counts.
-    files::replace(&key, SECRET, made.signing_key.serialize_pem().as_bytes())?;
-    files::replace(&certificate, PUBLIC, made.cert.pem().as_bytes())?;
+    let mut parameters = CertificateParams::new(names).map_err(HttpsError::Make)?;
+    // What browsers show as its name.
+    parameters.distinguished_name = DistinguishedName::new();
+    let name = format!("Tandem on {}", node.name);
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    let key = KeyPair::generate().map_err(HttpsError::Make)?;
+    let made = parameters.self_signed(&key).map_err(HttpsError::Make)?;
+    put(
+        state_dir,
+        made.pem().as_bytes(),
+        key.serialize_pem().as_bytes(),
+    )
+}
+
+/// Puts a certificate (and those that it is signed with) and its key in place, if browsers can be
+/// answered with them.
+///
+/// # Errors
+/// [`HttpsError`]; nothing was changed then, unless a file could not be written.
+pub fn install(state_dir: &Path, certificate: &Path, key: &Path) -> Result<(), HttpsError> {
+    server_config(certificate, key)?;
+    put(state_dir, &files::read(certificate)?, &files::read(key)?)
+}
+
+/// The certificate last: it is what counts. After a crash between the two the daemon says that they
+/// do not belong together, and whoever did this does it again.
+fn put(state_dir: &Path, certificate: &[u8], key: &[u8]) -> Result<(), HttpsError> {
+    files::create_directory(&state_dir.join("https"))?;
+    let [certificate_place, key_place] = places(state_dir);
+    files::replace(&key_place, SECRET, key)?;
+    files::replace(&certificate_place, PUBLIC, certificate)?;
     Ok(())
 }
 
@@ -92,4 +133,45 @@ pub fn disable(state_dir: &Path) -> Result<(), HttpsError> {
         files::remove(&path)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> Node {
+        Node {
+            name: "h1".to_owned(),
+            address: "192.0.2.1".parse().expect("an address"),
+            heartbeat: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_own_certificate_is_taken_with_its_own_key_only_and_a_new_one_is_made_on_request() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [state, other] = ["state", "other"].map(|name| directory.path().join(name));
+        enable(&state, &node()).expect("made");
+        enable(&other, &node()).expect("made");
+        let read = |state: &Path| places(state).map(|path| files::read(&path).expect("there"));
+        let before = read(&state);
+        enable(&state, &node()).expect("there is one");
+        assert_eq!(read(&state), before);
+        let [theirs, their_key] = places(&other);
+        let [_, own_key] = places(&state);
+        let refused = install(&state, &theirs, &own_key);
+        assert!(
+            matches!(refused, Err(HttpsError::Unusable(_))),
+            "{refused:?}"
+        );
+        let refused = install(&state, &their_key, &their_key);
+        assert!(refused.is_err(), "a key is no certificate");
+        assert_eq!(read(&state), before, "nothing was changed");
+        install(&state, &theirs, &their_key).expect("they belong together");
+        assert_eq!(read(&state), read(&other));
+        assert!(acceptor(&state).expect("usable").is_some());
+        renew(&state, &node()).expect("made");
+        assert_ne!(read(&state), read(&other));
+        assert!(acceptor(&state).expect("usable").is_some());
+    }
 }

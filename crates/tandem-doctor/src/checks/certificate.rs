@@ -37,8 +37,8 @@ pub fn check(examination: &Examination<'_>, report: &mut Report) {
     }
 }
 
-const REPLACE: &str = "copy a new one and its key to https/ in the state directory, and restart \
-                       tandem.service; for a self-signed one: tandem console http, then https";
+const REPLACE: &str = "tandem console https --certificate FILE --key FILE, or --renew for one that the \
+                       node signs itself; then systemctl restart tandem";
 
 #[cfg(test)]
 mod tests {

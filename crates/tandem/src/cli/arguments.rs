@@ -228,7 +228,17 @@ pub enum UserVerb {
 #[derive(Subcommand)]
 pub enum ConsoleVerb {
     /// Encrypted; makes a certificate if there is none in STATE_DIR/https
-    Https,
+    Https {
+        /// Your own one, as PEM, with those that it is signed with
+        #[arg(long, value_name = "FILE", requires = "key")]
+        certificate: Option<PathBuf>,
+        /// The key of your own one, as PEM
+        #[arg(long, value_name = "FILE", requires = "certificate")]
+        key: Option<PathBuf>,
+        /// Makes a new one, whatever there is
+        #[arg(long, conflicts_with = "certificate")]
+        renew: bool,
+    },
     /// Not encrypted: passwords can be read on the network
     Http,
 }

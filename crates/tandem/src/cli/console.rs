@@ -5,7 +5,8 @@ use super::{Exit, complain};
 use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal, Write};
 use tandem_daemon::client::Client;
-use tandem_daemon::config::Configuration;
+use tandem_daemon::config::{Configuration, Node};
+use tandem_daemon::daemon::Settings;
 use tandem_daemon::identity::Identity;
 use tandem_daemon::{https, report};
 
@@ -77,7 +78,21 @@ pub fn transport(places: &Places, verb: &ConsoleVerb) -> Exit {
     let settings = places.settings();
     let done = match verb {
         ConsoleVerb::Http => https::disable(&settings.state_dir).map_err(|error| report(&error)),
-        ConsoleVerb::Https => enable(&settings.config, &settings.state_dir),
+        ConsoleVerb::Https {
+            certificate: Some(certificate),
+            key: Some(key),
+            ..
+        } => {
+            let installed = https::install(&settings.state_dir, certificate, key);
+            installed.map_err(|error| report(&error))
+        }
+        ConsoleVerb::Https { renew, .. } => own(&settings).and_then(|node| {
+            let made = match renew {
+                true => https::renew(&settings.state_dir, &node),
+                false => https::enable(&settings.state_dir, &node),
+            };
+            made.map_err(|error| report(&error))
+        }),
     };
     match done {
         Ok(()) => {
@@ -91,9 +106,9 @@ pub fn transport(places: &Places, verb: &ConsoleVerb) -> Exit {
     }
 }
 
-fn enable(config: &std::path::Path, state_dir: &std::path::Path) -> Result<(), String> {
-    let configuration = Configuration::read(config).map_err(|error| report(&error))?;
-    let identity = Identity::read(state_dir).map_err(|error| report(&error))?;
-    let node = configuration.node(identity.node);
-    https::enable(state_dir, node).map_err(|error| report(&error))
+/// This node, as the configuration has it.
+fn own(settings: &Settings) -> Result<Node, String> {
+    let configuration = Configuration::read(&settings.config).map_err(|error| report(&error))?;
+    let identity = Identity::read(&settings.state_dir).map_err(|error| report(&error))?;
+    Ok(configuration.node(identity.node).clone())
 }
