@@ -116,7 +116,7 @@ pub fn install(state_dir: &Path, certificate: &Path, key: &Path) -> Result<(), H
 
 /// The certificate last: it is what counts. After a crash between the two the daemon says that they
 /// do not belong together, and whoever did this does it again.
-fn put(state_dir: &Path, certificate: &[u8], key: &[u8]) -> Result<(), HttpsError> {
+pub(crate) fn put(state_dir: &Path, certificate: &[u8], key: &[u8]) -> Result<(), HttpsError> {
     files::create_directory(&state_dir.join("https"))?;
     let [certificate_place, key_place] = places(state_dir);
     files::replace(&key_place, SECRET, key)?;

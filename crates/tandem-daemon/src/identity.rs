@@ -192,11 +192,7 @@ impl Identity {
     /// [`IdentityError::Exists`], or a file could not be written.
     pub fn write(&self, state_dir: &Path, token: &str) -> Result<(), IdentityError> {
         let places = Places::new(state_dir);
-        if places.identity.exists() {
-            return Err(IdentityError::Exists {
-                directory: places.identity,
-            });
-        }
+        Self::refuse_where_one_is(state_dir)?;
         files::create_directory(state_dir)?;
         let fresh = files::beside(&places.identity);
         if fresh.exists() {
@@ -215,6 +211,18 @@ impl Identity {
             let _ = fs::remove_file(&places.token);
         }
         Ok(written?)
+    }
+
+    /// Whether there is no identity yet.
+    ///
+    /// # Errors
+    /// [`IdentityError::Exists`]
+    pub(crate) fn refuse_where_one_is(state_dir: &Path) -> Result<(), IdentityError> {
+        let directory = Places::new(state_dir).identity;
+        match directory.exists() {
+            true => Err(IdentityError::Exists { directory }),
+            false => Ok(()),
+        }
     }
 
     fn write_into(&self, directory: &Path) -> Result<(), FileError> {

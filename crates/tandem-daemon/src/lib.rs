@@ -8,6 +8,7 @@
 //! - [`check`], [`units`]: whether this machine, and the application's units, are as the
 //!   configuration says
 //! - [`support`]: what a person who helps needs to see
+//! - [`backup`]: what of a node can be put on a new machine in its place
 //! - [`license`]: the licence, and the running time without one
 //! - [`doctor`]: what a machine is to be looked at for
 //! - [`daemon`]: puts the parts together; they are
@@ -25,6 +26,7 @@
 
 mod accounts;
 mod addresses;
+pub mod backup;
 mod carrier;
 pub mod check;
 pub mod client;

@@ -232,3 +232,46 @@ fn who_leaves_after_the_mirror_died_gets_the_plain_directory_back() {
     assert!(counted.lines().any(|line| line == last), "{last} is lost");
     run(one.command("touch").arg(volume.join("by-hand")));
 }
+
+#[test]
+fn a_machine_in_place_of_a_lost_one_becomes_that_node_by_its_backup() {
+    if !is_root("a_machine_in_place_of_a_lost_one_becomes_that_node_by_its_backup") {
+        return;
+    }
+    let stage = stage("lost");
+    let (one, two) = pair_offline(&stage);
+    first_start(&one, &two);
+    let backup = stage.shared().join("backup").display().to_string();
+    run(&mut two.tandem(&["config", "backup", &backup]));
+    let (status, text) = outcome(&mut two.tandem(&["config", "restore", &backup]));
+    assert!(
+        status == 3 && text.contains("the daemon of this node runs"),
+        "{text}"
+    );
+    counts(&stage);
+    two.kill();
+    one.wait_for(ALONE);
+    // Another machine: nothing of the node's state, and an empty directory.
+    let two = stage.boot(2);
+    std::fs::remove_dir_all(two.state_dir()).expect("the lost machine's");
+    let volume = stage.data().join("volume");
+    run(two.command("rm").arg("-r").arg(&volume));
+    run(two.command("mkdir").arg(&volume));
+    let (status, text) = outcome(&mut two.tandem(&["status"]));
+    assert_eq!(status, 5, "{text}");
+    let said = run(&mut two.tandem(&["config", "restore", &backup]));
+    assert!(said.contains("This machine is node2 now"), "{said}");
+    counts(&stage);
+    two.start_daemon();
+    two.wait_for(OUTDATED);
+    run(&mut two.tandem(&["start"]));
+    two.wait_for(STANDBY);
+    one.wait_for(PRIMARY);
+    let acknowledged = lines(&acknowledgements(&stage, "counter"));
+    order(&one, &["swap"], "1");
+    two.wait_for(PRIMARY);
+    let counted = run(two.command("cat").arg(volume.join("count")));
+    let last = acknowledged.last().expect("it counted");
+    assert!(counted.lines().any(|line| line == last), "{last} is lost");
+    counts(&stage);
+}

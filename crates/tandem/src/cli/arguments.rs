@@ -248,6 +248,17 @@ pub enum ConsoleVerb {
 pub enum ConfigVerb {
     /// Checks the file, and whether this machine is as the file says; changes nothing
     Check,
+    /// Writes the configuration, this node's keys, its licence and the console's certificate into a
+    /// new file, which is a secret
+    Backup {
+        /// The file
+        file: PathBuf,
+    },
+    /// Makes this machine the node of a backup, in place of a lost one
+    Restore {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 /// What is to be done with the licence.

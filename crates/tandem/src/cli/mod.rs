@@ -5,6 +5,7 @@
 
 mod amount;
 mod arguments;
+mod backup;
 mod check;
 mod cluster;
 mod command;
@@ -120,6 +121,12 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
         Verb::Config {
             verb: ConfigVerb::Check,
         } => asynchronously(check::run(places)),
+        Verb::Config {
+            verb: ConfigVerb::Backup { file },
+        } => backup::keep(places, &file),
+        Verb::Config {
+            verb: ConfigVerb::Restore { file },
+        } => asynchronously(backup::put_back(places, &file)),
         Verb::Setup { verb } => asynchronously(setup::run(places, verb)),
         Verb::Cluster { verb } => match verb {
             ClusterVerb::Init { offline, wait } => match offline {
