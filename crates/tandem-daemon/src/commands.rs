@@ -2,20 +2,24 @@
 //! link to the other node's.
 
 use crate::config::{Configuration, Place};
+use crate::configure::Configure;
 use crate::hub::Hub;
 use crate::jobs::{Jobs, Origin};
 use crate::reactor::{Input, Inputs};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_core::{CommandId, Event, NodeId};
-use tandem_wire::api::{CommandRequest, Job, JobState, Order};
+use tandem_wire::api::{CommandRequest, Job, JobState, NewFile, Order};
 use tandem_wire::control::ControlFrame;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long a command for the other node waits for the control link. After both daemons came up the
 /// link stands within a second; a node that is off is not worth more of a person's time.
 const LINK_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long a daemon that is to start anew stays, so that its answer arrives.
+const ANSWER_GOES: Duration = Duration::from_millis(300);
 
 /// A request that makes no sense.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,8 @@ pub(crate) struct Commands {
     pub inputs: Inputs,
     /// What this machine is to be looked at for.
     pub doctor: Arc<tandem_doctor::Subject>,
+    /// What becomes of another configuration file.
+    pub configure: Configure,
     pub frames: mpsc::Sender<ControlFrame>,
 }
 
@@ -52,7 +58,7 @@ impl Commands {
         let (place, module) = self.module(&request)?;
         let node = match (request.node, order) {
             (Some(number), _) => NodeId::from_number(number).ok_or(CommandError::Node(number))?,
-            (None, Order::Core(_) | Order::Look) => self.node,
+            (None, Order::Core(_) | Order::Look | Order::Configure) => self.node,
             // Both nodes' copies are compared, from whichever node that is asked for.
             (None, Order::Verify) => self.hub.serving(&module).unwrap_or(self.node),
         };
@@ -61,7 +67,7 @@ impl Commands {
         let origin = if here { Origin::Here } else { Origin::ForPeer };
         let (number, job) = self.jobs.begin(node, &module, request.command, origin);
         if here {
-            self.give(place, number, order);
+            self.give(place, number, order, request.file);
         } else {
             let job = number;
             self.pass_on(number, ControlFrame::Command { job, request });
@@ -109,15 +115,15 @@ impl Commands {
     }
 
     /// Begins a command of the peer's, for this node.
-    pub(crate) fn accept(&self, peers_number: u64, request: &CommandRequest) {
-        let (order, (place, module)) = match (request.order(), self.module(request)) {
+    pub(crate) fn accept(&self, peers_number: u64, request: CommandRequest) {
+        let (order, (place, module)) = match (request.order(), self.module(&request)) {
             (Some(order), Ok(module)) => (order, module),
-            (None, _) => return self.refuse(peers_number, request, &CommandError::Manner),
-            (_, Err(error)) => return self.refuse(peers_number, request, &error),
+            (None, _) => return self.refuse(peers_number, &request, &CommandError::Manner),
+            (_, Err(error)) => return self.refuse(peers_number, &request, &error),
         };
         let origin = Origin::Peer(peers_number);
         let (number, _) = self.jobs.begin(self.node, &module, request.command, origin);
-        self.give(place, number, order);
+        self.give(place, number, order, request.file);
     }
 
     fn module(&self, request: &CommandRequest) -> Result<(Place, String), CommandError> {
@@ -135,12 +141,13 @@ impl Commands {
         }
     }
 
-    fn give(&self, place: Place, number: u64, order: Order) {
+    fn give(&self, place: Place, number: u64, order: Order, file: Option<Box<NewFile>>) {
         let id = CommandId(number);
         let input = match order {
             Order::Core(command) => Input::Event(place, Event::Commanded { id, command }),
             Order::Verify => Input::Verify(place, id),
             Order::Look => return self.look(number),
+            Order::Configure => return self.configure(number, file),
         };
         if !self.inputs.offer(input) {
             let message = "the daemon is too far behind".to_owned();
@@ -158,6 +165,25 @@ impl Commands {
             let facts = serde_json::to_string(&facts).expect("plain data");
             let told = commands.jobs.update(number, JobState::Done, facts);
             commands.tell_peer(told);
+        });
+    }
+
+    /// Looks at another configuration file; a daemon that took one starts anew.
+    fn configure(&self, number: u64, file: Option<Box<NewFile>>) {
+        let commands = self.clone();
+        tokio::spawn(async move {
+            let file = file.expect("an order to configure has a file");
+            let taken = commands.configure.take(&file).await;
+            let (state, message) = match &taken {
+                Ok(()) if file.put => (JobState::Done, "the file is in place".to_owned()),
+                Ok(()) => (JobState::Done, "the file is good for this node".to_owned()),
+                Err(error) => (JobState::Refused, crate::report(error)),
+            };
+            commands.tell_peer(commands.jobs.update(number, state, message));
+            if taken.is_ok() && file.put {
+                sleep(ANSWER_GOES).await;
+                commands.configure.begin_again();
+            }
         });
     }
 

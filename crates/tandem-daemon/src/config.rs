@@ -6,12 +6,14 @@
 
 mod canonical;
 mod duration;
+mod plan;
 mod problem;
 mod raw;
 mod validate;
 
-pub use canonical::{difference, digest, fields, fields_of, fields_of_mirror, shown};
+pub use canonical::{difference, digest, digest_words, fields, fields_of, fields_of_mirror, shown};
 pub use duration::parse_duration;
+pub use plan::{Change, changes, removed};
 pub use problem::{ConfigError, Problem};
 
 use std::net::{IpAddr, SocketAddr};

@@ -10,6 +10,7 @@ use crate::addresses::{self, Keeper};
 use crate::carrier::Links;
 use crate::commands::Commands;
 use crate::config::{self, ConfigError, Configuration, HTTP_PORT, Module, Place};
+use crate::configure::Configure;
 use crate::doctor;
 use crate::gateway;
 use crate::halves::{HEARD_MAX, Halves, Heard};
@@ -162,11 +163,20 @@ pub fn mirror_digest(configuration: &Configuration, module: &Module) -> u64 {
     config::digest(&config::fields_of_mirror(configuration, module)).0
 }
 
+/// What is to follow the daemon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Nothing.
+    Told,
+    /// The same again: another configuration is in place.
+    Again,
+}
+
 /// Runs the daemon of this node until it is told to end.
 ///
 /// # Errors
 /// [`DaemonError`]: it could not start.
-pub fn run(settings: &Settings) -> Result<(), DaemonError> {
+pub fn run(settings: &Settings) -> Result<Ended, DaemonError> {
     let configuration = Arc::new(Configuration::read(&settings.config)?);
     let identity = Arc::new(Identity::read(&settings.state_dir)?);
     let peer_der = identity.peer_der.clone().ok_or(DaemonError::NoPeer)?;
@@ -349,7 +359,7 @@ impl Rest {
         self,
         outputs: mpsc::Receiver<Output>,
         messages: mpsc::Receiver<Vec<u8>>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Ended> {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
         let node = self.identity.node;
@@ -367,8 +377,10 @@ impl Rest {
                 Some(node),
                 &self.settings,
             )),
+            configure: Configure::new(self.settings.clone()),
             frames,
         };
+        let configure = commands.configure.clone();
         let outgoing = Outgoing {
             messages,
             frames: frames_receiver,
@@ -409,6 +421,10 @@ impl Rest {
         tokio::select! {
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
+            () = configure.wanted() => {
+                tracing::info!("the daemon starts anew with another configuration");
+                return Ok(Ended::Again);
+            }
             Some(ended) = tasks.join_next() => {
                 let why = ended.err().map_or("it ended".to_owned(), |error| error.to_string());
                 return Err(io::Error::other(format!("a part of the daemon: {why}")));
@@ -420,7 +436,7 @@ impl Rest {
             self.give_up_service().await;
         }
         tracing::info!("the daemon ends; mirror and application go on");
-        Ok(())
+        Ok(Ended::Told)
     }
 
     fn start_links(
@@ -448,7 +464,7 @@ impl Rest {
         let commands = commands.clone();
         tasks.spawn(async move {
             while let Some((number, request)) = from_peer_receiver.recv().await {
-                commands.accept(number, &request);
+                commands.accept(number, request);
             }
         });
     }

@@ -37,8 +37,8 @@ use tandem_console::history::{History, Question};
 use tandem_console::series::{Series, Step};
 use tandem_console::{Caller, Console, Origin, page};
 use tandem_wire::api::{
-    ApiError, ApiEvent, ClusterStatus, CommandRequest, Job, JobState, ModuleStatus, REQUEST_MAX,
-    REQUEST_OF_STRANGER_MAX,
+    ApiError, ApiEvent, ClusterStatus, CommandName, CommandRequest, Job, JobState, ModuleStatus,
+    REQUEST_MAX, REQUEST_OF_STRANGER_MAX,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixListener};
@@ -476,6 +476,12 @@ async fn command(
     let wait = request.wait;
     if request.force && !may_force {
         let text = "forcing may lose data: it needs the role admin";
+        record(&api.console, format!("refused: {text}"));
+        return error(StatusCode::FORBIDDEN, text, None);
+    }
+    // Its services are commands that run as root.
+    if request.command == CommandName::Configure && origin != Origin::Local {
+        let text = "a configuration is changed by root on one of the nodes: tandem config apply";
         record(&api.console, format!("refused: {text}"));
         return error(StatusCode::FORBIDDEN, text, None);
     }

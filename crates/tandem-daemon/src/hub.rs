@@ -3,7 +3,7 @@
 //!
 //! A short lock, never held across an await; the reactor does not know of it.
 
-use crate::config::{Configuration, Module, Place};
+use crate::config::{Configuration, Module, Place, digest_words};
 use crate::license::Unlicensed;
 use crate::snapshot::{Decision, Face, Snapshot};
 use std::collections::VecDeque;
@@ -50,6 +50,8 @@ pub(crate) struct ModuleHub {
 
 struct Inner {
     configuration: Arc<Configuration>,
+    /// Of the configuration, in words.
+    digest: String,
     node: NodeId,
     /// In the order of the configuration.
     modules: Vec<ModuleInner>,
@@ -177,6 +179,7 @@ impl Hub {
         let modules = modules.collect();
         Self {
             inner: Arc::new(Mutex::new(Inner {
+                digest: digest_words(&configuration),
                 configuration,
                 node,
                 modules,
@@ -500,6 +503,7 @@ impl Inner {
     fn own(&self) -> NodeStatus {
         NodeStatus {
             version: crate::RELEASE.to_owned(),
+            configuration: self.digest.clone(),
             answers: true,
             modules: self
                 .configuration

@@ -18,6 +18,7 @@
 //!   - `gateway`: whether the configured gateway answers
 //!   - `link`: the control link to the other daemon
 //!   - `hub`, `jobs`, `commands`, `http`, `https`: what people see and ask for
+//!   - `configure`: another configuration file for this node
 //!   - `accounts`: the console's users, equal on both nodes
 //!   - `herald`: tells people of changes of role
 //!   - `machine`: the journal of this machine, for the page; `halves`: support bundles of both nodes
@@ -32,6 +33,7 @@ pub mod check;
 pub mod client;
 mod commands;
 pub mod config;
+mod configure;
 pub mod daemon;
 pub mod doctor;
 mod files;

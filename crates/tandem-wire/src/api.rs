@@ -52,6 +52,8 @@ pub struct NodeStatus {
     pub answers: bool,
     /// Since when it does not answer, in milliseconds. What stands beside it is that old.
     pub silent_ms: Option<u64>,
+    /// The digest of the configuration that its daemon runs with, in hexadecimal.
+    pub configuration: String,
     /// Its modules, in the order of the configuration.
     pub modules: Vec<ModuleStatus>,
 }
@@ -388,9 +390,24 @@ pub struct CommandRequest {
     /// For `failover`, `checkers` and `boot`: the position of the switch.
     #[serde(default)]
     pub on: Option<bool>,
+    /// For `configure`: what is to become of the node's configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<Box<NewFile>>,
     /// Whether the answer waits for the end (bounded), or only names the job.
     #[serde(default)]
     pub wait: bool,
+}
+
+/// A configuration file for one node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NewFile {
+    /// All of it.
+    pub text: String,
+    /// The digest of the configuration that it takes the place of, in hexadecimal.
+    pub instead_of: String,
+    /// Whether it is put in place and the daemon started anew with it; otherwise it is only looked
+    /// at.
+    pub put: bool,
 }
 
 /// The commands that this release knows.
@@ -421,6 +438,9 @@ pub enum CommandName {
     Verify,
     /// Looks at the machine; the answer's message is what was seen, in JSON.
     Doctor,
+    /// Looks at another configuration file for the node, or puts it in place. For root on one of
+    /// the nodes.
+    Configure,
 }
 
 /// Who carries a command out.
@@ -432,6 +452,8 @@ pub enum Order {
     Verify,
     /// The daemon itself, which looks at its machine and changes nothing.
     Look,
+    /// The daemon itself, which may start anew with another configuration.
+    Configure,
 }
 
 /// What a command is told besides its name.
@@ -450,6 +472,22 @@ pub enum Manner {
 }
 
 impl CommandRequest {
+    /// This command and nothing else: for the node that answers, and its only module.
+    #[must_use]
+    pub const fn new(command: CommandName) -> Self {
+        Self {
+            node: None,
+            module: None,
+            command,
+            force: false,
+            whole: false,
+            full_sync: false,
+            on: None,
+            file: None,
+            wait: false,
+        }
+    }
+
     /// Who carries it out, or `None` where `force`, `whole`, `full_sync` or `on` make no sense.
     #[must_use]
     pub const fn order(&self) -> Option<Order> {
@@ -466,6 +504,9 @@ impl CommandRequest {
         match (self.command, manner) {
             (CommandName::Verify, Manner::Plain) => Some(Order::Verify),
             (CommandName::Doctor, Manner::Plain) => Some(Order::Look),
+            (CommandName::Configure, Manner::Plain) if self.file.is_some() => {
+                Some(Order::Configure)
+            }
             (command, manner) => match command.command(manner) {
                 Some(command) => Some(Order::Core(command)),
                 None => None,
@@ -501,7 +542,10 @@ impl CommandName {
             | (Self::Prim, Whole | FullSync | Switch(_))
             | (Self::Second, Force | Whole | Switch(_))
             | (Self::Failover | Self::Checkers | Self::Boot, Plain | Force | Whole | FullSync)
-            | (Self::Verify | Self::Doctor, Plain | Force | Whole | FullSync | Switch(_)) => None,
+            | (
+                Self::Verify | Self::Doctor | Self::Configure,
+                Plain | Force | Whole | FullSync | Switch(_),
+            ) => None,
         }
     }
 }

@@ -235,13 +235,7 @@ mod tests {
                 job: 3,
                 request: CommandRequest {
                     node: Some(2),
-                    module: None,
-                    command: CommandName::Swap,
-                    force: false,
-                    whole: false,
-                    full_sync: false,
-                    on: None,
-                    wait: false,
+                    ..CommandRequest::new(CommandName::Swap)
                 },
             },
             ControlFrame::Accounts(vec![1, 2]),

@@ -10,7 +10,7 @@ use tandem_console::Secret;
 use tandem_core::ConfigurationDigest;
 
 /// What ends the name of a field in which a password may stand.
-const SECRET: [&str; 4] = [".start", ".stop", ".check", ".ready.command"];
+pub(super) const SECRET: [&str; 4] = [".start", ".stop", ".check", ".ready.command"];
 
 /// All fields, with the path that an operator finds in the file.
 #[must_use]
@@ -93,6 +93,12 @@ pub fn digest(fields: &[(String, String)]) -> ConfigurationDigest {
     let hash = hasher.finalize();
     let first = hash.as_bytes().first_chunk::<8>();
     ConfigurationDigest(u64::from_le_bytes(*first.expect("a hash has 32 bytes")))
+}
+
+/// The digest of a whole configuration as people and scripts see it: sixteen hexadecimal digits.
+#[must_use]
+pub fn digest_words(configuration: &Configuration) -> String {
+    format!("{:016x}", digest(&fields(configuration)).0)
 }
 
 /// The first field that differs, as a sentence; `None` if all are equal.

@@ -4,7 +4,7 @@ use super::stage::Stage;
 use super::trial::Trial;
 use super::{Case, Told};
 use crate::postgres;
-use crate::product::{RESYNCHRONISATION_LIMIT, TAKEOVER_LIMIT};
+use crate::product::{CONFIGURATION, RESYNCHRONISATION_LIMIT, TAKEOVER_LIMIT};
 use crate::wait::wait_for;
 use crate::watch::{Seen, Watcher};
 use anyhow::{Context, Result, ensure};
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The cases.
-pub const CASES: [Case; 4] = [
+pub const CASES: [Case; 5] = [
     Case {
         name: "the database is stopped and masked: failover at once",
         run: database_masked,
@@ -30,6 +30,10 @@ pub const CASES: [Case; 4] = [
     Case {
         name: "what rots on the standby's disk is found by second --full-sync",
         run: rot_is_found,
+    },
+    Case {
+        name: "the configuration of both nodes is changed under load",
+        run: configured_anew,
     },
 ];
 
@@ -58,6 +62,40 @@ fn database_masked(stage: &mut Stage) -> Result<Told> {
     trial.rows_flow()?;
     host.must(&format!("systemctl unmask {unit}"))?;
     trial.primary.command("start")?;
+    trial.finish()
+}
+
+fn configured_anew(stage: &mut Stage) -> Result<Told> {
+    const NEW: &str = "/root/new.toml";
+    let trial = Trial::begin(stage)?;
+    let (primary, standby) = (trial.primary.clone(), trial.standby.clone());
+    let keep = format!("cp {CONFIGURATION} /root/original.toml");
+    standby.host.must(&keep)?;
+    // Asked for on the node that does not serve.
+    let apply = |edit: &str| -> Result<String> {
+        (standby.host).must(&format!("sed '{edit}' /root/original.toml >{NEW}"))?;
+        let said = standby.command(&format!("config apply --yes {NEW}"))?;
+        standby.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
+        primary.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
+        let files =
+            [&primary, &standby].map(|node| node.host.must(&format!("cat {CONFIGURATION}")));
+        let [first, second] = files;
+        ensure!(first? == second?, "the files differ");
+        Ok(said)
+    };
+    let said = apply("s|action = \"restart\"|&\\nperiod = \"3s\"|")?;
+    ensure!(said.contains("checker.sql.period: "), "{said}");
+    ensure!(said.contains("Nothing is stopped"), "{said}");
+    trial.rows_flow()?;
+    trial.application_untouched()?;
+    trial.nothing_happened()?;
+    // And back, with what needs the module stopped: who serves then, serves again.
+    let said = apply("s|^\\[\\[module.volume\\]\\]|data-port = 9400\\n&|")?;
+    ensure!(said.contains("data-port: 9012 -> 9400"), "{said}");
+    ensure!(said.contains("This stops module"), "{said}");
+    trial.rows_flow()?;
+    apply("")?;
+    trial.rows_flow()?;
     trial.finish()
 }
 

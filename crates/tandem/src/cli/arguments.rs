@@ -259,6 +259,20 @@ pub enum ConfigVerb {
         /// The file
         file: PathBuf,
     },
+    /// Says what another file would change, and what would be stopped for it; changes nothing
+    Plan {
+        /// The new file
+        file: PathBuf,
+    },
+    /// Puts another file in place on both nodes: says what changes, stops what has to be stopped,
+    /// and starts it again
+    Apply {
+        /// The new file
+        file: PathBuf,
+        /// Asks nothing
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// What is to be done with the licence.

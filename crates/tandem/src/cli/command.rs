@@ -4,6 +4,7 @@ use super::arguments::{CommandOptions, Places, SwitchOptions, VerifyOptions};
 use super::{Exit, complain};
 use std::time::Duration;
 use tandem_daemon::client::{Client, ClientError};
+use tandem_daemon::report;
 use tandem_wire::api::{CommandName, CommandRequest, Job, JobState, ModuleStatus};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -163,12 +164,7 @@ fn plain(command: CommandName, options: &CommandOptions) -> CommandRequest {
     CommandRequest {
         node: options.node,
         module: options.module.clone(),
-        command,
-        force: false,
-        whole: false,
-        full_sync: false,
-        on: None,
-        wait: false,
+        ..CommandRequest::new(command)
     }
 }
 
@@ -183,6 +179,27 @@ async fn give(client: &Client, request: &CommandRequest, options: &CommandOption
     match client.command(request).await {
         Ok(job) => follow(client, job, options).await,
         Err(error) => complain(&error),
+    }
+}
+
+/// What a command ended with: what it says when it is done, otherwise why it is not.
+pub async fn carried_out(
+    client: &Client,
+    request: &CommandRequest,
+    most: Duration,
+) -> Result<String, String> {
+    let end = Instant::now() + most;
+    let mut job = (client.command(request).await).map_err(|error| report(&error))?;
+    while !job.state.ended() {
+        let asked = timeout_at(end, client.job(&job.job, job.progress.len())).await;
+        let Ok(answer) = asked else {
+            return Err("it was not done in time".to_owned());
+        };
+        job = answer.map_err(|error| report(&error))?;
+    }
+    match job.state {
+        JobState::Done => Ok(job.message),
+        _ => Err(job.message),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::arguments::{DoctorOptions, Places};
+use super::command::carried_out;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
@@ -15,8 +16,7 @@ use tandem_daemon::{RELEASE, doctor, report, units};
 use tandem_doctor::checks::{License, Network};
 use tandem_doctor::look::{look, wall_clock_ms};
 use tandem_doctor::{Examination, Facts, Finding, Fix, Subject, Verdict, examine, fix};
-use tandem_wire::api::{ClusterStatus, CommandName, CommandRequest, JobState};
-use tokio::time::{Instant, timeout_at};
+use tandem_wire::api::{ClusterStatus, CommandName, CommandRequest};
 
 /// The other node looks for as long as this one: ports that do not answer, names that nobody knows.
 const PEER_MAX: Duration = Duration::from_secs(40);
@@ -243,12 +243,7 @@ async fn ask_peer(places: &Places, patient: &Patient) -> Answer {
             .modules
             .first()
             .map(|module| module.name.clone()),
-        command: CommandName::Doctor,
-        force: false,
-        whole: false,
-        full_sync: false,
-        on: None,
-        wait: false,
+        ..CommandRequest::new(CommandName::Doctor)
     };
     let facts = facts_of(&client, &request).await;
     Answer {
@@ -260,20 +255,9 @@ async fn ask_peer(places: &Places, patient: &Patient) -> Answer {
 }
 
 async fn facts_of(client: &Client, request: &CommandRequest) -> Result<Facts, String> {
-    let end = Instant::now() + PEER_MAX;
-    let mut job = (client.command(request).await).map_err(|error| report(&error))?;
-    while !job.state.ended() {
-        let asked = timeout_at(end, client.job(&job.job, job.progress.len())).await;
-        let Ok(answer) = asked else {
-            return Err("the other node did not answer in time".to_owned());
-        };
-        job = answer.map_err(|error| report(&error))?;
-    }
-    match job.state {
-        JobState::Done => serde_json::from_str(&job.message)
-            .map_err(|error| format!("what the other node saw cannot be read: {error}")),
-        _ => Err(job.message),
-    }
+    let facts = carried_out(client, request, PEER_MAX).await?;
+    serde_json::from_str(&facts)
+        .map_err(|error| format!("what the other node saw cannot be read: {error}"))
 }
 
 /// Repairs what can be repaired on this machine. Gives back whether anything was done.

@@ -9,6 +9,7 @@ mod backup;
 mod check;
 mod cluster;
 mod command;
+mod configure;
 mod console;
 mod doctor;
 mod estimate;
@@ -28,10 +29,12 @@ pub use arguments::{Arguments, Top};
 
 use crate::log;
 use arguments::{ClusterVerb, ConfigVerb, LicenseVerb, Places, Verb};
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tandem_console::support::Names;
 use tandem_daemon::client::ClientError;
+use tandem_daemon::daemon::Ended;
 use tandem_daemon::report;
 use tandem_wire::api::CommandName;
 
@@ -118,15 +121,13 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
             LicenseVerb::Request => license::request(places),
             LicenseVerb::Issue(options) => license::issue(&options),
         },
-        Verb::Config {
-            verb: ConfigVerb::Check,
-        } => asynchronously(check::run(places)),
-        Verb::Config {
-            verb: ConfigVerb::Backup { file },
-        } => backup::keep(places, &file),
-        Verb::Config {
-            verb: ConfigVerb::Restore { file },
-        } => asynchronously(backup::put_back(places, &file)),
+        Verb::Config { verb } => match verb {
+            ConfigVerb::Check => asynchronously(check::run(places)),
+            ConfigVerb::Plan { file } => asynchronously(configure::plan(places, &file)),
+            ConfigVerb::Apply { file, yes } => asynchronously(configure::apply(places, &file, yes)),
+            ConfigVerb::Backup { file } => backup::keep(places, &file),
+            ConfigVerb::Restore { file } => asynchronously(backup::put_back(places, &file)),
+        },
         Verb::Setup { verb } => asynchronously(setup::run(places, verb)),
         Verb::Cluster { verb } => match verb {
             ClusterVerb::Init { offline, wait } => match offline {
@@ -155,7 +156,15 @@ pub fn run(verb: Verb, places: &Places) -> Exit {
 
 fn daemon(places: &Places) -> Exit {
     match tandem_daemon::daemon::run(&places.settings()) {
-        Ok(()) => Exit::Done,
+        Ok(Ended::Told) => Exit::Done,
+        Ok(Ended::Again) => {
+            // The same program with the same words, and the same process for the service manager.
+            let error = (std::process::Command::new("/proc/self/exe"))
+                .args(std::env::args_os().skip(1))
+                .exec();
+            tracing::error!("the daemon does not start anew: {error}");
+            Exit::Failed
+        }
         Err(error) => {
             tracing::error!("the daemon does not run: {}", report(&error));
             Exit::Failed
