@@ -97,6 +97,7 @@ const FILLED = {
   Control: 'main tbody tr',
   Monitoring: 'main canvas',
   Timeline: 'main .log li.state',
+  Doctor: 'main .sheet-card p.soft',
   Users: 'main tbody tr',
   'Module log': 'main .log li.state',
   'System log': '.journal time',
@@ -204,7 +205,7 @@ test('axe finds nothing, light and dark, on every screen', async ({ lab, visit }
   await page.getByRole('menuitem', { name: 'Stop', exact: true }).click();
   await faultless(page, 'question');
   await page.getByRole('button', { name: 'Cancel' }).click();
-  for (const section of ['Control', 'Monitoring', 'Timeline', 'Users']) {
+  for (const section of ['Control', 'Monitoring', 'Timeline', 'Doctor', 'Users']) {
     await open(page, section);
     await faultless(page, section);
   }
@@ -240,7 +241,7 @@ test('on a phone nothing is cut off', async ({ lab, visit }) => {
     await fits('sign-in');
     await signIn(page, lab.url(1), 'admin');
     await headline(page).waitFor(SOON);
-    for (const section of ['overview', 'control', 'monitoring', 'timeline', 'users']) {
+    for (const section of ['overview', 'control', 'monitoring', 'timeline', 'doctor', 'users']) {
       await page.goto(lab.url(1, `/#/${section}`));
       await page.locator('main h2, main table').first().waitFor(SOON);
       await fits(section);
@@ -662,7 +663,7 @@ test('what exists on one node only is counted, in bytes and seconds, and gone af
   await page.locator('.flow .level').waitFor(SOON);
   // The speed of what goes over, and how long the other disk takes.
   await lab.host(1, `head -c 8M /dev/urandom >${DATA}/flowing; sync ${DATA}/flowing; rm ${DATA}/flowing`);
-  await page.locator('.flow .soft').filter({ hasText: /^on the other disk in [\d.,]+ ms$/ }).waitFor(SOON);
+  await page.locator('.flow .soft').filter({ hasText: /^on the other disk in [\d.,]+\sms$/ }).waitFor(SOON);
   await page.locator('.flow .figure').filter({ hasText: /^[\d.,]+ (B|kB|MB)\/s$/ }).waitFor(SOON);
 });
 
@@ -724,6 +725,46 @@ test('the system log is filtered, and goes on while one looks', async ({ lab, vi
   await page.getByText(UNIT).waitFor(SOON);
   await page.getByLabel('Filter').fill('');
   await told('PostgreSQL').first().waitFor(SOON);
+});
+
+test('doctor examines both nodes in the page, with what to do, and again when it is done', async ({ lab, visit }) => {
+  const { page } = await visit(AXE);
+  await signIn(page, lab.url(1), 'otto');
+  await says(page, 'videeos is protected.');
+  await page.getByRole('link', { name: 'Doctor', exact: true }).click();
+  await page.getByText('Nobody has examined').or(page.getByText('Examined at')).first().waitFor(SOON);
+  // What the application's package does when nobody looks.
+  const wanted = `/etc/systemd/system/multi-user.target.wants/${UNIT}`;
+  await lab.host(2, `ln -s /lib/systemd/system/postgresql@.service ${wanted} && systemctl daemon-reload`);
+  const finding = page.locator('.findings > li').filter({ hasText: NAMES[2] }).filter({ hasText: UNIT });
+  await page.getByRole('button', { name: /^Examine/ }).click();
+  await page.getByText('Both nodes are being examined.').waitFor(SOON);
+  // Who comes meanwhile is told so, and finds it afterwards.
+  const anna = await visit();
+  await signIn(anna.page, lab.url(1), 'anna');
+  await anna.page.getByRole('link', { name: 'Doctor', exact: true }).click();
+  assert.equal(await anna.page.getByRole('button', { name: /^Examine/ }).count(), 0, 'who may only look does not ask');
+  await page.getByText('Examined at').waitFor({ timeout: 90_000 });
+  await finding.filter({ hasText: /failed|warning/ }).filter({ hasText: 'What to do:' }).first().waitFor(SOON);
+  console.log(`    ${await page.locator('.sheet-card [role=status]').textContent()}`);
+  for (const node of ['node1 (h1)', 'node2 (h2)', 'between the nodes']) {
+    await page.locator('.good-findings').evaluate((one) => { one.open = true; });
+    assert.ok(await page.locator('.findings > li').filter({ hasText: node }).count() > 0, node);
+  }
+  await faultless(page, 'doctor');
+  await anna.page.getByRole('link', { name: 'Overview', exact: true }).click();
+  await anna.page.getByRole('link', { name: 'Doctor', exact: true }).click();
+  await anna.page.getByText('Examined at').waitFor(SOON);
+  await lab.host(2, `rm ${wanted} && systemctl daemon-reload`);
+  await page.getByRole('button', { name: 'Examine again' }).click();
+  await page.getByText('Both nodes are being examined.').waitFor(SOON);
+  await page.getByText('Examined at').waitFor({ timeout: 90_000 });
+  assert.equal(await finding.filter({ hasText: /failed|warning/ }).filter({ hasText: 'boot' }).count(), 0, 'what was mended is not found again');
+  const admin = await visit();
+  await signIn(admin.page, lab.url(1), 'admin');
+  await open(admin.page, 'Control');
+  await openTab(admin.page, 'Command log');
+  await admin.page.getByRole('row').filter({ hasText: 'otto' }).filter({ hasText: 'doctor' }).filter({ hasText: /done: \d+ ok/ }).first().waitFor(SOON);
 });
 
 test('the support bundle is handed to an admin, whole, and to nobody else', async ({ lab, visit }) => {

@@ -108,6 +108,13 @@ try {
   await filled('monitoring', 'main canvas');
   await section('Timeline');
   await filled('timeline', 'main .log li.state');
+  await section('Doctor');
+  await tabs[0].page.getByRole('button', { name: /^Examine/ }).click();
+  await tabs[0].page.getByText('Examined at').waitFor({ timeout: 90_000 });
+  // The others find it when they come.
+  await section('Overview');
+  await section('Doctor');
+  await filled('doctor', '.findings li');
   await section('Users');
   await filled('users', 'main tbody tr');
   await each((page) => page.getByRole('button', { name: 'Add user' }).click());

@@ -232,6 +232,24 @@ export interface Point {
   resync_bytes: number;
 }
 
+export type FoundVerdict = 'ok' | 'unknown' | 'warning' | 'failed';
+
+export interface Found {
+  check: string;
+  node: number | null;
+  verdict: FoundVerdict;
+  what: string;
+  remedy: string | null;
+  fixable: boolean;
+}
+
+export interface Examination {
+  at_ms: number;
+  node: number;
+  result: FoundVerdict;
+  findings: Found[];
+}
+
 export interface Request {
   command: CommandName;
   node?: number;

@@ -31,7 +31,7 @@ export function duration(ms: number): string {
 
 /** A time that is short. */
 export function milliseconds(ms: number): string {
-  return `${number(ms, ms < 10 ? 1 : 0)} ms`;
+  return `${number(ms, ms < 10 ? 1 : 0)}\u00a0ms`;
 }
 
 /** A time that is guessed: the longer the rougher, and never nothing. */

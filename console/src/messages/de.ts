@@ -48,6 +48,7 @@ export const de: Messages = {
     control: 'Steuerung',
     monitoring: 'Verlauf',
     timeline: 'Zeitleiste',
+    doctor: 'Untersuchung',
     users: 'Benutzer',
     sections: 'Bereiche',
   },
@@ -418,6 +419,25 @@ export const de: Messages = {
     span: { quarter: '15 min', hour: '1 Stunde', day: '1 Tag', week: '7 Tage' },
     list: 'Wechsel',
     empty: 'In dieser Zeit hat sich nichts geändert.',
+  },
+
+  doctor: {
+    what: 'Sieht sich beide Rechner an und was zwischen ihnen ist: alles, was den Dienst am Laufen oder am Wechseln hindern würde. Nichts wird verändert.',
+    examine: 'Beide Knoten untersuchen',
+    again: 'Noch einmal untersuchen',
+    running: 'Beide Knoten werden untersucht. Das dauert bis zu einer Minute.',
+    never: 'Seit dem Start des Daemons auf diesem Knoten hat niemand untersucht.',
+    when: (time, node) => `Untersucht um ${time} von ${node}.`,
+    between: 'zwischen den Knoten',
+    result: { ok: 'Alles ist in Ordnung.', unknown: 'Nicht alles war zu sehen.', warning: 'Es geht, aber etwas wird Sie etwas kosten.', failed: 'Etwas stimmt nicht.' },
+    verdict: { ok: 'in Ordnung', unknown: 'unbekannt', warning: 'Warnung', failed: 'Fehler' },
+    count: {
+      ok: (count) => `${count} in Ordnung`,
+      unknown: (count) => `${count} unbekannt`,
+      warning: (count) => `${count} Warnungen`,
+      failed: (count) => `${count} Fehler`,
+    },
+    fixable: 'Das erledigt auf jenem Knoten, als root,',
   },
 
   users: {

@@ -47,6 +47,7 @@ export const en = {
     control: 'Control',
     monitoring: 'Monitoring',
     timeline: 'Timeline',
+    doctor: 'Doctor',
     users: 'Users',
     sections: 'Sections',
   },
@@ -420,6 +421,25 @@ export const en = {
     span: { quarter: '15 min', hour: '1 hour', day: '1 day', week: '7 days' },
     list: 'Changes',
     empty: 'Nothing has changed in this time.',
+  },
+
+  doctor: {
+    what: 'Looks at both machines and at what is between them: whatever would keep the service from running, or from moving. Nothing is changed.',
+    examine: 'Examine both nodes',
+    again: 'Examine again',
+    running: 'Both nodes are being examined. This takes up to a minute.',
+    never: 'Nobody has examined since the daemon of this node was started.',
+    when: (time: string, node: string) => `Examined at ${time} by ${node}.`,
+    between: 'between the nodes',
+    result: { ok: 'All is well.', unknown: 'Not all could be looked at.', warning: 'It works, but something will cost you.', failed: 'Something is wrong.' },
+    verdict: { ok: 'ok', unknown: 'unknown', warning: 'warning', failed: 'failed' },
+    count: {
+      ok: (count: number) => `${count} ok`,
+      unknown: (count: number) => `${count} unknown`,
+      warning: (count: number) => `${count} warnings`,
+      failed: (count: number) => `${count} failed`,
+    },
+    fixable: 'Done on that node, as root, by',
   },
 
   users: {

@@ -133,6 +133,7 @@ pub fn need(method: &Method, path: &str) -> Need {
         "/api/v1/session" => Need::Nothing,
         _ if reads && page::find(path).is_some() => Need::Nothing,
         "/api/v1/password" => Need::Role(Role::Monitor),
+        "/api/v1/doctor" if !reads => Need::Role(Role::Control),
         "/api/v1/command" => Need::Role(Role::Control),
         "/api/v1/audit" | "/api/v1/support" | "/api/v1/support/other" => Need::Role(Role::Admin),
         _ if path.starts_with("/api/v1/users") || path.starts_with("/api/v1/tokens") => {

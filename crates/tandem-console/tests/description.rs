@@ -183,6 +183,30 @@ fn what_is_served_has_the_described_shape() {
     check("AuditEntry", audit::Entry::default());
     check("PastEntry", history::Entry::default());
     check("Point", series::Point::default());
+    for verdict in [
+        api::FoundVerdict::Ok,
+        api::FoundVerdict::Unknown,
+        api::FoundVerdict::Warning,
+        api::FoundVerdict::Failed,
+    ] {
+        let found = |node, remedy: Option<&str>| api::Found {
+            check: "clock".into(),
+            node,
+            verdict,
+            what: "w".into(),
+            remedy: remedy.map(str::to_owned),
+            fixable: false,
+        };
+        check(
+            "Examination",
+            api::Examination {
+                at_ms: 1,
+                node: 1,
+                result: verdict,
+                findings: vec![found(None, None), found(Some(2), Some("r"))],
+            },
+        );
+    }
     let lines = vec![journal::Line::default()];
     check(
         "LogLines",

@@ -21,7 +21,8 @@
 //!   - `configure`: another configuration file for this node
 //!   - `accounts`: the console's users, equal on both nodes
 //!   - `herald`: tells people of changes of role
-//!   - `machine`: the journal of this machine, for the page; `halves`: support bundles of both nodes
+//!   - `machine`: the journal of this machine, for the page; `halves`: support bundles of both nodes;
+//!     `examination`: what doctor finds
 //!   - `volumes`: what stands in them before the first start
 //!   - `observer`: what was, for timelines and charts
 
@@ -36,6 +37,7 @@ pub mod config;
 mod configure;
 pub mod daemon;
 pub mod doctor;
+mod examination;
 mod files;
 mod gateway;
 mod halves;

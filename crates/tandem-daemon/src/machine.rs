@@ -1,8 +1,10 @@
 //! What the page shows of this machine beside the cluster: its journal, and the support bundle, which
-//! a process of its own makes: it reads much, and the daemon must be heard meanwhile.
+//! a process of its own makes: it reads much, and the daemon must be heard meanwhile. An examination
+//! is made so, too.
 
 use crate::config::Configuration;
 use crate::daemon::Settings;
+use crate::examination::{self, Examinations};
 use crate::halves::{HalfError, Halves};
 use crate::support;
 use axum::body::Body;
@@ -13,7 +15,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use serde::Deserialize;
 use std::io;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_console::accounts::Role;
@@ -31,8 +33,9 @@ use tokio::time::timeout;
 
 /// How long a bundle may take. Shorter than every request may.
 const BUNDLE_MAX: Duration = Duration::from_secs(80);
-/// Its size, packed. Its parts are bounded, and texts shrink to a tenth.
-const BUNDLE_BYTES_MAX: usize = 64 << 20;
+/// What this program prints when it runs itself. A bundle is packed: its parts are bounded, and texts
+/// shrink to a tenth.
+const PRINTED_BYTES_MAX: usize = 64 << 20;
 
 /// What is needed for it.
 #[derive(Clone)]
@@ -49,6 +52,7 @@ struct Inner {
     halves: Halves,
     /// One bundle at a time.
     turn: Semaphore,
+    examinations: Examinations,
 }
 
 impl Machine {
@@ -71,6 +75,7 @@ impl Machine {
             journal: Journal::default(),
             halves,
             turn: Semaphore::new(1),
+            examinations: Examinations::default(),
         }))
     }
 
@@ -79,11 +84,35 @@ impl Machine {
             .route("/api/v1/log", get(log))
             .route("/api/v1/support", get(bundle))
             .route("/api/v1/support/other", get(other_half))
+            .route(
+                "/api/v1/doctor",
+                get(examination::last).post(examination::examine),
+            )
             .with_state(self)
+    }
+
+    pub(crate) fn examinations(&self) -> &Examinations {
+        &self.0.examinations
+    }
+
+    pub(crate) fn console(&self) -> &Console {
+        &self.0.console
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.0.node
+    }
+
+    pub(crate) fn secrets(&self) -> &[Secret] {
+        &self.0.secrets
     }
 }
 
-fn error(status: StatusCode, error: impl Into<String>) -> Response {
+pub(crate) fn error(status: StatusCode, error: impl Into<String>) -> Response {
     let body = ApiError {
         error: error.into(),
         hint: None,
@@ -205,22 +234,35 @@ async fn other_half(State(Machine(machine)): State<Machine>) -> Response {
     }
 }
 
-/// What `tandem support` writes, by this very program, behind everybody else.
+/// What `tandem support` writes.
 pub(crate) async fn run_support(
     settings: &Settings,
     manner: &[&str],
     limit: Duration,
 ) -> io::Result<Vec<u8>> {
-    let made = timeout(limit, make(settings, manner)).await;
-    made.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+    let words = [&["support", "--output", "-"], manner].concat();
+    match run_self(settings, &words, limit).await? {
+        (bundle, status) if status.success() => Ok(bundle),
+        (_, status) => Err(io::Error::other(format!("it ended with {status}"))),
+    }
 }
 
-async fn make(settings: &Settings, manner: &[&str]) -> io::Result<Vec<u8>> {
+/// What this very program prints for these words, behind everybody else, and how it ended.
+pub(crate) async fn run_self(
+    settings: &Settings,
+    words: &[&str],
+    limit: Duration,
+) -> io::Result<(Vec<u8>, ExitStatus)> {
+    let printed = timeout(limit, print(settings, words)).await;
+    printed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+}
+
+async fn print(settings: &Settings, words: &[&str]) -> io::Result<(Vec<u8>, ExitStatus)> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", UNPROTECTED, "tandem", "nice", "-n", "19"]);
     command.arg(std::env::current_exe()?);
-    command.args(["support", "--output", "-"]).args(manner);
     command
+        .args(words)
         .arg("--config")
         .arg(&settings.config)
         .arg("--state-dir")
@@ -236,16 +278,13 @@ async fn make(settings: &Settings, manner: &[&str]) -> io::Result<Vec<u8>> {
         .kill_on_drop(true);
     let mut child = command.spawn()?;
     let stdout = child.stdout.take().expect("it is piped");
-    let mut bundle = Vec::new();
-    let mut bounded = stdout.take(BUNDLE_BYTES_MAX as u64 + 1);
-    bounded.read_to_end(&mut bundle).await?;
-    if bundle.len() > BUNDLE_BYTES_MAX {
+    let mut printed = Vec::new();
+    let mut bounded = stdout.take(PRINTED_BYTES_MAX as u64 + 1);
+    bounded.read_to_end(&mut printed).await?;
+    if printed.len() > PRINTED_BYTES_MAX {
         return Err(io::Error::from(io::ErrorKind::FileTooLarge));
     }
-    match child.wait().await? {
-        status if status.success() => Ok(bundle),
-        status => Err(io::Error::other(format!("it ended with {status}"))),
-    }
+    Ok((printed, child.wait().await?))
 }
 
 #[cfg(test)]

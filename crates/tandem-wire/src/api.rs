@@ -443,6 +443,50 @@ pub enum CommandName {
     Configure,
 }
 
+/// What doctor found on both nodes, and when.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Examination {
+    /// Milliseconds since 1970, by the clock of the node that examined.
+    pub at_ms: u64,
+    /// The node that examined: what it cannot see of the other one is unknown.
+    pub node: u8,
+    /// The worst of the findings.
+    pub result: FoundVerdict,
+    /// In the order of the checks.
+    pub findings: Vec<Found>,
+}
+
+/// One thing that doctor looked at.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Found {
+    /// The check.
+    pub check: String,
+    /// 1 or 2; none: between the nodes.
+    pub node: Option<u8>,
+    /// How good it is.
+    pub verdict: FoundVerdict,
+    /// As a sentence.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+    /// Whether `tandem doctor --fix` does that, on that node.
+    pub fixable: bool,
+}
+
+/// How good something is that doctor looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FoundVerdict {
+    /// As it should be.
+    Ok,
+    /// It could not be looked at.
+    Unknown,
+    /// It works, and will cost something.
+    Warning,
+    /// It does not work, or will lose something.
+    Failed,
+}
+
 /// Who carries a command out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {

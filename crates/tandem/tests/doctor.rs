@@ -5,8 +5,10 @@ mod stage;
 
 use serde_json::Value;
 use stage::configuration::{cluster, module};
+use stage::http::{Door, bearer};
 use stage::{Machine, Stage, is_root, make_keys, outcome, run, said, until};
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use tandem_wire::api::{ChannelStatus, NodeStatus};
 
@@ -136,6 +138,7 @@ script = "{data}/probe"
         has(&findings, "virtual-address", 2, "ok", "is here"),
         "{findings:#?}"
     );
+    stage.in_network(2, || the_page_is_told(&one));
     writer.kill().expect("a child");
     writer.wait().expect("a child");
 
@@ -160,6 +163,54 @@ script = "{data}/probe"
         "{findings:#?}"
     );
     assert_eq!(status, 1);
+}
+
+/// Over HTTP the same is found, by one examination at a time, and kept for whoever comes later.
+fn the_page_is_told(one: &Machine<'_>) {
+    let door = Door::of(&[one]);
+    let root = bearer(one);
+    let last = || door.ask(&format!("GET /api/v1/doctor HTTP/1.1\r\n{root}"), "");
+    assert_eq!(last().0, 404);
+    let request = format!(
+        "POST /api/v1/doctor HTTP/1.1\r\n{root}\r\nHost: one\r\nConnection: close\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    let answers = [(); 2].map(|()| {
+        let mut connection = door.connect();
+        (connection.write_all(request.as_bytes())).expect("the node takes it");
+        connection
+    });
+    // Whichever came second; the other one may take longer than this end waits.
+    let refused = answers.into_iter().map(|mut answer| {
+        let mut text = String::new();
+        let _ = answer.read_to_string(&mut text);
+        text
+    });
+    let refused = refused.filter(|text| text.contains(" 503 ")).count();
+    assert_eq!(refused, 1);
+    let answer = until("the findings", || match last() {
+        (200, answer) => Some(answer),
+        _ => None,
+    });
+    let body = answer.split_once("\r\n\r\n").expect("a body").1;
+    let found: Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(
+        (&found["node"], &found["result"]),
+        (&1.into(), &"failed".into())
+    );
+    let findings = found["findings"].as_array().expect("a list");
+    assert!(
+        has(findings, "writers", 2, "failed", "sleep"),
+        "{findings:#?}"
+    );
+    assert!(
+        has(findings, "scripts", 1, "ok", "can be run"),
+        "{findings:#?}"
+    );
+    let log = door
+        .ask(&format!("GET /api/v1/audit HTTP/1.1\r\n{root}"), "")
+        .1;
+    assert!(log.contains(r#""what":"doctor""#), "{log}");
 }
 
 #[test]

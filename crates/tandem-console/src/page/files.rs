@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-CCsCR8xK.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-CCsCR8xK.css"),
+        path: "/assets/index-BMvp0FuC.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-BMvp0FuC.js"),
     },
     File {
-        path: "/assets/index-DfVZHx2j.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-DfVZHx2j.js"),
+        path: "/assets/index-C0wKWxie.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-C0wKWxie.css"),
     },
 ];
