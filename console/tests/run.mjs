@@ -767,6 +767,51 @@ test('doctor examines both nodes in the page, with what to do, and again when it
   await admin.page.getByRole('row').filter({ hasText: 'otto' }).filter({ hasText: 'doctor' }).filter({ hasText: /done: \d+ ok/ }).first().waitFor(SOON);
 });
 
+test('a licence is added in the page, and one that does not count is refused with the reason', async ({ lab, visit }) => {
+  const { page } = await visit(AXE);
+  await signIn(page, lab.url(1), 'admin');
+  await says(page, 'videeos is protected.');
+  await open(page, 'Control');
+  await openTab(page, 'Information');
+  const card = page.locator('section[aria-labelledby=license]');
+  await card.getByText('there is no licence').first().waitFor(SOON);
+  await card.getByText('without a licence are used').first().waitFor(SOON);
+  const name = (await card.locator('.token-word').textContent()).trim();
+  assert.equal(await lab.host(1, 'tandem license request'), `cluster = ${name}\n`);
+  // As whoever issues them, with the key for tests, which release builds refuse.
+  await lab.host(1, `echo ${Buffer.from('test seed, known to everyone !!!').toString('hex')} >/root/license-seed`);
+  const issue = (cluster) => lab.host(1, `tandem license issue --key /root/license-seed --cluster ${cluster} --licensee 'Example Ltd' --expires 2090-01-01`);
+  const give = async (text) => card.locator('input[type=file]').setInputFiles({ name: 'license.txt', mimeType: 'text/plain', buffer: Buffer.from(text) });
+  await give(await issue('0123456789abcdef'));
+  await card.getByRole('alert').filter({ hasText: 'it is for another cluster' }).waitFor(SOON);
+  const good = await issue(name);
+  await give(good.replace('Example', 'Elsewhere'));
+  await card.getByRole('alert').filter({ hasText: 'it was altered' }).waitFor(SOON);
+  await give(good);
+  await card.getByRole('status').filter({ hasText: `Add the same file on ${NAMES[2]}, too.` }).waitFor(SOON);
+  await card.locator('.licences li').nth(0).filter({ hasText: 'licensed to Example Ltd, until 2090-01-01' }).waitFor(SOON);
+  await faultless(page, 'a licence');
+  const two = await visit();
+  await signIn(two.page, lab.url(2), 'admin');
+  await open(two.page, 'Control');
+  await openTab(two.page, 'Information');
+  const there = two.page.locator('section[aria-labelledby=license]');
+  await there.locator('input[type=file]').setInputFiles({ name: 'license.txt', mimeType: 'text/plain', buffer: Buffer.from(good) });
+  for (const one of [card, there]) {
+    for (const node of [0, 1]) await one.locator('.licences li').nth(node).filter({ hasText: 'licensed to Example Ltd' }).waitFor(SOON);
+  }
+  await openTab(page, 'Command log');
+  await page.getByRole('row').filter({ hasText: 'license add' }).filter({ hasText: 'refused: the licence is refused' }).first().waitFor(SOON);
+  await page.getByRole('row').filter({ hasText: 'license add' }).filter({ hasText: 'done: licensed to Example Ltd' }).first().waitFor(SOON);
+  // Who may only look sees it.
+  const anna = await visit();
+  await signIn(anna.page, lab.url(1), 'anna');
+  await open(anna.page, 'Control');
+  await openTab(anna.page, 'Information');
+  await anna.page.getByText('licensed to Example Ltd').first().waitFor(SOON);
+  assert.equal(await anna.page.locator('input[type=file]').count(), 0);
+});
+
 test('the support bundle is handed to an admin, whole, and to nobody else', async ({ lab, visit }) => {
   const { page } = await visit();
   await signIn(page, lab.url(1), 'admin');

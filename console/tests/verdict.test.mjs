@@ -50,6 +50,7 @@ const cases = [
   [side(1, 'WAIT magenta uptodate'), side(2, 'WAIT magenta uptodate'), 'busy', 'videeos is starting.', /seconds/],
   [gone(1), SECOND, 'bad', 'node1 (h1) does not answer.', /takes over when node1 \(h1\) has been silent on every channel for 5\.0 s/],
   [gone(1), side(2, 'SECOND magenta not uptodate'), 'bad', 'node1 (h1) does not answer.', /does not take over: its reason/],
+  [gone(1), side(2, 'SECOND magenta uptodate', { module: { reason: 'isolated: none of this node\'s own links has a carrier; it does not take over' } }), 'bad', 'node1 (h1) does not answer.', /does not take over: isolated/],
   [gone(1), side(2, 'SECOND green uptodate', { module: { switches: { failover: false } } }), 'bad', 'node1 (h1) does not answer.', /does not take over/],
   [gone(1), gone(2), 'bad', 'The state of videeos is not known.', /./],
   [side(1, 'STOP red uptodate'), side(2, 'STOP red uptodate'), 'bad', 'videeos is stopped on both nodes.', /Start the module/],

@@ -41,6 +41,7 @@ export interface ModuleStatus {
   record: RecordStatus | null;
   permit: string;
   permit_left_ms: number | null;
+  license: LicenseStatus;
   mirror: MirrorSummary;
   addresses: { address: string; interface: string; held: boolean }[];
   services: ResourceStatus[];
@@ -48,6 +49,20 @@ export interface ModuleStatus {
   channels: ChannelStatus[];
   history: HistoryEntry[];
   volumes: VolumeStatus[];
+}
+
+export interface LicenseStatus {
+  valid: boolean;
+  text: string;
+  warning: string | null;
+  unlicensed_ms: number | null;
+}
+
+export interface OwnLicense {
+  node: number;
+  cluster: string;
+  valid: boolean;
+  text: string;
 }
 
 export interface VolumeStatus {

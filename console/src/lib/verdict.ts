@@ -47,7 +47,8 @@ export function verdict(name: string, sides: Side[], takeover: string): Verdict 
   const left = sides.find((side) => side !== silent);
   if (silent !== undefined && left?.module.state === 'SECOND') {
     const [here, there] = [nodeName(left), nodeName(silent)];
-    const can = left.module.data === 'uptodate' && left.module.warning === null && left.module.switches?.failover !== false;
+    // What forbids it says so in these words: no carrier, a gateway that is silent.
+    const can = left.module.data === 'uptodate' && !left.module.reason.includes('does not take over') && left.module.switches?.failover !== false;
     return {
       level: 'bad', headline: words.overdue(there),
       more: can ? words.overdueMore(here, there, takeover) : words.overdueCannot(name, here, left.module.reason),

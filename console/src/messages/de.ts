@@ -394,6 +394,16 @@ export const de: Messages = {
     no: 'nein',
   },
 
+  license: {
+    title: 'Lizenz',
+    used: (time, of) => `${time} von ${of} ohne Lizenz sind verbraucht; dann stoppt das Modul, bis es jemand startet.`,
+    cluster: 'Eine Lizenz muss diesen Cluster nennen:',
+    both: 'Dieselbe Datei auf beiden Knoten. Sie gilt sofort, nichts wird neu gestartet.',
+    add: (node) => `Lizenz hinzufügen auf ${node}`,
+    noLicense: 'Das ist keine Lizenz: Die Datei ist zu groß.',
+    added: (node, other) => `Hinzugefügt auf ${node}.${other === '' ? '' : ` Dieselbe Datei gehört auch auf ${other}.`}`,
+  },
+
   monitoring: {
     changes: 'Änderungen',
     changesUnit: 'pro Sekunde',

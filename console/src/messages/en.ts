@@ -396,6 +396,16 @@ export const en = {
     no: 'no',
   },
 
+  license: {
+    title: 'Licence',
+    used: (time: string, of: string) => `${time} of ${of} without a licence are used; then the module stops until somebody starts it.`,
+    cluster: 'A licence has to name this cluster:',
+    both: 'The same file on both nodes. It counts at once, and nothing is restarted.',
+    add: (node: string) => `Add a licence on ${node}`,
+    noLicense: 'This is no licence: the file is too large.',
+    added: (node: string, other: string) => `Added on ${node}.${other === '' ? '' : ` Add the same file on ${other}, too.`}`,
+  },
+
   monitoring: {
     changes: 'Changes',
     changesUnit: 'per second',

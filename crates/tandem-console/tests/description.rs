@@ -183,6 +183,7 @@ fn what_is_served_has_the_described_shape() {
     check("AuditEntry", audit::Entry::default());
     check("PastEntry", history::Entry::default());
     check("Point", series::Point::default());
+    check("OwnLicense", api::OwnLicense::default());
     for verdict in [
         api::FoundVerdict::Ok,
         api::FoundVerdict::Unknown,

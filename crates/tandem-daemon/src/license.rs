@@ -8,7 +8,9 @@
 //! - `date`: days
 //! - `period`: the running time that was used, over restarts and without the wall clock
 //! - `watch`: the task that counts, warns and tells the core
+//! - `console`: what the page is told, and putting a licence in place from there
 
+pub(crate) mod console;
 mod date;
 mod file;
 mod period;

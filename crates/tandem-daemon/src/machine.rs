@@ -6,6 +6,7 @@ use crate::config::Configuration;
 use crate::daemon::Settings;
 use crate::examination::{self, Examinations};
 use crate::halves::{HalfError, Halves};
+use crate::license;
 use crate::support;
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -87,6 +88,10 @@ impl Machine {
             .route(
                 "/api/v1/doctor",
                 get(examination::last).post(examination::examine),
+            )
+            .route(
+                "/api/v1/license",
+                get(license::console::show).post(license::console::add),
             )
             .with_state(self)
     }

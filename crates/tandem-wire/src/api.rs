@@ -150,6 +150,19 @@ pub struct LicenseStatus {
     pub unlicensed_ms: Option<u64>,
 }
 
+/// The licence of the node that is asked, for whoever wants to add one.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct OwnLicense {
+    /// The node.
+    pub node: u8,
+    /// What a licence has to name.
+    pub cluster: String,
+    /// Whether there is a valid one.
+    pub valid: bool,
+    /// Whose it is, or why it does not count, as a sentence.
+    pub text: String,
+}
+
 /// What an operator switches, for a module on one node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SwitchesStatus {

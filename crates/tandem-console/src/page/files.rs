@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-BMvp0FuC.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-BMvp0FuC.js"),
+        path: "/assets/index-B1LPNkr4.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-B1LPNkr4.css"),
     },
     File {
-        path: "/assets/index-C0wKWxie.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-C0wKWxie.css"),
+        path: "/assets/index-D_gw9Dil.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-D_gw9Dil.js"),
     },
 ];
