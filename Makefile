@@ -64,7 +64,9 @@ SOAK := 3
 SOAK_SECONDS := 20
 SOAK_POINTS := 200
 SOAK_FILES := 200000
-soak: build-tools lab-tools
+soak: build-tools lab-tools console-tools
+	@scripts/need chromium
+	cd console && npm ci --ignore-scripts
 	scripts/sabotage-build
 	cargo build -q -p tandem -p tandem-lab
 	scripts/posix-tests

@@ -133,6 +133,9 @@ _tandem() {
             tandem__subcmd__license,status)
                 cmd="tandem__subcmd__license__subcmd__status"
                 ;;
+            tandem__subcmd__setup,browser)
+                cmd="tandem__subcmd__setup__subcmd__browser"
+                ;;
             tandem__subcmd__setup,complete)
                 cmd="tandem__subcmd__setup__subcmd__complete"
                 ;;
@@ -1060,8 +1063,34 @@ _tandem() {
             return 0
             ;;
         tandem__subcmd__setup)
-            opts="-h --config --state-dir --runtime-dir --help secondary primary complete undo"
+            opts="-h --config --state-dir --runtime-dir --help secondary primary complete browser undo"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tandem__subcmd__setup__subcmd__browser)
+            opts="-h --config --state-dir --runtime-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -288,14 +288,15 @@ complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_su
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -l config -d 'The configuration, the same on both nodes' -r -F
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -l state-dir -d 'Identity, token and state of this node' -r -F
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -l runtime-dir -d 'Sockets of this node' -r -F
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -s h -l help -d 'Print help'
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -f -a "secondary" -d 'Configure the secondary computer: waits for the primary one, for 15 minutes'
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -f -a "primary" -d 'Configure the primary computer: its data is kept, and mirrored to the secondary one'
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -f -a "complete" -d 'On the secondary computer, when the primary one is configured: becomes the standby'
-complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete undo" -f -a "undo" -d 'Takes back a set-up that was interrupted; done by itself at boot, and by the next set-up'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -f -a "secondary" -d 'Configure the secondary computer: waits for the primary one, for 15 minutes'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -f -a "primary" -d 'Configure the primary computer: its data is kept, and mirrored to the secondary one'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -f -a "complete" -d 'On the secondary computer, when the primary one is configured: becomes the standby'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -f -a "browser" -d 'The same in a browser: prints where, and a code that lets one in'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -f -a "undo" -d 'Takes back a set-up that was interrupted; done by itself at boot, and by the next set-up'
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l console -d 'What browsers speak to the console; default: https, with a certificate that the node signs' -r
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l answers -d 'A TOML file with these options as keys; what is typed counts more' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from secondary" -l password-file -d 'Has the password in its first line, instead of a person who types it' -r -F
@@ -322,6 +323,10 @@ complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_sub
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from complete" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from complete" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from complete" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from browser" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from browser" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from browser" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from browser" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from undo" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from undo" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and __fish_seen_subcommand_from undo" -l runtime-dir -d 'Sockets of this node' -r -F

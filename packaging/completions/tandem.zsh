@@ -544,6 +544,15 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help]' \
 && ret=0
 ;;
+(browser)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (undo)
 _arguments "${_arguments_options[@]}" : \
 '--config=[The configuration, the same on both nodes]:FILE:_files' \
@@ -838,9 +847,15 @@ _tandem__subcmd__setup_commands() {
 'secondary:Configure the secondary computer\: waits for the primary one, for 15 minutes' \
 'primary:Configure the primary computer\: its data is kept, and mirrored to the secondary one' \
 'complete:On the secondary computer, when the primary one is configured\: becomes the standby' \
+'browser:The same in a browser\: prints where, and a code that lets one in' \
 'undo:Takes back a set-up that was interrupted; done by itself at boot, and by the next set-up' \
     )
     _describe -t commands 'tandem setup commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__setup__subcmd__browser_commands] )) ||
+_tandem__subcmd__setup__subcmd__browser_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem setup browser commands' commands "$@"
 }
 (( $+functions[_tandem__subcmd__setup__subcmd__complete_commands] )) ||
 _tandem__subcmd__setup__subcmd__complete_commands() {

@@ -187,7 +187,34 @@ export interface SignedIn {
   command_token: string;
   ends_in_ms: number;
   secure: boolean;
+  setting_up: boolean;
 }
+
+// As crates/tandem-daemon/src/setup/page.rs has them.
+
+export type Transport = 'http' | 'https';
+export type SetUpStep = 'secondary' | 'primary' | 'complete';
+
+export interface Preset {
+  name: string;
+  description: string;
+  refused: string | null;
+  questions: { name: string; text: string; default: string | null }[];
+}
+
+export interface SetUpView {
+  version: number;
+  computer: string;
+  presets: Preset[];
+  node: number | null;
+  console: Transport | null;
+  work: { step: SetUpStep; state: 'running' | 'done' | 'failed'; lines: string[]; reason: string | null; taken_back: boolean } | null;
+}
+
+export type SetUpOrder =
+  | { step: 'secondary'; console: Transport; password: string }
+  | { step: 'primary'; console: Transport; password: string; preset: string; answers: Record<string, string>; peer: string; virtual_address: string; networks: [string, string][] }
+  | { step: 'complete' | 'cancel' | 'close' };
 
 export interface Account {
   name: string;

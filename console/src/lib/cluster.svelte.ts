@@ -19,7 +19,7 @@ class Cluster {
   connection = $state<'waiting' | 'live' | 'lost'>('waiting');
   session = $state<SignedIn | null>(null);
   /** `null` until the node has said whether somebody is signed in. */
-  signedOut = $state<{ usersExist: boolean; secure: boolean; ended: boolean } | null>(null);
+  signedOut = $state<{ usersExist: boolean; secure: boolean; settingUp: boolean; ended: boolean } | null>(null);
   unreachable = $state(false);
   jobs = $state<Job[]>([]);
   page = $state<Page>('overview');
@@ -65,8 +65,9 @@ class Cluster {
         return;
       } catch (error) {
         if (error instanceof Refused && error.status === 401) {
-          const body = error.body as { users_exist?: boolean; secure?: boolean } | null;
-          this.#signedOut(body?.users_exist ?? true, body?.secure ?? false, this.session !== null);
+          const body = error.body as { users_exist?: boolean; secure?: boolean; setting_up?: boolean } | null;
+          const ended = this.session !== null;
+          this.#signedOut({ usersExist: body?.users_exist ?? true, secure: body?.secure ?? false, settingUp: body?.setting_up ?? false, ended });
           return;
         }
       }
@@ -127,6 +128,8 @@ class Cluster {
     this.signedOut = null;
     this.unreachable = false;
     useCommandToken(session.command_token);
+    // There is no cluster yet to follow.
+    if (session.setting_up) return;
     this.#leave ??= follow({
       event: (event, at) => this.#take(event, at),
       connection: (state) => {
@@ -136,7 +139,7 @@ class Cluster {
     });
   }
 
-  #signedOut(usersExist: boolean, secure: boolean, ended: boolean): void {
+  #signedOut(how: NonNullable<Cluster['signedOut']>): void {
     this.#leave?.();
     this.#leave = null;
     this.session = null;
@@ -144,7 +147,7 @@ class Cluster {
     this.jobs = [];
     this.connection = 'waiting';
     this.unreachable = false;
-    this.signedOut = { usersExist, secure, ended };
+    this.signedOut = how;
   }
 
   #take(event: ApiEvent, at: number): void {

@@ -14,17 +14,20 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Json, Response};
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tandem_wire::api::ApiError;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// The header in which the page shows the session's command token.
 pub const COMMAND_TOKEN: &str = "x-tandem-command";
 /// Password hashes at a time: each takes 19 MiB and a processor, which the service needs more.
 const HASHES_MAX: usize = 1;
+/// Who sets a computer up in a browser. The page knows it, and asks for the code only.
+const SET_UP: &str = "setup";
 
 /// Where a request comes from. The server puts it into each request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,6 +104,8 @@ pub struct Console {
     /// The token that pairing made, for scripts on the nodes themselves.
     cluster_token: blake3::Hash,
     pub(crate) hashes: Arc<Semaphore>,
+    /// There if this computer is being set up: told when a code has opened a session.
+    pub(crate) code_used: Option<Notify>,
 }
 
 /// Why the console cannot be opened.
@@ -112,6 +117,9 @@ pub enum ConsoleError {
     /// The audit log.
     #[error("open the audit log")]
     Audit(#[source] std::io::Error),
+    /// The code of a set-up.
+    #[error("draw a code")]
+    Code(#[source] std::io::Error),
 }
 
 /// Who may ask for something at all.
@@ -157,7 +165,55 @@ impl Console {
             audit: Audit::open(&state_dir.join("audit.log")).map_err(ConsoleError::Audit)?,
             cluster_token: blake3::hash(cluster_token.trim().as_bytes()),
             hashes: Arc::new(Semaphore::new(HASHES_MAX)),
+            code_used: None,
         }))
+    }
+
+    /// The console of a computer that is being set up, in a directory that is not kept: nobody can
+    /// sign in but with the code of [`Self::draw_code`], once.
+    ///
+    /// # Errors
+    /// [`ConsoleError`]
+    pub fn for_set_up(directory: &Path) -> Result<Arc<Self>, ConsoleError> {
+        let nobodys = crate::draw().map_err(ConsoleError::Code)?;
+        let console = Self::open(directory, nobodys.reveal())?;
+        let console = Arc::into_inner(console).expect("nobody else has it yet");
+        let name = Name::parse(SET_UP).expect("a name");
+        let nobodys = crate::draw().map_err(ConsoleError::Code)?;
+        console.accounts.add_user(name, Role::Admin, &nobodys)?;
+        Ok(Arc::new(Self {
+            code_used: Some(Notify::new()),
+            ..console
+        }))
+    }
+
+    /// Draws a code that opens one session; the one before opens none any more.
+    ///
+    /// # Errors
+    /// [`ConsoleError`]
+    pub fn draw_code(&self) -> Result<Secret, ConsoleError> {
+        let code = code().map_err(ConsoleError::Code)?;
+        self.accounts.set_password(SET_UP, &code)?;
+        Ok(code)
+    }
+
+    /// The code, if this is where one counts, was shown and opens nothing any more.
+    pub(crate) fn use_code(&self) -> Result<(), ConsoleError> {
+        let Some(used) = &self.code_used else {
+            return Ok(());
+        };
+        let nobodys = crate::draw().map_err(ConsoleError::Code)?;
+        self.accounts.set_password(SET_UP, &nobodys)?;
+        used.notify_one();
+        Ok(())
+    }
+
+    /// Waits until a code has opened a session.
+    pub async fn code_used(&self) {
+        match &self.code_used {
+            Some(used) => used.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Takes over the other node's accounts, if they are newer, and ends the sessions that this
@@ -270,6 +326,19 @@ impl Console {
         }
         next.run(request).await
     }
+}
+
+/// Twelve letters that nobody takes for another one: 60 bits, tried a few times in a minute.
+fn code() -> io::Result<Secret> {
+    const LETTERS: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+    let mut bytes = [0; 12];
+    getrandom::fill(&mut bytes).map_err(|_| io::Error::other("no random numbers"))?;
+    let letters = bytes.map(|byte| char::from(LETTERS[usize::from(byte % 32)]));
+    let parts: Vec<String> = letters
+        .chunks(4)
+        .map(|part| part.iter().collect())
+        .collect();
+    Ok(Secret::new(parts.join("-")))
 }
 
 /// What somebody asked for, and what came of it.

@@ -1,7 +1,9 @@
 //! Signing in and out, users, tokens, the audit log.
 
 use crate::accounts::{AccountError, Holder, Name, Role, whole_seconds};
-use crate::admission::{Asked, Caller, Console, Origin, cookie_name, refusal, same_origin};
+use crate::admission::{
+    Asked, Caller, Console, ConsoleError, Origin, cookie_name, refusal, same_origin,
+};
 use crate::{Secret, page};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
@@ -65,6 +67,8 @@ pub struct SignedIn {
     pub ends_in_ms: u64,
     /// Whether this connection is encrypted.
     pub secure: bool,
+    /// Whether this computer is being set up; a node of a cluster is not.
+    pub setting_up: bool,
 }
 
 /// What the page shows to who is not signed in.
@@ -76,6 +80,8 @@ pub struct SignedOut {
     pub secure: bool,
     /// Whether anybody can sign in with a password.
     pub users_exist: bool,
+    /// Whether this computer is being set up: a code is asked for.
+    pub setting_up: bool,
 }
 
 /// `POST /api/v1/session`: name and password, or a token.
@@ -92,19 +98,20 @@ async fn session(
     caller: Option<Extension<Caller>>,
 ) -> Response {
     match caller {
-        Some(Extension(caller)) => Json(signed_in(&caller, origin)).into_response(),
+        Some(Extension(caller)) => Json(signed_in(&console, &caller, origin)).into_response(),
         None => {
             let body = SignedOut {
                 error: "nobody is signed in".to_owned(),
                 secure: origin.secure(),
                 users_exist: !console.accounts.users().is_empty(),
+                setting_up: console.code_used.is_some(),
             };
             (StatusCode::UNAUTHORIZED, Json(body)).into_response()
         }
     }
 }
 
-fn signed_in(caller: &Caller, origin: Origin) -> SignedIn {
+fn signed_in(console: &Console, caller: &Caller, origin: Origin) -> SignedIn {
     let (command_token, ends_in) = match caller {
         Caller::Browser(session) => {
             let left = session.ends().saturating_duration_since(Instant::now());
@@ -118,6 +125,7 @@ fn signed_in(caller: &Caller, origin: Origin) -> SignedIn {
         command_token,
         ends_in_ms: u64::try_from(ends_in.as_millis()).unwrap_or(u64::MAX >> 11),
         secure: origin.secure(),
+        setting_up: console.code_used.is_some(),
     }
 }
 
@@ -162,8 +170,16 @@ async fn sign_in(
     };
     // The turn is held until the session is open: a change of the account in between would not end
     // it.
-    let examined = tokio::task::spawn_blocking(move || (examine(), turn)).await;
-    let Ok((found, _turn)) = examined else {
+    let keeper = console.clone();
+    let examined = tokio::task::spawn_blocking(move || {
+        let found = examine();
+        if let Ok(Some(_)) = found {
+            // Before the next one has its turn.
+            keeper.use_code()?;
+        }
+        Ok::<_, ConsoleError>((found, turn))
+    });
+    let Ok(Ok((found, _turn))) = examined.await else {
         return broken();
     };
     let (holder, role) = match found {
@@ -192,7 +208,7 @@ async fn sign_in(
         result: "done".to_owned(),
     };
     console.asked(&caller, origin, asked);
-    let mut response = Json(signed_in(&caller, origin)).into_response();
+    let mut response = Json(signed_in(&console, &caller, origin)).into_response();
     set_cookie(&mut response, secure, opened.cookie.reveal());
     response
 }

@@ -110,6 +110,11 @@ impl Sessions {
         Some(session.clone())
     }
 
+    /// Whether somebody is signed in.
+    pub fn any(&self, now: Instant) -> bool {
+        self.lock().values().any(|session| session.ends() > now)
+    }
+
     /// Ends one.
     pub fn close(&self, cookie: &Secret) {
         self.lock().remove(cookie.fingerprint().as_bytes());

@@ -53,6 +53,27 @@ fn server() -> Server {
     }
 }
 
+/// One that is being set up: nobody is in it.
+fn server_for_set_up() -> Server {
+    let directory = tempfile::tempdir().expect("a directory");
+    let console = Console::for_set_up(directory.path()).expect("it opens");
+    let router = Router::new()
+        .route(
+            "/api/v1/setup",
+            get(|| async { "view" }).post(|| async { "ordered" }),
+        )
+        .merge(routes(console.clone()))
+        .layer(middleware::from_fn_with_state(
+            console.clone(),
+            Console::guard,
+        ));
+    Server {
+        console,
+        router,
+        _directory: directory,
+    }
+}
+
 struct Ask {
     method: Method,
     path: &'static str,
@@ -688,4 +709,44 @@ async fn no_other_spelling_of_an_address_leads_past_the_role_that_it_needs() {
             assert!(status.is_client_error(), "{method} {spelling}: {status}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_code_opens_one_session_and_nothing_else_opens_any() {
+    let server = server_for_set_up();
+    let outside = ask("GET", "/api/v1/setup").send(&server).await;
+    assert_eq!(outside.status(), StatusCode::UNAUTHORIZED);
+    let old = server.console.draw_code().expect("random numbers");
+    let code = server.console.draw_code().expect("random numbers");
+    let enter = |code: &str| {
+        let body = format!("{{\"name\": \"setup\", \"password\": \"{code}\"}}");
+        ask("POST", "/api/v1/session").json(&body)
+    };
+    for wrong in ["", "AAAA-BBBB-CCCC", old.reveal()] {
+        let refused = enter(wrong).send(&server).await;
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{wrong}");
+    }
+    let entered = enter(code.reveal()).send(&server).await;
+    assert_eq!(entered.status(), StatusCode::OK);
+    let signed_in: SignedIn = serde_json::from_str(&text(entered).await).expect("JSON");
+    assert!(signed_in.setting_up);
+    // Whoever was asked to tell of it is told at once.
+    server.console.code_used().await;
+    let again = enter(code.reveal()).from(2).send(&server).await;
+    assert_eq!(again.status(), StatusCode::UNAUTHORIZED, "it was used");
+}
+
+#[tokio::test]
+async fn who_guesses_at_a_code_waits() {
+    let server = server_for_set_up();
+    let code = server.console.draw_code().expect("random numbers");
+    let guess = |code: &str| {
+        let body = format!("{{\"name\": \"setup\", \"password\": \"{code}\"}}");
+        ask("POST", "/api/v1/session").json(&body)
+    };
+    for _ in 0..5 {
+        guess("AAAA-BBBB-CCCC").send(&server).await;
+    }
+    let right = guess(code.reveal()).send(&server).await;
+    assert_eq!(right.status(), StatusCode::TOO_MANY_REQUESTS);
 }

@@ -170,6 +170,7 @@ fn what_is_served_has_the_described_shape() {
             command_token: String::new(),
             ends_in_ms: 1,
             secure: true,
+            setting_up: false,
         },
     );
     check(
@@ -178,6 +179,7 @@ fn what_is_served_has_the_described_shape() {
             error,
             secure: false,
             users_exist: true,
+            setting_up: false,
         },
     );
     check("AuditEntry", audit::Entry::default());

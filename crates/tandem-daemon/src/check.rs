@@ -18,11 +18,20 @@ use tandem_host::setup::{Finding, SetUp};
 use tandem_host::systemd;
 use tokio::net::UnixStream;
 
+/// Who asks for the check.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asker {
+    /// Somebody who has no port of ours.
+    Anybody,
+    /// The set-up in a browser, which has the console's port itself.
+    Wizard,
+}
+
 /// Checks the file and the machine.
 ///
 /// # Errors
 /// The file itself is not valid.
-pub async fn check(settings: &Settings) -> Result<Vec<Finding>, ConfigError> {
+pub async fn check(settings: &Settings, asker: Asker) -> Result<Vec<Finding>, ConfigError> {
     let configuration = Configuration::read(&settings.config)?;
     let mut findings = Vec::new();
     let local = local_addresses();
@@ -43,7 +52,7 @@ pub async fn check(settings: &Settings) -> Result<Vec<Finding>, ConfigError> {
         Some(node) => {
             check_own_addresses(&configuration, node, &local, &mut findings);
             if !daemon_runs {
-                check_ports(&configuration, node, &mut findings);
+                check_ports(&configuration, node, asker, &mut findings);
             }
         }
     }
@@ -91,7 +100,12 @@ fn check_own_addresses(
     }
 }
 
-fn check_ports(configuration: &Configuration, node: NodeId, findings: &mut Vec<Finding>) {
+fn check_ports(
+    configuration: &Configuration,
+    node: NodeId,
+    asker: Asker,
+    findings: &mut Vec<Finding>,
+) {
     let own = configuration.node(node);
     let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let mut taken = |address: SocketAddr, protocol: &str, error: std::io::Error| {
@@ -103,10 +117,10 @@ fn check_ports(configuration: &Configuration, node: NodeId, findings: &mut Vec<F
             });
         }
     };
-    let mut addresses = vec![
-        SocketAddr::new(everywhere, HTTP_PORT),
-        SocketAddr::new(own.address, CONTROL_PORT),
-    ];
+    let mut addresses = vec![SocketAddr::new(own.address, CONTROL_PORT)];
+    if asker == Asker::Anybody {
+        addresses.push(SocketAddr::new(everywhere, HTTP_PORT));
+    }
     let streams = configuration.modules.iter();
     addresses.extend(streams.map(|module| SocketAddr::new(own.address, module.data_port)));
     for address in addresses {

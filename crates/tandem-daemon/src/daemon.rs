@@ -31,6 +31,7 @@ use crate::reactor::{
     self, Entrance, Input, Inputs, ModuleOutput, ModuleParts, Output, Reactor, Wires, Work,
 };
 use crate::services::{self, Runner, services_config};
+use crate::setup::page::page_closed;
 use crate::snapshot::Decision;
 use crate::state_writer;
 use crate::volumes;
@@ -502,7 +503,11 @@ impl Rest {
             );
         }
         let tcp = api.clone();
-        tasks.spawn(async move { tcp.serve_tcp(everywhere, tls).await });
+        let settings = self.settings.clone();
+        tasks.spawn(async move {
+            page_closed(&settings).await;
+            tcp.serve_tcp(everywhere, tls).await;
+        });
         // Before the daemon says that it is ready: the next command line may come at once.
         let listener = http::listen_local(&local_socket(&self.settings.runtime_dir))?;
         tasks.spawn(api.serve_local(listener));

@@ -41,7 +41,7 @@ use tandem_wire::api::{
     REQUEST_MAX, REQUEST_OF_STRANGER_MAX,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -121,7 +121,7 @@ impl Api {
 
     fn routes(self) -> Router {
         let (console, machine) = (self.console.clone(), self.machine.clone());
-        Router::new()
+        let own = Router::new()
             .route("/health/primary", get(primary))
             .route("/health/ready", get(ready))
             .route("/api/v1/status", get(status))
@@ -131,12 +131,8 @@ impl Api {
             .route("/api/v1/history", get(history))
             .route("/api/v1/series", get(series))
             .with_state(self)
-            .merge(machine.routes())
-            .merge(tandem_console::routes::routes(console.clone()))
-            .fallback(|| async { error(StatusCode::NOT_FOUND, "there is no such address", None) })
-            .layer(middleware::from_fn(read))
-            .layer(middleware::from_fn_with_state(console, Console::guard))
-            .layer(middleware::from_fn(bounded))
+            .merge(machine.routes());
+        guarded(own, console)
     }
 
     /// Serves on a TCP port, for ever; over HTTPS where there is a certificate.
@@ -144,46 +140,7 @@ impl Api {
         let connections = self.connections.clone();
         let router = self.routes();
         let listener = link::listen(address, "the HTTP API").await;
-        loop {
-            let Ok((socket, from)) = listener.accept().await else {
-                // Out of descriptors, most likely: let others end.
-                sleep(Duration::from_millis(100)).await;
-                continue;
-            };
-            let milliseconds = CLIENT_PATIENCE.as_millis() as u32;
-            let limited = nix::sys::socket::setsockopt(
-                &socket,
-                nix::sys::socket::sockopt::TcpUserTimeout,
-                &milliseconds,
-            );
-            let Some(place) = connections.take(from.ip()) else {
-                continue;
-            };
-            if limited.is_err() {
-                continue;
-            }
-            let origin = Origin::Address {
-                address: from.ip(),
-                secure: tls.is_some(),
-            };
-            let (router, tls) = (router.clone(), tls.clone());
-            tokio::spawn(async move {
-                match tls {
-                    None => serve_connection(socket, router, origin).await,
-                    Some(tls) => match timeout(HANDSHAKE_MAX, greet(&tls, socket)).await {
-                        Ok(Ok(Greeted::Tls(socket))) => {
-                            serve_connection(*socket, router, origin).await;
-                        }
-                        Ok(Ok(Greeted::Plain(socket))) => {
-                            serve_connection(socket, elsewhere(), origin).await;
-                        }
-                        // A browser that does not trust the certificate yet ends it here.
-                        Ok(Err(_)) | Err(_) => {}
-                    },
-                }
-                drop(place);
-            });
-        }
+        serve_network(listener, router, connections, tls).await;
     }
 
     /// Serves on the local socket, for ever.
@@ -208,6 +165,64 @@ impl Api {
     }
 }
 
+/// Puts routes behind the console's door, beside its own and the page.
+pub(crate) fn guarded(own: Router, console: Arc<Console>) -> Router {
+    own.merge(tandem_console::routes::routes(console.clone()))
+        .fallback(|| async { error(StatusCode::NOT_FOUND, "there is no such address", None) })
+        .layer(middleware::from_fn(read))
+        .layer(middleware::from_fn_with_state(console, Console::guard))
+        .layer(middleware::from_fn(bounded))
+}
+
+/// Serves whoever comes from the network, for ever.
+pub(crate) async fn serve_network(
+    listener: TcpListener,
+    router: Router,
+    connections: Arc<Connections>,
+    tls: Option<TlsAcceptor>,
+) {
+    loop {
+        let Ok((socket, from)) = listener.accept().await else {
+            // Out of descriptors, most likely: let others end.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let milliseconds = CLIENT_PATIENCE.as_millis() as u32;
+        let limited = nix::sys::socket::setsockopt(
+            &socket,
+            nix::sys::socket::sockopt::TcpUserTimeout,
+            &milliseconds,
+        );
+        let Some(place) = connections.take(from.ip()) else {
+            continue;
+        };
+        if limited.is_err() {
+            continue;
+        }
+        let origin = Origin::Address {
+            address: from.ip(),
+            secure: tls.is_some(),
+        };
+        let (router, tls) = (router.clone(), tls.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => serve_connection(socket, router, origin).await,
+                Some(tls) => match timeout(HANDSHAKE_MAX, greet(&tls, socket)).await {
+                    Ok(Ok(Greeted::Tls(socket))) => {
+                        serve_connection(*socket, router, origin).await;
+                    }
+                    Ok(Ok(Greeted::Plain(socket))) => {
+                        serve_connection(socket, elsewhere(), origin).await;
+                    }
+                    // A browser that does not trust the certificate yet ends it here.
+                    Ok(Err(_)) | Err(_) => {}
+                },
+            }
+            drop(place);
+        });
+    }
+}
+
 /// What somebody speaks who comes to HTTPS.
 enum Greeted {
     Tls(Box<TlsStream<TcpStream>>),
@@ -227,7 +242,7 @@ async fn greet(tls: &TlsAcceptor, socket: TcpStream) -> std::io::Result<Greeted>
 
 /// The connections from the network, by address.
 #[derive(Default)]
-struct Connections(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct Connections(Mutex<HashMap<IpAddr, usize>>);
 
 impl Connections {
     /// A place for one more, unless there are too many.
@@ -371,7 +386,7 @@ async fn read(request: Request, next: Next) -> Response {
     }
 }
 
-fn error(status: StatusCode, error: &str, hint: Option<&str>) -> Response {
+pub(crate) fn error(status: StatusCode, error: &str, hint: Option<&str>) -> Response {
     let body = ApiError {
         error: error.to_owned(),
         hint: hint.map(str::to_owned),

@@ -4,10 +4,10 @@
 use crate::config::Node;
 use crate::files::{self, FileError, PUBLIC, SECRET};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, SupportedCipherSuite};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -43,12 +43,17 @@ pub fn places(state_dir: &Path) -> [PathBuf; 2] {
 
 /// What accepts browsers, if there is a certificate.
 pub(crate) fn acceptor(state_dir: &Path) -> Result<Option<TlsAcceptor>, HttpsError> {
-    let [certificate, key] = places(state_dir);
-    if !certificate.exists() {
-        return Ok(None);
+    let places = places(state_dir);
+    match places[0].exists() {
+        true => acceptor_of(&places).map(Some),
+        false => Ok(None),
     }
-    let config = server_config(&certificate, &key)?;
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+/// What accepts browsers with this certificate and key.
+pub(crate) fn acceptor_of([certificate, key]: &[PathBuf; 2]) -> Result<TlsAcceptor, HttpsError> {
+    let config = server_config(certificate, key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// What answers browsers with a certificate; fails if the key is another one's.
@@ -72,13 +77,26 @@ fn server_config(certificate: &Path, key: &Path) -> Result<ServerConfig, HttpsEr
     Ok(config)
 }
 
+/// SHA-256 of a certificate, as browsers show it.
+pub(crate) fn fingerprint(certificate: &Path) -> Result<String, HttpsError> {
+    let path = certificate.to_owned();
+    let der = CertificateDer::from_pem_file(certificate)
+        .map_err(|source| HttpsError::Pem { path, source })?;
+    // The hash function of a cipher suite: nothing else here needs one of its own.
+    let SupportedCipherSuite::Tls13(suite) = ring::cipher_suite::TLS13_AES_128_GCM_SHA256 else {
+        unreachable!("a suite of TLS 1.3 is one");
+    };
+    let hash = suite.common.hash_provider.hash(&der);
+    let bytes = hash.as_ref().iter().map(|byte| format!("{byte:02X}"));
+    Ok(bytes.collect::<Vec<_>>().join(":"))
+}
+
 /// Makes a certificate for a node that it signs itself, unless there is one.
 ///
 /// # Errors
 /// [`HttpsError`]
 pub fn enable(state_dir: &Path, node: &Node) -> Result<(), HttpsError> {
-    let [certificate, _key] = places(state_dir);
-    match certificate.exists() {
+    match places(state_dir)[0].exists() {
         true => Ok(()),
         false => renew(state_dir, node),
     }
@@ -90,10 +108,15 @@ pub fn enable(state_dir: &Path, node: &Node) -> Result<(), HttpsError> {
 /// [`HttpsError`]
 pub fn renew(state_dir: &Path, node: &Node) -> Result<(), HttpsError> {
     let names = vec![node.name.clone(), node.address.to_string()];
+    make(state_dir, &node.name, names)
+}
+
+/// Makes a certificate that this machine signs itself.
+pub(crate) fn make(state_dir: &Path, of: &str, names: Vec<String>) -> Result<(), HttpsError> {
     let mut parameters = CertificateParams::new(names).map_err(HttpsError::Make)?;
     // What browsers show as its name.
     parameters.distinguished_name = DistinguishedName::new();
-    let name = format!("Tandem on {}", node.name);
+    let name = format!("Tandem on {of}");
     parameters.distinguished_name.push(DnType::CommonName, name);
     let key = KeyPair::generate().map_err(HttpsError::Make)?;
     let made = parameters.self_signed(&key).map_err(HttpsError::Make)?;
@@ -102,6 +125,12 @@ pub fn renew(state_dir: &Path, node: &Node) -> Result<(), HttpsError> {
         made.pem().as_bytes(),
         key.serialize_pem().as_bytes(),
     )
+}
+
+/// Takes over the certificate that lies below another directory; people have accepted it.
+pub(crate) fn adopt(state_dir: &Path, from: &Path) -> Result<(), HttpsError> {
+    let [certificate, key] = places(from);
+    put(state_dir, &files::read(&certificate)?, &files::read(&key)?)
 }
 
 /// Puts a certificate (and those that it is signed with) and its key in place, if browsers can be

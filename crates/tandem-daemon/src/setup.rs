@@ -8,11 +8,14 @@
 //! What is stored is what `cluster init` and `cluster join` store, by the same code; they stay, for
 //! people who write their configuration by hand.
 //!
+//! In a browser ([`page`]) as at a terminal: both only ask, and show.
+//!
 //! If the very last word is lost, node2 is a node of a cluster that node1 gave up: `cluster leave`
 //! there, and again.
 
 mod browsers;
 mod choices;
+pub mod page;
 mod password;
 mod preset;
 mod primary;
@@ -24,7 +27,7 @@ mod wire;
 mod tests;
 
 pub use browsers::{ADMIN, Transport};
-pub use choices::Choices;
+pub use choices::{Choices, DEFAULT_CLUSTER, DEFAULT_MODULE};
 pub use preset::{Answers, Filled, Preset, PresetError, Question, SHIPPED};
 pub use primary::primary;
 pub use secondary::secondary;

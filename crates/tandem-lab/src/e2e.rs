@@ -27,6 +27,7 @@ pub mod strangers;
 pub mod trial;
 pub mod verify;
 pub mod volumes;
+pub mod wizard;
 pub mod writer;
 
 use crate::lab::Lab;
@@ -92,6 +93,7 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     other_pairs.extend(packages::CASES);
     other_pairs.extend(quick_start::CASES);
     other_pairs.extend(interrupted::CASES);
+    other_pairs.extend(wizard::CASES);
     if long {
         other_pairs.extend(presets::CASES);
         other_pairs.extend(packages::LONG_CASES);

@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-B1LPNkr4.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-B1LPNkr4.css"),
+        path: "/assets/index-K_0msQDe.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-K_0msQDe.js"),
     },
     File {
-        path: "/assets/index-D_gw9Dil.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-D_gw9Dil.js"),
+        path: "/assets/index-RpDQSfFm.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-RpDQSfFm.css"),
     },
 ];

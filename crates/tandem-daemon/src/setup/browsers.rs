@@ -1,8 +1,8 @@
 //! How people reach the console of a new cluster: HTTP or HTTPS, the same on both nodes, and the
 //! account `admin` with the password of the set-up.
 
-use super::SetUpFailure;
 use super::unfinished::Unfinished;
+use super::{SetUpFailure, page};
 use crate::config::Node;
 use crate::daemon::Settings;
 use crate::https;
@@ -59,7 +59,12 @@ pub(super) fn enable(
 ) -> Result<(), SetUpFailure> {
     if transport == Transport::Https && !certificate(settings).exists() {
         unfinished.certificate(settings)?;
-        https::enable(&settings.state_dir, node)?;
+        let shown = page::directory(settings);
+        match https::places(&shown)[0].exists() {
+            // The browser that this set-up is done in knows it.
+            true => https::adopt(&settings.state_dir, &shown)?,
+            false => https::enable(&settings.state_dir, node)?,
+        }
     }
     Ok(())
 }

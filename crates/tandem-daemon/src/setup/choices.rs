@@ -6,6 +6,11 @@ use std::net::IpAddr;
 use tandem_core::NodeId;
 use toml::{Table, Value};
 
+/// The cluster's name where nobody chooses one.
+pub const DEFAULT_CLUSTER: &str = "cluster1";
+/// The module's.
+pub const DEFAULT_MODULE: &str = "videeos";
+
 /// What an operator chooses on node1.
 #[derive(Clone, Debug)]
 pub struct Choices {

@@ -359,6 +359,8 @@ pub enum SetupVerb {
     Primary(Box<PrimaryOptions>),
     /// On the secondary computer, when the primary one is configured: becomes the standby
     Complete,
+    /// The same in a browser: prints where, and a code that lets one in
+    Browser,
     /// Takes back a set-up that was interrupted; done by itself at boot, and by the next set-up
     Undo,
 }

@@ -2,12 +2,13 @@
 
 use super::arguments::Places;
 use super::{Exit, volumes};
+use tandem_daemon::check::{self, Asker};
 use tandem_daemon::config::Configuration;
 use tandem_daemon::report;
 
 /// Says everything that is wrong, and changes nothing.
 pub async fn run(places: &Places) -> Exit {
-    let mut findings = match tandem_daemon::check::check(&places.settings()).await {
+    let mut findings = match check::check(&places.settings(), Asker::Anybody).await {
         Ok(findings) => findings,
         Err(error) => {
             eprintln!("{}", report(&error));

@@ -4,34 +4,26 @@
 //! A person is asked only at a terminal; elsewhere a missing answer is a refusal that names its flag.
 
 mod ask;
+mod browser;
+mod steps;
 
-use super::arguments::{
-    CommandOptions, Places, PrimaryOptions, SecondaryOptions, SecretOptions, SetupVerb,
-};
-use super::{Exit, command, volumes};
+use super::Exit;
+use super::arguments::{Places, PrimaryOptions, SecondaryOptions, SecretOptions, SetupVerb};
 use ask::Person;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use steps::{StepFailure, unless_cancelled};
 use tandem_core::NodeId;
-use tandem_daemon::client::Client;
+use tandem_daemon::check::Asker;
 use tandem_daemon::config::{Configuration, HTTP_PORT};
 use tandem_daemon::daemon::Settings;
 use tandem_daemon::report;
 use tandem_daemon::setup::{
-    self, ADMIN, Answers, Choices, Only, PASSWORD_MIN, Preset, SHIPPED, SetUpFailure, Transport,
+    self, ADMIN, Answers, Choices, DEFAULT_CLUSTER, DEFAULT_MODULE, Only, PASSWORD_MIN, Preset,
+    SHIPPED, SetUpFailure, Transport,
 };
-use tandem_host::systemd;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
-
-/// How long a daemon may take to answer after its start.
-const DAEMON_MAX: Duration = Duration::from_secs(30);
-/// How long the first start, or a first synchronisation, is waited for without news.
-const FIRST_START_MAX: Duration = Duration::from_secs(600);
-/// How often the daemon and the synchronisation are looked at.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Why there are no choices.
 #[derive(Debug, thiserror::Error)]
@@ -85,16 +77,16 @@ pub async fn run(places: &Places, verb: Option<SetupVerb>) -> Exit {
     };
     let settings = places.settings();
     if matches!(verb, SetupVerb::Complete) {
-        return complete(places).await;
+        return complete(&settings).await;
     }
     let _only = match Only::take(&settings) {
         Ok(only) => only,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(error),
     };
     match setup::undo(&settings).await {
         Ok(false) => {}
         Ok(true) => println!("An earlier set-up was not finished; it was taken back."),
-        Err(error) => return fail(&error),
+        Err(error) => return fail(error),
     }
     match verb {
         SetupVerb::Secondary(options) => match prepared(&mut person, options) {
@@ -102,9 +94,10 @@ pub async fn run(places: &Places, verb: Option<SetupVerb>) -> Exit {
             Err(error) => refuse(&error),
         },
         SetupVerb::Primary(options) => match choices(&mut person, *options) {
-            Ok((choices, password)) => primary(places, &choices, &password).await,
+            Ok((choices, password)) => primary(&settings, &choices, &password).await,
             Err(error) => refuse(&error),
         },
+        SetupVerb::Browser => browser::run(&settings).await,
         SetupVerb::Complete | SetupVerb::Undo => Exit::Done,
     }
 }
@@ -113,13 +106,15 @@ fn which(person: &mut Person) -> Result<SetupVerb, AnswerError> {
     println!("1  Configure the secondary computer");
     println!("2  Configure the primary computer");
     println!("3  I have already configured the primary computer");
+    println!("4  Ask me in a browser instead");
     loop {
-        let flag = "secondary, primary or complete";
+        let flag = "secondary, primary, complete or browser";
         match person.ask("Which", Some("1"), flag)?.as_str() {
             "1" => return Ok(SetupVerb::Secondary(SecondaryOptions::default())),
             "2" => return Ok(SetupVerb::Primary(Box::default())),
             "3" => return Ok(SetupVerb::Complete),
-            _ => println!("1, 2 or 3."),
+            "4" => return Ok(SetupVerb::Browser),
+            _ => println!("1, 2, 3 or 4."),
         }
     }
 }
@@ -296,8 +291,10 @@ fn choices(
     }
     let choices = Choices {
         peer,
-        cluster: options.cluster.unwrap_or_else(|| "cluster1".to_owned()),
-        module: options.module.unwrap_or_else(|| "videeos".to_owned()),
+        cluster: options
+            .cluster
+            .unwrap_or_else(|| DEFAULT_CLUSTER.to_owned()),
+        module: options.module.unwrap_or_else(|| DEFAULT_MODULE.to_owned()),
         application,
         virtual_addresses,
         takeover_after: options.takeover_after,
@@ -338,67 +335,40 @@ async fn secondary(
     password: &Zeroizing<String>,
 ) -> Exit {
     let mut tell = |words: &str| println!("{words}");
-    let look = look(settings);
-    let work = setup::secondary(settings, transport, password, &look, &mut tell);
-    match unless_cancelled(settings, work).await {
+    let step = steps::secondary(settings, Asker::Anybody, transport, password, &mut tell);
+    match unless_cancelled(settings, step, told_to_end()).await {
         Ok(()) => {
-            println!("The secondary failover server is now set up.");
-            let exit = start_daemon(settings).await;
-            if exit == Exit::Done {
-                println!("When the primary computer is done: tandem setup complete");
-            }
-            exit
+            println!("When the primary computer is done: tandem setup complete");
+            Exit::Done
         }
-        Err(exit) => exit,
+        Err(ended) => say(&ended.failure, &ended.taken_back),
     }
 }
 
-async fn primary(places: &Places, choices: &Choices, password: &Zeroizing<String>) -> Exit {
-    let settings = places.settings();
+async fn primary(settings: &Settings, choices: &Choices, password: &Zeroizing<String>) -> Exit {
     let mut tell = |words: &str| println!("{words}");
-    let look = look(&settings);
-    let work = setup::primary(&settings, choices, password, &look, &mut tell);
-    let notes = match unless_cancelled(&settings, work).await {
-        Ok(notes) => notes,
-        Err(exit) => return exit,
-    };
-    for note in notes {
-        println!("Note: {note}");
-    }
-    match start_daemon(&settings).await {
-        Exit::Done => {}
-        exit => return exit,
-    }
-    other_heard(&settings).await;
-    println!("Starting the application on this computer.");
-    match command::prim(places, false, &first_start(&choices.module)).await {
-        Exit::Done => {
-            println!("The primary failover server is now set up. On the secondary computer:");
-            println!("  tandem setup complete");
+    let step = steps::primary(settings, Asker::Anybody, choices, password, &mut tell);
+    match unless_cancelled(settings, step, told_to_end()).await {
+        Ok(()) => {
+            println!("On the secondary computer: tandem setup complete");
             let word = choices.transport.to_string().to_lowercase();
-            if let Some(address) = own_address(&settings) {
+            if let Some(address) = own_address(settings) {
                 println!("The console, user {ADMIN}: {word}://{address}");
             }
             Exit::Done
         }
-        exit => exit,
+        Err(ended) => say(&ended.failure, &ended.taken_back),
     }
 }
 
-/// Waits for the other node's daemon, which was started at the same moment: a first start needs to
-/// have heard it. If it does not come, the start says so.
-async fn other_heard(settings: &Settings) {
-    let client = Client::new(&settings.runtime_dir);
-    let end = Instant::now() + DAEMON_MAX;
-    while Instant::now() < end {
-        if let Ok(status) = client.status().await
-            && status.nodes.iter().all(|node| node.answers)
-        {
-            // Two heartbeats: this node's question travels, and the answer, which counts.
-            sleep(Duration::from_millis(status.takeover_after_ms) * 2 / 5).await;
-            return;
+async fn complete(settings: &Settings) -> Exit {
+    let mut tell = |words: &str| println!("{words}");
+    match steps::complete(settings, &mut tell).await {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            eprintln!("tandem: {}", report(&failure));
+            failure.exit()
         }
-        sleep(LOOK).await;
     }
 }
 
@@ -408,109 +378,19 @@ fn own_address(settings: &Settings) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, HTTP_PORT))
 }
 
-/// What `config check` looks at.
-fn look(settings: &Settings) -> impl Fn() -> setup::Findings + use<> {
-    let settings = settings.clone();
-    move || {
-        let settings = settings.clone();
-        Box::pin(async move {
-            let mut findings = tandem_daemon::check::check(&settings).await?;
-            findings.extend(volumes::check(&Configuration::read(&settings.config)?));
-            Ok(findings)
-        })
-    }
-}
-
-/// The last step, on node2: it becomes the standby, with the primary's data.
-async fn complete(places: &Places) -> Exit {
-    let settings = places.settings();
-    let configuration = match Configuration::read(&settings.config) {
-        Ok(configuration) => configuration,
+/// Says why a step ended, and what became of this computer.
+fn say(failure: &StepFailure, taken_back: &Result<bool, SetUpFailure>) -> Exit {
+    eprintln!("tandem: {}", report(failure));
+    match taken_back {
+        Ok(true) => eprintln!("This computer is as it was."),
+        // It failed before anything was changed, or after both nodes had stored everything.
+        Ok(false) => {}
         Err(error) => {
-            eprintln!("{}", report(&error));
-            return Exit::Refused;
-        }
-    };
-    for module in &configuration.modules {
-        println!("Starting {} as standby.", module.name);
-        match command::second(places, false, &first_start(&module.name)).await {
-            Exit::Done => {}
-            exit => return exit,
-        }
-        match synchronised(&settings, &module.name).await {
-            Exit::Done => println!("{} is protected.", module.name),
-            exit => return exit,
-        }
-    }
-    Exit::Done
-}
-
-fn first_start(module: &str) -> CommandOptions {
-    CommandOptions {
-        node: None,
-        module: Some(module.to_owned()),
-        no_wait: false,
-        timeout: Some(FIRST_START_MAX),
-        all: false,
-    }
-}
-
-/// Waits until this node's copy is uptodate; gives up when nothing moves.
-async fn synchronised(settings: &Settings, module: &str) -> Exit {
-    let client = Client::new(&settings.runtime_dir);
-    let mut shown = String::new();
-    let mut end = Instant::now() + FIRST_START_MAX;
-    while Instant::now() < end {
-        if let Ok(status) = client.status().await {
-            let own = status.nodes.iter().find(|n| n.node == status.answered_by);
-            let module = own.and_then(|n| n.modules.iter().find(|m| m.name == module));
-            if let Some(module) = module {
-                if (module.state.as_str(), module.data.as_str()) == ("SECOND", "uptodate") {
-                    return Exit::Done;
-                }
-                let words = format!("{} {}", module.state, module.data);
-                if words != shown {
-                    println!("{words}");
-                    shown = words;
-                    end = Instant::now() + FIRST_START_MAX;
-                }
-            }
-        }
-        sleep(LOOK).await;
-    }
-    eprintln!("tandem: the synchronisation does not get on; it is not given up: tandem status");
-    Exit::TimedOut
-}
-
-/// Does the work, unless somebody ends this program first; what fails is taken back.
-async fn unless_cancelled<T>(
-    settings: &Settings,
-    work: impl Future<Output = Result<T, SetUpFailure>>,
-) -> Result<T, Exit> {
-    let done = tokio::select! {
-        done = work => done.map_err(Some),
-        () = told_to_end() => Err(None),
-    };
-    let error = match done {
-        Ok(result) => return Ok(result),
-        Err(error) => error,
-    };
-    let undone = setup::undo(settings).await;
-    let exit = match &error {
-        Some(error) => fail(error),
-        None => {
-            eprintln!("tandem: cancelled");
-            Exit::Failed
-        }
-    };
-    match undone {
-        Ok(_) => eprintln!("This computer is as it was."),
-        Err(error) => {
-            eprintln!("tandem: take the set-up back: {}", report(&error));
+            eprintln!("tandem: take the set-up back: {}", report(error));
             eprintln!("hint: tandem setup goes on with that");
         }
     }
-    Err(exit)
+    failure.exit()
 }
 
 async fn told_to_end() {
@@ -530,56 +410,13 @@ async fn told_to_end() {
     }
 }
 
-/// Starts the daemon, now and at every boot, and waits until it answers.
-async fn start_daemon(settings: &Settings) -> Exit {
-    if !systemd::is_present() {
-        println!("Start the daemon: tandem daemon");
-        return Exit::Done;
-    }
-    println!("Starting the daemon.");
-    let started = tokio::process::Command::new("systemctl")
-        .args(["enable", "--now", "--quiet", "tandem.service"])
-        .status();
-    let client = Client::new(&settings.runtime_dir);
-    let end = Instant::now() + DAEMON_MAX;
-    if started.await.is_ok_and(|status| status.success()) {
-        while Instant::now() < end {
-            if client.status().await.is_ok() {
-                return Exit::Done;
-            }
-            sleep(LOOK).await;
-        }
-    }
-    eprintln!("tandem: the daemon does not start: journalctl -u tandem says why");
-    Exit::NoDaemon
-}
-
 fn refuse(error: &AnswerError) -> Exit {
     eprintln!("tandem: {}", report(error));
     Exit::Refused
 }
 
-fn fail(error: &SetUpFailure) -> Exit {
-    eprintln!("tandem: {}", report(error));
-    match error {
-        SetUpFailure::Resolve(..) | SetUpFailure::Connect(..) => Exit::PeerUnreachable,
-        SetUpFailure::Expired => Exit::TimedOut,
-        SetUpFailure::Pairing(_)
-        | SetUpFailure::File(_)
-        | SetUpFailure::Systemd(_)
-        | SetUpFailure::Https(_)
-        | SetUpFailure::Account(_) => Exit::Failed,
-        SetUpFailure::Config(_)
-        | SetUpFailure::Identity(_)
-        | SetUpFailure::Units(_)
-        | SetUpFailure::Preset(_)
-        | SetUpFailure::ConfigurationExists(_)
-        | SetUpFailure::CertificateExists(_)
-        | SetUpFailure::Running
-        | SetUpFailure::WrongPassword
-        | SetUpFailure::TooManyAttempts
-        | SetUpFailure::NotReady(_)
-        | SetUpFailure::Refused(_)
-        | SetUpFailure::NoInterface(_) => Exit::Refused,
-    }
+fn fail(error: SetUpFailure) -> Exit {
+    let failure = StepFailure::SetUp(error);
+    eprintln!("tandem: {}", report(&failure));
+    failure.exit()
 }
