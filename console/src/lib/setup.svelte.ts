@@ -34,6 +34,12 @@ class SetUp {
             if (!this.closing) void cluster.look();
             return;
           }
+          const work = this.view?.work;
+          // After the last step the page's server leaves by itself, and the console takes its place.
+          if (this.lost && work?.state === 'done' && work.step !== 'secondary') {
+            void this.close();
+            return;
+          }
           this.lost = true;
           await pause(AGAIN_MS);
         }

@@ -17,6 +17,10 @@ const CODE_LASTS: Duration = Duration::from_secs(15 * 60);
 /// After so many codes that nobody used, with nobody signed in, nobody will come.
 const UNUSED_MAX: u32 = 4;
 
+/// How long the page stays after this computer's last step: time to read it. The console, its API and
+/// what load balancers ask for wait for the port meanwhile.
+const READ_MAX: Duration = Duration::from_secs(5 * 60);
+
 /// The code that stands on the terminal.
 struct Codes {
     until: Instant,
@@ -60,9 +64,11 @@ async fn serve(settings: &Settings) -> Result<Exit, PageError> {
     };
     codes.draw(&wizard)?;
     let mut ended_here = pin!(told_to_end());
+    let mut read_until = None;
     loop {
         let order = tokio::select! {
             () = &mut ended_here => return Ok(Exit::Done),
+            () = passed(read_until) => return Ok(Exit::Done),
             order = ordered(&mut wizard, &mut codes) => order?,
         };
         let Some(order) = order else {
@@ -81,6 +87,7 @@ async fn serve(settings: &Settings) -> Result<Exit, PageError> {
                 () = not_wanted(&mut wizard, &mut codes) => {}
             }
         };
+        let last = !matches!(order, Order::Secondary(..));
         let done = match order {
             Order::Close => return Ok(Exit::Done),
             Order::Cancel => continue,
@@ -99,10 +106,18 @@ async fn serve(settings: &Settings) -> Result<Exit, PageError> {
                 unless_cancelled(settings, step, cancelled).await
             }
         };
+        read_until = (last && done.is_ok()).then(|| Instant::now() + READ_MAX);
         ended(&board, done, settings);
         if here {
             return Ok(Exit::Failed);
         }
+    }
+}
+
+async fn passed(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 
