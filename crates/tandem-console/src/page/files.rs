@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-K_0msQDe.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-K_0msQDe.js"),
+        path: "/assets/index-B8bLgoQI.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-B8bLgoQI.css"),
     },
     File {
-        path: "/assets/index-RpDQSfFm.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-RpDQSfFm.css"),
+        path: "/assets/index-tQG6kM4q.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-tQG6kM4q.js"),
     },
 ];
