@@ -191,7 +191,7 @@ fn read(path: &Path) -> Result<Backup, BackupError> {
 }
 
 fn bytes(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.is_ascii() {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
     let places = (0..text.len()).step_by(2);

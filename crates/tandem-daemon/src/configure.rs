@@ -4,7 +4,7 @@
 //! go on meanwhile. A crash before the rename leaves the file of before, one after it the new one;
 //! the file of before stays beside it as `tandem.toml.before`.
 
-use crate::check;
+use crate::check::{self, Asker};
 use crate::config::{Configuration, digest_words};
 use crate::daemon::Settings;
 use crate::files::{self, FileError};
@@ -96,7 +96,7 @@ impl Configure {
     /// What the machine lacks for the new file and did not lack for the one of before.
     async fn look(&self, new: PathBuf) -> Result<(), ConfigureError> {
         let found = |config| async move {
-            let findings = check::check(&config).await;
+            let findings = check::check(&config, Asker::Anybody).await;
             findings.map_err(|error| ConfigureError::Invalid(crate::report(&error)))
         };
         let known: Vec<Finding> = found(self.settings.clone()).await?;

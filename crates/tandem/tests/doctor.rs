@@ -138,7 +138,8 @@ script = "{data}/probe"
         has(&findings, "virtual-address", 2, "ok", "is here"),
         "{findings:#?}"
     );
-    stage.in_network(2, || the_page_is_told(&one));
+    let (door, root) = (Door::of(&[&one]), bearer(&one));
+    stage.in_network(2, || the_page_is_told(&door, &root));
     writer.kill().expect("a child");
     writer.wait().expect("a child");
 
@@ -166,9 +167,7 @@ script = "{data}/probe"
 }
 
 /// Over HTTP the same is found, by one examination at a time, and kept for whoever comes later.
-fn the_page_is_told(one: &Machine<'_>) {
-    let door = Door::of(&[one]);
-    let root = bearer(one);
+fn the_page_is_told(door: &Door, root: &str) {
     let last = || door.ask(&format!("GET /api/v1/doctor HTTP/1.1\r\n{root}"), "");
     assert_eq!(last().0, 404);
     let request = format!(

@@ -251,14 +251,8 @@ async fn order(
 ) -> Result<(), StepFailure> {
     let client = Client::new(&settings.runtime_dir);
     let request = CommandRequest {
-        node: None,
         module: Some(module.to_owned()),
-        command,
-        force: false,
-        whole: false,
-        full_sync: false,
-        on: None,
-        wait: false,
+        ..CommandRequest::new(command)
     };
     let mut job = client.command(&request).await?;
     let end = Instant::now() + FIRST_START_MAX;
