@@ -232,9 +232,12 @@ complete -c tandem -n "__fish_tandem_using_subcommand console; and not __fish_se
 complete -c tandem -n "__fish_tandem_using_subcommand console; and not __fish_seen_subcommand_from https http" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand console; and not __fish_seen_subcommand_from https http" -f -a "https" -d 'Encrypted; makes a certificate if there is none in STATE_DIR/https'
 complete -c tandem -n "__fish_tandem_using_subcommand console; and not __fish_seen_subcommand_from https http" -f -a "http" -d 'Not encrypted: passwords can be read on the network'
+complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from https" -l certificate -d 'Your own one, as PEM, with those that it is signed with' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from https" -l key -d 'The key of your own one, as PEM' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from https" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from https" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from https" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from https" -l renew -d 'Makes a new one, whatever there is'
 complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from https" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from http" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand console; and __fish_seen_subcommand_from http" -l state-dir -d 'Identity, token and state of this node' -r -F
@@ -279,15 +282,36 @@ complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_s
 complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -l public -d 'Prints the public half instead, which a build takes as TANDEM_LICENSE_KEY'
 complete -c tandem -n "__fish_tandem_using_subcommand license; and __fish_seen_subcommand_from issue" -s h -l help -d 'Print help'
-complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l config -d 'The configuration, the same on both nodes' -r -F
-complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l state-dir -d 'Identity, token and state of this node' -r -F
-complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -l runtime-dir -d 'Sockets of this node' -r -F
-complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
-complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check" -f -a "check" -d 'Checks the file, and whether this machine is as the file says; changes nothing'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check backup restore plan apply" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check backup restore plan apply" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check backup restore plan apply" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check backup restore plan apply" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check backup restore plan apply" -f -a "check" -d 'Checks the file, and whether this machine is as the file says; changes nothing'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check backup restore plan apply" -f -a "backup" -d 'Writes the configuration, this node\'s keys, its licence and the console\'s certificate into a new file, which is a secret'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check backup restore plan apply" -f -a "restore" -d 'Makes this machine the node of a backup, in place of a lost one'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check backup restore plan apply" -f -a "plan" -d 'Says what another file would change, and what would be stopped for it; changes nothing'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and not __fish_seen_subcommand_from check backup restore plan apply" -f -a "apply" -d 'Puts another file in place on both nodes: says what changes, stops what has to be stopped, and starts it again'
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -l runtime-dir -d 'Sockets of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from backup" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from backup" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from backup" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from backup" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from restore" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from restore" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from restore" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from restore" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from plan" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from plan" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from plan" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from apply" -l config -d 'The configuration, the same on both nodes' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from apply" -l state-dir -d 'Identity, token and state of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from apply" -l runtime-dir -d 'Sockets of this node' -r -F
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from apply" -l yes -d 'Asks nothing'
+complete -c tandem -n "__fish_tandem_using_subcommand config; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help'
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -l config -d 'The configuration, the same on both nodes' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -l state-dir -d 'Identity, token and state of this node' -r -F
 complete -c tandem -n "__fish_tandem_using_subcommand setup; and not __fish_seen_subcommand_from secondary primary complete browser undo" -l runtime-dir -d 'Sockets of this node' -r -F

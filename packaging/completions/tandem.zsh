@@ -352,9 +352,12 @@ _arguments "${_arguments_options[@]}" : \
         case $line[1] in
             (https)
 _arguments "${_arguments_options[@]}" : \
+'--certificate=[Your own one, as PEM, with those that it is signed with]:FILE:_files' \
+'--key=[The key of your own one, as PEM]:FILE:_files' \
 '--config=[The configuration, the same on both nodes]:FILE:_files' \
 '--state-dir=[Identity, token and state of this node]:DIR:_files' \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
+'(--certificate)--renew[Makes a new one, whatever there is]' \
 '-h[Print help]' \
 '--help[Print help]' \
 && ret=0
@@ -480,6 +483,47 @@ _arguments "${_arguments_options[@]}" : \
 '--runtime-dir=[Sockets of this node]:DIR:_files' \
 '-h[Print help]' \
 '--help[Print help]' \
+&& ret=0
+;;
+(backup)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+':file -- The file:_files' \
+&& ret=0
+;;
+(restore)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+':file -- The file:_files' \
+&& ret=0
+;;
+(plan)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+':file -- The new file:_files' \
+&& ret=0
+;;
+(apply)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The configuration, the same on both nodes]:FILE:_files' \
+'--state-dir=[Identity, token and state of this node]:DIR:_files' \
+'--runtime-dir=[Sockets of this node]:DIR:_files' \
+'--yes[Asks nothing]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':file -- The new file:_files' \
 && ret=0
 ;;
         esac
@@ -730,13 +774,37 @@ _tandem__subcmd__cluster__subcmd__leave_commands() {
 _tandem__subcmd__config_commands() {
     local commands; commands=(
 'check:Checks the file, and whether this machine is as the file says; changes nothing' \
+'backup:Writes the configuration, this node'\''s keys, its licence and the console'\''s certificate into a new file, which is a secret' \
+'restore:Makes this machine the node of a backup, in place of a lost one' \
+'plan:Says what another file would change, and what would be stopped for it; changes nothing' \
+'apply:Puts another file in place on both nodes\: says what changes, stops what has to be stopped, and starts it again' \
     )
     _describe -t commands 'tandem config commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__config__subcmd__apply_commands] )) ||
+_tandem__subcmd__config__subcmd__apply_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem config apply commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__config__subcmd__backup_commands] )) ||
+_tandem__subcmd__config__subcmd__backup_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem config backup commands' commands "$@"
 }
 (( $+functions[_tandem__subcmd__config__subcmd__check_commands] )) ||
 _tandem__subcmd__config__subcmd__check_commands() {
     local commands; commands=()
     _describe -t commands 'tandem config check commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__config__subcmd__plan_commands] )) ||
+_tandem__subcmd__config__subcmd__plan_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem config plan commands' commands "$@"
+}
+(( $+functions[_tandem__subcmd__config__subcmd__restore_commands] )) ||
+_tandem__subcmd__config__subcmd__restore_commands() {
+    local commands; commands=()
+    _describe -t commands 'tandem config restore commands' commands "$@"
 }
 (( $+functions[_tandem__subcmd__console_commands] )) ||
 _tandem__subcmd__console_commands() {
