@@ -281,9 +281,18 @@ impl Hub {
         inner.link.is_some() && inner.speaking
     }
 
-    /// Where the configurations differ, if they do.
-    pub(crate) fn difference(&self, difference: Option<String>) {
-        self.change(|inner| inner.difference = difference);
+    /// Where the configurations differ, if they do. Gives back whether that is new.
+    pub(crate) fn difference(&self, difference: Option<String>) -> bool {
+        self.change(|inner| {
+            let new = inner.difference != difference;
+            inner.difference = difference;
+            new
+        })
+    }
+
+    /// Whether the configurations still differ in this.
+    pub(crate) fn differs_in(&self, difference: &str) -> bool {
+        self.lock().difference.as_deref() == Some(difference)
     }
 
     /// Why the daemons do not talk, if so. Gives back whether that is new.

@@ -39,6 +39,10 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 const STATUS_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// A peer that says nothing for this long has no link: three of its intervals, and a slow turn.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
+/// How long the configurations may differ before somebody has to look: `tandem config apply` gives
+/// the nodes theirs one after the other, and both daemons are back in a second. The status says it at
+/// once.
+const DIFFERENCE_TOLD_AFTER: Duration = Duration::from_secs(5);
 /// How soon a port that is in use is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(200);
 /// After how many attempts that is told: who just ends, as the daemon before this one or a pairing,
@@ -356,10 +360,17 @@ impl Link {
         let mine = config::fields(&self.configuration);
         let peer = self.identity.node.peer();
         let difference = config::difference(&mine, &theirs.fields, &peer.to_string());
-        if let Some(difference) = &difference {
-            tracing::error!("the configurations of the nodes differ: {difference}");
-        }
-        self.hub.difference(difference);
+        let new = self.hub.difference(difference.clone());
+        let Some(difference) = difference.filter(|_| new) else {
+            return;
+        };
+        let hub = self.hub.clone();
+        tokio::spawn(async move {
+            sleep(DIFFERENCE_TOLD_AFTER).await;
+            if hub.differs_in(&difference) {
+                tracing::error!("the configurations of the nodes differ: {difference}");
+            }
+        });
     }
 }
 
