@@ -13,7 +13,7 @@ build-tools:
 
 # For the test hosts.
 lab-tools:
-	@scripts/need systemd-container mmdebstrap iproute2 iputils-arping nftables procps e2fsprogs util-linux mount dpkg binutils rpm
+	@scripts/need systemd-container mmdebstrap iproute2 iputils-arping nftables procps e2fsprogs util-linux mount dpkg binutils rpm curl
 
 # For the page. Debian's npm belongs to its nodejs; other nodejs packages bring their own.
 console-tools:

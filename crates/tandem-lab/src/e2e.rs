@@ -19,6 +19,7 @@ pub mod packages;
 pub mod presets;
 pub mod promises;
 pub mod quick_start;
+pub mod rescue;
 pub mod sabotage;
 pub mod scenarios;
 pub mod sqlite;
@@ -85,7 +86,8 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     cases.extend(license::CASES);
     cases.extend(doctor::CASES);
     // From here on each needs a pair of its own kind, or leaves none.
-    let mut other_pairs = Vec::from(volumes::CASES);
+    let mut other_pairs = Vec::from(rescue::CASES);
+    other_pairs.extend(volumes::CASES);
     other_pairs.extend(modules::CASES);
     other_pairs.extend(promises::CASES);
     other_pairs.extend(addresses::CASES);
