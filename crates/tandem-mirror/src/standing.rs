@@ -99,6 +99,14 @@ pub fn record(
     volumes: &[Volume],
     standing: &Standing,
 ) -> Result<(), VolumeError> {
+    record_some(config, volumes.iter(), standing)
+}
+
+fn record_some<'a>(
+    config: &MirrorConfig,
+    volumes: impl Iterator<Item = &'a Volume>,
+    standing: &Standing,
+) -> Result<(), VolumeError> {
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     for volume in volumes {
         let beside = Beside::open(config, volume)?;
@@ -116,14 +124,12 @@ pub fn record(
 }
 
 /// Takes everything back that is claimed of these copies, which are then compared as a whole. What
-/// was found inconsistent stays so; where nothing was ever recorded, nothing is claimed.
+/// was found inconsistent stays so. Where nothing was ever recorded nothing is claimed, and nothing
+/// is recorded: what stands there is kept before it is compared (see [`crate::before`]).
 ///
 /// # Errors
 /// [`VolumeError`]; some positions may be the new ones then.
 pub fn take_back(config: &MirrorConfig, volumes: &[Volume]) -> Result<(), VolumeError> {
-    if volumes.iter().all(|volume| is_new(config, volume)) {
-        return Ok(());
-    }
     let found = found(config, volumes);
     let begun = Standing {
         clean: false,
@@ -131,7 +137,8 @@ pub fn take_back(config: &MirrorConfig, volumes: &[Volume]) -> Result<(), Volume
         inconsistent: found.inconsistent.is_some(),
         ..found.standing.unwrap_or_default()
     };
-    record(config, volumes, &begun)
+    let known = volumes.iter().filter(|volume| !is_new(config, volume));
+    record_some(config, known, &begun)
 }
 
 /// Reads what was recorded.
