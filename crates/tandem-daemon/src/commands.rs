@@ -2,7 +2,7 @@
 //! link to the other node's.
 
 use crate::config::{Configuration, Place};
-use crate::configure::Configure;
+use crate::configure::{Configure, Taken};
 use crate::hub::Hub;
 use crate::jobs::{Jobs, Origin};
 use crate::reactor::{Input, Inputs};
@@ -175,12 +175,13 @@ impl Commands {
             let file = file.expect("an order to configure has a file");
             let taken = commands.configure.take(&file).await;
             let (state, message) = match &taken {
-                Ok(()) if file.put => (JobState::Done, "the file is in place".to_owned()),
-                Ok(()) => (JobState::Done, "the file is good for this node".to_owned()),
+                Ok(Taken::InPlace) => (JobState::Done, "the file is in place".to_owned()),
+                Ok(Taken::Known) => (JobState::Done, "the file was in place".to_owned()),
+                Ok(Taken::Good) => (JobState::Done, "the file is good for this node".to_owned()),
                 Err(error) => (JobState::Refused, crate::report(error)),
             };
             commands.tell_peer(commands.jobs.update(number, state, message));
-            if taken.is_ok() && file.put {
+            if matches!(taken, Ok(Taken::InPlace)) {
                 sleep(ANSWER_GOES).await;
                 commands.configure.begin_again();
             }

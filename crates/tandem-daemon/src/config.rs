@@ -13,7 +13,7 @@ mod validate;
 
 pub use canonical::{difference, digest, digest_words, fields, fields_of, fields_of_mirror, shown};
 pub use duration::parse_duration;
-pub use plan::{Change, changes, removed};
+pub use plan::{Change, Directory, Fate, changes, directories, kept, removed};
 pub use problem::{ConfigError, Problem};
 
 use std::net::{IpAddr, SocketAddr};

@@ -378,7 +378,11 @@ impl Rest {
                 Some(node),
                 &self.settings,
             )),
-            configure: Configure::new(self.settings.clone()),
+            configure: Configure::new(
+                self.settings.clone(),
+                self.configuration.clone(),
+                hub.clone(),
+            ),
             frames,
         };
         let configure = commands.configure.clone();

@@ -275,8 +275,18 @@ impl MirrorLink {
             self.commands.pop_front();
         }
         self.next_id = self.next_id.wrapping_add(1);
-        // An outdated process is not set to work again: it was asked to end, or is now.
-        let successor = self.may_be_replaced() && matches!(command, Command::Follow { .. });
+        // An outdated process is not set to work again: it was asked to end, or is now. To serve need
+        // not wait for a successor, unless it is to serve something else.
+        let successor = self.may_be_replaced()
+            && match command {
+                Command::Follow { .. } => true,
+                Command::Serve { .. } => self.other_configuration,
+                Command::Seal
+                | Command::ReleasePeer { .. }
+                | Command::Drain
+                | Command::Close
+                | Command::Verify => false,
+            };
         let pending = Pending {
             id: self.next_id,
             asker,

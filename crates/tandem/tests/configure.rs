@@ -3,9 +3,10 @@
 mod stage;
 
 use stage::configuration::{acknowledgements, cluster, counter, install_counter};
-use stage::{Machine, Stage, first_start, is_root, lines, make_keys, outcome, run, until};
+use stage::{Machine, Stage, first_start, is_root, lines, make_keys, outcome, run, said, until};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// A pair whose nodes have a configuration file each.
 struct Pair<'a> {
@@ -54,6 +55,11 @@ impl Pair<'_> {
             .map(|node| fs::read_to_string(&node.config).expect("it is there"))
     }
 
+    /// What `config apply` says of a file, asked for on a node.
+    fn apply(&self, node: &Machine<'_>, file: &Path) -> String {
+        run(&mut node.tandem(&["config", "apply", "--yes", &file.display().to_string()]))
+    }
+
     fn is_ready(&self) {
         self.one.wait_for(["PRIM", "green", "uptodate"]);
         self.two.wait_for(["SECOND", "green", "uptodate"]);
@@ -66,6 +72,17 @@ impl Pair<'_> {
             (now > before).then_some(())
         });
     }
+}
+
+/// Runs a line in a machine's shell.
+fn shell(node: &Machine<'_>, line: &str) -> (i32, String) {
+    outcome(node.command("sh").args(["-c", line]))
+}
+
+/// How often a machine's daemon has begun.
+fn begun(node: &Machine<'_>) -> usize {
+    let log = fs::read_to_string(node.log()).expect("it writes one");
+    log.matches(" runs as node").count()
 }
 
 /// The processes of the counter on a machine.
@@ -124,9 +141,22 @@ fn what_needs_no_stop_changes_under_the_running_application() {
         assert_eq!(fs::read_to_string(kept).expect("it is kept"), before);
     }
     // Again: nothing to change, and nothing is.
+    let before = pair.both().map(begun);
+    assert_eq!(before, [2, 2]);
     let again = run(&mut pair.one.tandem(&["config", "apply", "--yes", &file]));
     assert!(again.contains("No field changes."), "{again}");
+    assert_eq!(pair.both().map(begun), before);
     pair.is_ready();
+
+    // A name is what people read, and no more.
+    let renamed = pair.new_file("name = \"two\"", "name = \"berlin\"");
+    let done = pair.apply(&pair.one, &renamed);
+    assert!(done.contains("node2.name: two -> berlin"), "{done}");
+    assert!(done.contains("Nothing is stopped"), "{done}");
+    pair.is_ready();
+    assert_eq!(counters(&pair.one), runs, "the application was not touched");
+    let shown = pair.two.status().expect("it answers");
+    assert_eq!(shown.nodes[1].name, "berlin");
 }
 
 #[test]
@@ -205,24 +235,32 @@ fn a_file_that_one_node_refuses_changes_neither() {
     assert_eq!(pair.files(), [before[0].clone(), edited]);
     pair.is_ready();
 
-    // The other node alone has the new one, as after a crash between the two: once more.
-    fs::copy(&file, &pair.two.config).expect("a temporary directory");
-    pair.two.kill_daemon();
-    pair.two.start_daemon();
-    let differs = until("they differ", || {
-        pair.one
-            .status()
-            .and_then(|status| status.configuration_differs)
-    });
-    assert!(differs.contains("restart-budget"), "{differs}");
-    run(&mut pair.one.tandem(&["config", "apply", "--yes", &file]));
-    pair.is_ready();
+    // The other node alone has the new one, as after a crash between the two: once more, on either.
+    for (asked, from, to) in [(&pair.one, "3", "5"), (&pair.two, "5", "7")] {
+        let [from, to] = [from, to].map(|number| format!("restart-budget = {number}"));
+        let file = pair.new_file(&from, &to);
+        let kept = pair.two.config.with_extension("toml.before");
+        fs::copy(&pair.one.config, kept).expect("a temporary directory");
+        fs::copy(&file, &pair.two.config).expect("a temporary directory");
+        pair.two.kill_daemon();
+        pair.two.start_daemon();
+        let differs = until("they differ", || {
+            let status = asked.status()?;
+            let both = status.nodes.iter().all(|node| node.answers);
+            status.configuration_differs.filter(|_| both)
+        });
+        assert!(differs.contains("restart-budget"), "{differs}");
+        let done = pair.apply(asked, &file);
+        assert!(done.contains("restart-budget: "), "{done}");
+        pair.is_ready();
+        assert!(pair.files().iter().all(|text| text.contains(&to)));
+    }
 
     // And without the other node: nothing.
     pair.two.kill_daemon();
     let before = pair.files();
     let file = pair
-        .new_file("restart-budget = 5", "restart-budget = 6")
+        .new_file("restart-budget = 7", "restart-budget = 8")
         .display()
         .to_string();
     let (code, said) = outcome(&mut pair.one.tandem(&["config", "apply", "--yes", &file]));
@@ -232,4 +270,138 @@ fn a_file_that_one_node_refuses_changes_neither() {
         "{said}"
     );
     assert_eq!(pair.files(), before);
+}
+
+#[test]
+fn a_directory_is_mirrored_and_becomes_a_plain_one_again() {
+    if !is_root("a_directory_is_mirrored_and_becomes_a_plain_one_again") {
+        return;
+    }
+    let stage = stage("volume");
+    let pair = pair(&stage);
+    let other = stage.data().join("other").display().to_string();
+    let write = |node: &Machine<'_>, name: &str| shell(node, &format!("echo x >{other}/{name}"));
+    let there =
+        |node: &Machine<'_>, name: &str| shell(node, &format!("test -s {other}{name}")).0 == 0;
+    assert_eq!(write(&pair.one, "one").0, 0);
+    assert_eq!(write(&pair.two, "two").0, 0);
+    let before = stage.shared().join("before.toml");
+    fs::copy(&pair.one.config, &before).expect("a temporary directory");
+    let volume =
+        format!("[[module.volume]]\nname = \"more\"\npath = \"{other}\"\n\n[[module.address]]");
+    let more = pair.new_file("[[module.address]]", &volume);
+
+    // What the node that serves has counts; asked for on the other one.
+    let done = pair.apply(&pair.two, &more);
+    let words = format!("{other} is mirrored from then on, as it is on node1");
+    assert!(done.contains(&words), "{done}");
+    pair.is_ready();
+    pair.goes_on();
+    assert!(there(&pair.two, "/one") && !there(&pair.two, "/two"));
+    assert!(there(&pair.two, ".before-tandem/two"), "it is set aside");
+    assert_eq!(write(&pair.one, "new").0, 0);
+    until("it is mirrored", || there(&pair.two, "/new").then_some(()));
+    assert_ne!(write(&pair.two, "no").0, 0, "a standby's is read-only");
+
+    let done = pair.apply(&pair.one, &before);
+    let words = format!("{other} is a plain directory from then on");
+    assert!(done.contains(&words), "{done}");
+    pair.is_ready();
+    pair.goes_on();
+    for (node, name) in [(&pair.one, "mine"), (&pair.two, "theirs")] {
+        assert!(there(node, "/one") && there(node, "/new"));
+        let (status, said) = shell(
+            node,
+            &format!("test ! -e {other}/.tandem && ! grep ' {other} ' /proc/self/mountinfo"),
+        );
+        assert_eq!(status, 0, "{said}");
+        assert_eq!(write(node, name).0, 0, "a plain directory");
+    }
+
+    // Once more: nothing is known of what was there before.
+    pair.apply(&pair.one, &more);
+    pair.is_ready();
+    pair.goes_on();
+    assert!(there(&pair.two, "/mine") && !there(&pair.two, "/theirs"));
+    assert!(there(&pair.two, ".before-tandem-2/theirs"));
+}
+
+/// Begins what needs the module stopped, on node1, and comes back when it stands still on both.
+fn interrupted(pair: &Pair<'_>, file: &Path) -> std::process::Child {
+    let file = file.display().to_string();
+    let begun = (pair.one.tandem(&["config", "apply", "--yes", &file]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it was built");
+    until("the module stands still", || {
+        let nodes = pair.one.status()?.nodes;
+        let mut modules = nodes.iter().flat_map(|node| &node.modules);
+        modules.all(|module| module.state == "STOP").then_some(())
+    });
+    begun
+}
+
+/// Each node has one of the two files, whole.
+fn either_file(pair: &Pair<'_>, before: &str, new: &Path) {
+    let new = fs::read_to_string(new).expect("the test wrote it");
+    for text in pair.files() {
+        assert!(text == before || text == new, "{text}");
+    }
+}
+
+#[test]
+fn a_change_that_is_interrupted_is_brought_to_its_end_by_the_same_command() {
+    if !is_root("a_change_that_is_interrupted_is_brought_to_its_end_by_the_same_command") {
+        return;
+    }
+    let stage = stage("halves");
+    let pair = pair(&stage);
+
+    // The other node's daemon dies: what was stopped runs again, without it.
+    let [before, _] = pair.files();
+    let memory = "restart-budget = 3\ndurability = \"memory\"";
+    let file = pair.new_file("restart-budget = 3", memory);
+    let begun = interrupted(&pair, &file);
+    pair.two.kill_daemon();
+    let ended = begun.wait_with_output().expect("it ends");
+    assert!(!ended.status.success(), "{}", said(&ended));
+    assert!(said(&ended).contains("hint: "), "{}", said(&ended));
+    either_file(&pair, &before, &file);
+    until("it serves", || {
+        let module = pair.one.module()?;
+        module.serves().then_some(())
+    });
+    pair.goes_on();
+    pair.two.start_daemon();
+    until("the other node answers", || {
+        let status = pair.one.status()?;
+        status.nodes.iter().all(|node| node.answers).then_some(())
+    });
+    pair.apply(&pair.one, &file);
+    run(&mut pair.one.tandem(&["start", "--all"]));
+    pair.is_ready();
+    either_file(&pair, "", &file);
+
+    // Whoever typed it is gone: the module stands still, and nothing is lost.
+    let [before, _] = pair.files();
+    let disk = pair.new_file("\"memory\"", "\"disk\"");
+    let mut begun = interrupted(&pair, &disk);
+    // What was started is nsenter; the command line is its child in the machine.
+    run(Command::new("pkill").args(["-KILL", "-P", &begun.id().to_string()]));
+    begun.wait().expect("a child");
+    either_file(&pair, &before, &disk);
+    until("both daemons answer", || {
+        let status = pair.one.status()?;
+        status.nodes.iter().all(|node| node.answers).then_some(())
+    });
+    let done = pair.apply(&pair.one, &disk);
+    assert!(
+        done.contains("Both nodes have the new configuration."),
+        "{done}"
+    );
+    run(&mut pair.one.tandem(&["start", "--all"]));
+    pair.is_ready();
+    pair.goes_on();
+    either_file(&pair, "", &disk);
 }

@@ -1,8 +1,9 @@
 //! What another configuration changes, and what has to be stopped for it.
 
 use super::canonical::{SECRET, fields};
-use super::{Configuration, Module};
+use super::{Configuration, Module, Volume};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Fields that a daemon takes up while the module runs, below `module.NAME.`; of services and
 /// checkers the field below their name. Everything else is stopped by the file that started it.
@@ -50,6 +51,70 @@ pub fn changes(before: &Configuration, after: &Configuration) -> Vec<Change> {
             stops: stops(field, before),
         })
         .collect()
+}
+
+/// What becomes of one directory of a module that both files have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Directory {
+    /// The module.
+    pub module: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of a directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It was none of Tandem's, and is mirrored from then on.
+    Mirrored,
+    /// It is a plain directory from then on.
+    LeftAlone,
+    /// Another volume of the module has it: nothing is known of its copies any more.
+    Compared,
+}
+
+/// What becomes of the directories of modules that both files have.
+#[must_use]
+pub fn directories(before: &Configuration, after: &Configuration) -> Vec<Directory> {
+    let mut found = Vec::new();
+    for new in &after.modules {
+        let Some(old) = before.modules.iter().find(|m| m.name == new.name) else {
+            continue;
+        };
+        let at = |module: &Module, path: &Path| -> Option<String> {
+            let volume = module.volumes.iter().find(|v| v.path == path);
+            volume.map(|volume| volume.name.clone())
+        };
+        let mut add = |volume: &Volume, fate| {
+            found.push(Directory {
+                module: new.name.clone(),
+                path: volume.path.clone(),
+                fate,
+            });
+        };
+        for volume in &new.volumes {
+            match at(old, &volume.path) {
+                None => add(volume, Fate::Mirrored),
+                Some(name) if name != volume.name => add(volume, Fate::Compared),
+                Some(_) => {}
+            }
+        }
+        // Another module may have it now.
+        let stays = |volume: &&Volume| after.modules.iter().any(|m| at(m, &volume.path).is_some());
+        let gone = old.volumes.iter().filter(|volume| !stays(volume));
+        gone.for_each(|volume| add(volume, Fate::LeftAlone));
+    }
+    found
+}
+
+/// Where the file of before is kept.
+#[must_use]
+pub fn kept(path: &Path) -> PathBuf {
+    let mut kept = path.as_os_str().to_owned();
+    kept.push(".before");
+    PathBuf::from(kept)
 }
 
 /// The modules of `before` that `after` has no more.
@@ -191,5 +256,23 @@ path = "/w"
         assert!(changes(&small, &large).iter().all(|c| c.stops.is_empty()));
         assert_eq!(removed(&large, &small), ["n"]);
         assert_eq!(removed(&small, &large), Vec::<String>::new());
+        assert_eq!(directories(&small, &large), []);
+    }
+
+    #[test]
+    fn what_becomes_of_each_directory_is_told() {
+        let of = |from: &str, to: &str| -> Vec<(PathBuf, Fate)> {
+            let after = configuration(&ONE.replacen(from, to, 1));
+            let found = directories(&configuration(ONE), &after);
+            assert!(found.iter().all(|directory| directory.module == "m"));
+            found.into_iter().map(|d| (d.path, d.fate)).collect()
+        };
+        let at = |path: &str, fate| (PathBuf::from(path), fate);
+        let more = "\"/v\"\n[[module.volume]]\nname = \"x\"\npath = \"/x\"";
+        assert_eq!(of("\"/v\"", more), [at("/x", Fate::Mirrored)]);
+        let moved = [at("/y", Fate::Mirrored), at("/v", Fate::LeftAlone)];
+        assert_eq!(of("\"/v\"", "\"/y\""), moved);
+        assert_eq!(of("\"v\"", "\"u\""), [at("/v", Fate::Compared)]);
+        assert_eq!(of("10s", "20s"), []);
     }
 }

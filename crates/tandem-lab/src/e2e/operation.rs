@@ -65,37 +65,91 @@ fn database_masked(stage: &mut Stage) -> Result<Told> {
     trial.finish()
 }
 
+/// A unit for a service that is added, as somebody installed it; a directory for a volume.
+const EXTRA: &str = "printf '[Service]\nExecStart=/bin/sleep infinity\n[Install]\n\
+    WantedBy=multi-user.target\n' >/etc/systemd/system/extra.service && systemctl daemon-reload && \
+    mkdir -p /srv/more && cat /etc/hostname >/srv/more/whose";
+/// Both of them in the configuration, and in the new file that `config apply` is given.
+const WITH_EXTRA: &str = "s|^\\[\\[module.checker\\]\\]|[[module.service]]\\nname = \"extra\"\\n\
+    unit = \"extra.service\"\\n\\n[[module.volume]]\\nname = \"more\"\\npath = \"/srv/more\"\\n\\n&|";
+const ORIGINAL: &str = "/root/original.toml";
+const NEW: &str = "/root/new.toml";
+
 fn configured_anew(stage: &mut Stage) -> Result<Told> {
-    const NEW: &str = "/root/new.toml";
-    let trial = Trial::begin(stage)?;
+    let mut trial = Trial::begin(stage)?;
     let (primary, standby) = (trial.primary.clone(), trial.standby.clone());
-    let keep = format!("cp {CONFIGURATION} /root/original.toml");
+    // For the second between the two of them.
+    trial.expect_error("the configurations of the nodes differ");
+    let nodes = [&primary, &standby];
+    let keep = format!("cp {CONFIGURATION} {ORIGINAL}");
     standby.host.must(&keep)?;
+    let edit = |edit: &str| {
+        let line = format!("sed '{edit}' {ORIGINAL} >{NEW}");
+        standby.host.must(&line).map(drop)
+    };
     // Asked for on the node that does not serve.
-    let apply = |edit: &str| -> Result<String> {
-        (standby.host).must(&format!("sed '{edit}' /root/original.toml >{NEW}"))?;
+    let apply = || -> Result<String> {
         let said = standby.command(&format!("config apply --yes {NEW}"))?;
         standby.wait_for_face(["SECOND", "green", "uptodate"], RESYNCHRONISATION_LIMIT)?;
         primary.wait_for_face(["PRIM", "green", "uptodate"], TAKEOVER_LIMIT)?;
-        let files =
-            [&primary, &standby].map(|node| node.host.must(&format!("cat {CONFIGURATION}")));
-        let [first, second] = files;
+        let [first, second] = nodes.map(|node| node.host.must(&format!("cat {CONFIGURATION}")));
         ensure!(first? == second?, "the files differ");
         Ok(said)
     };
-    let said = apply("s|action = \"restart\"|&\\nperiod = \"3s\"|")?;
+    edit("s|action = \"restart\"|&\\nperiod = \"3s\"|")?;
+    let said = apply()?;
     ensure!(said.contains("checker.sql.period: "), "{said}");
     ensure!(said.contains("Nothing is stopped"), "{said}");
     trial.rows_flow()?;
     trial.application_untouched()?;
     trial.nothing_happened()?;
-    // And back, with what needs the module stopped: who serves then, serves again.
-    let said = apply("s|^\\[\\[module.volume\\]\\]|data-port = 9400\\n&|")?;
-    ensure!(said.contains("data-port: 9012 -> 9400"), "{said}");
+
+    // A service and a volume more. One of the machines is not ready for it: neither takes it.
+    for node in nodes {
+        node.host.must(EXTRA)?;
+    }
+    primary.host.must("systemctl enable -q extra")?;
+    edit(WITH_EXTRA)?;
+    let refused = standby.tandem(&format!("config apply --yes {NEW}"))?;
+    let boots = "the unit extra.service starts at boot by itself";
+    ensure!(
+        refused.code == Some(3) && refused.said().contains(boots),
+        "{}",
+        refused.said()
+    );
+    trial.nothing_happened()?;
+    primary.host.must("systemctl disable -q extra")?;
+    let said = apply()?;
+    let whose = format!("as it is on node{}", primary.number());
+    ensure!(said.contains(&whose), "{said}");
     ensure!(said.contains("This stops module"), "{said}");
     trial.rows_flow()?;
-    apply("")?;
+    for node in nodes {
+        let whose = node.host.must("cat /srv/more/whose")?;
+        ensure!(whose.trim() == format!("h{}", primary.number()), "{whose}");
+    }
+    primary.host.must("systemctl is-active extra")?;
+    let started = standby.host.sh("systemctl start extra")?;
+    ensure!(started.code != Some(0), "it started on the standby");
+
+    // Both go again, and something else changes that needs the module stopped.
+    edit("s|^\\[\\[module.volume\\]\\]|data-port = 9400\\n&|")?;
+    let said = apply()?;
+    ensure!(said.contains("data-port: 9012 -> 9400"), "{said}");
+    ensure!(said.contains("/srv/more is a plain directory"), "{said}");
     trial.rows_flow()?;
+    for node in nodes {
+        node.host.must(
+            "test ! -e /srv/more/.tandem && ! findmnt /srv/more && touch /srv/more/mine && \
+             systemctl start extra && systemctl stop extra && \
+             rm -r /srv/more* /etc/systemd/system/extra.service",
+        )?;
+    }
+    edit("")?;
+    apply()?;
+    trial.rows_flow()?;
+    let outage = trial.client.journal()?.outage().as_secs_f64();
+    trial.told.push(format!("longest break {outage:.1} s"));
     trial.finish()
 }
 

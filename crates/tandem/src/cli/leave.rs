@@ -160,7 +160,7 @@ async fn undo(
 }
 
 /// Removes a directory, if it is there; never what a link of this name leads to.
-fn remove(directory: &Path) -> std::io::Result<()> {
+pub(super) fn remove(directory: &Path) -> std::io::Result<()> {
     match std::fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
@@ -169,7 +169,7 @@ fn remove(directory: &Path) -> std::io::Result<()> {
 
 /// Takes away what stands over the plain directory: the mount that a mirror left which died, and the
 /// read-only directory.
-fn lay_bare(path: &Path) -> Result<(), String> {
+pub(super) fn lay_bare(path: &Path) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("unmount {}: {error}", path.display());
     let mounts = || {
         let mounts = mountinfo::mounts_of("self").map_err(failed)?;
