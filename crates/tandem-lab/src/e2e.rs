@@ -19,6 +19,7 @@ pub mod packages;
 pub mod presets;
 pub mod promises;
 pub mod quick_start;
+pub mod replaced;
 pub mod rescue;
 pub mod sabotage;
 pub mod scenarios;
@@ -85,6 +86,7 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     cases.extend(full_disk::CASES);
     cases.extend(license::CASES);
     cases.extend(doctor::CASES);
+    cases.extend(replaced::CASES);
     // From here on each needs a pair of its own kind, or leaves none.
     let mut other_pairs = Vec::from(rescue::CASES);
     other_pairs.extend(volumes::CASES);
