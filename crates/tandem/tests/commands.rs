@@ -4,6 +4,7 @@
 mod stage;
 
 use stage::configuration::{acknowledgements, cluster, counter, install_counter};
+use stage::http::{Door, certificate};
 use stage::{Machine, Stage, first_start, is_root, lines, outcome, pair_offline, run, until};
 
 const PRIMARY: [&str; 3] = ["PRIM", "green", "uptodate"];
@@ -274,4 +275,59 @@ fn a_machine_in_place_of_a_lost_one_becomes_that_node_by_its_backup() {
     let last = acknowledged.last().expect("it counted");
     assert!(counted.lines().any(|line| line == last), "{last} is lost");
     counts(&stage);
+}
+
+#[test]
+fn the_console_shows_the_certificate_that_it_was_given_and_then_a_new_one() {
+    if !is_root("the_console_shows_the_certificate_that_it_was_given_and_then_a_new_one") {
+        return;
+    }
+    let stage = stage("cert");
+    let (one, _two) = pair_offline(&stage);
+    let place = certificate(&one);
+    // Whoever trusts this certificate and no other gets an answer.
+    let is_shown = || {
+        one.kill_daemon();
+        one.start_daemon();
+        let door = Door::of(&[&one]);
+        assert!(matches!(door, Door::Https(_)));
+        let (status, answer) = stage.in_network(2, || door.ask("GET / HTTP/1.1", ""));
+        assert_eq!(status, 200, "{answer}");
+    };
+    run(&mut one.tandem(&["console", "https"]));
+    is_shown();
+
+    // Somebody's own: made by another node here, and known to nobody.
+    let own = stage.shared().join("own");
+    let [state, spare] = ["one", "two"].map(|name| own.join(name));
+    let tandem = || std::process::Command::new(env!("CARGO_BIN_EXE_tandem"));
+    run(tandem()
+        .args(["cluster", "init", "--offline"])
+        .args([&state, &spare]));
+    run(tandem()
+        .args(["console", "https", "--config"])
+        .arg(stage.config())
+        .arg("--state-dir")
+        .arg(&state));
+    let [theirs, key] = ["certificate.pem", "key.pem"].map(|name| state.join("https").join(name));
+    let install = |key: &std::path::Path| {
+        let mut command = one.tandem(&["console", "https", "--certificate"]);
+        outcome(command.arg(&theirs).arg("--key").arg(key))
+    };
+    let read = |path: &std::path::Path| std::fs::read(path).expect("it is there");
+    let before = read(&place);
+    let (status, said) = install(&place.with_file_name("key.pem"));
+    assert!(
+        status == 1 && said.contains("use the certificate and the key"),
+        "another one's key: {said}"
+    );
+    assert_eq!(read(&place), before);
+    let (status, said) = install(&key);
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(read(&place), read(&theirs));
+    is_shown();
+
+    run(&mut one.tandem(&["console", "https", "--renew"]));
+    assert_ne!(read(&place), read(&theirs));
+    is_shown();
 }
