@@ -8,6 +8,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, SupportedCipherSuite};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -161,6 +162,8 @@ pub fn disable(state_dir: &Path) -> Result<(), HttpsError> {
     for path in places(state_dir) {
         files::remove(&path)?;
     }
+    // It stays when somebody else keeps something in it.
+    let _ = fs::remove_dir(state_dir.join("https"));
     Ok(())
 }
 

@@ -38,6 +38,7 @@ use crate::daemon::Settings;
 use crate::files::FileError;
 use crate::https::HttpsError;
 use crate::identity::IdentityError;
+use crate::license;
 use crate::pairing::{INVITATION_LASTS, PairingError};
 use crate::units::UnitsError;
 use std::io;
@@ -98,6 +99,12 @@ pub enum SetUpFailure {
     /// HTTP was chosen, and a certificate is there.
     #[error("{} exists: choose HTTPS, or remove it with `tandem console http`", .0.display())]
     CertificateExists(PathBuf),
+    /// A licence is there, which can only be another cluster's.
+    #[error(
+        "{} is another cluster's licence: move it away; this cluster's own comes after the set-up",
+        .0.display()
+    )]
+    LicenseExists(PathBuf),
     /// Somebody else does it at the moment.
     #[error("another `tandem setup` runs on this computer")]
     Running,
@@ -142,6 +149,16 @@ pub type Look = dyn Fn() -> Findings;
 
 /// Shows a step to people.
 pub type Tell<'a> = &'a mut dyn FnMut(&str);
+
+/// Whether what was chosen suits what lies here of an earlier time.
+fn suits(settings: &Settings, transport: Transport) -> Result<(), SetUpFailure> {
+    let license = license::path(&settings.state_dir);
+    match license.exists() {
+        // It counts for nothing here, and whoever put it there expects that it does.
+        true => Err(SetUpFailure::LicenseExists(license)),
+        false => browsers::check(settings, transport),
+    }
+}
 
 /// Makes this machine ready for the configuration that was just written, or says why it is not.
 async fn prepare(

@@ -6,7 +6,7 @@ use super::password::{Connection, End, Opening};
 use super::unfinished::Unfinished;
 use super::wire::{About, Message, Offer, VERSION};
 use super::{
-    CHECK_MAX, EXPORTER, Look, PROOF_MAX, SetUpFailure, Tell, notice_death, prepare, preset,
+    CHECK_MAX, EXPORTER, Look, PROOF_MAX, SetUpFailure, Tell, notice_death, prepare, preset, suits,
 };
 use crate::config::{CONTROL_PORT, Configuration};
 use crate::daemon::Settings;
@@ -33,7 +33,7 @@ pub async fn primary(
     look: &Look,
     tell: Tell<'_>,
 ) -> Result<Vec<String>, SetUpFailure> {
-    browsers::check(settings, choices.transport)?;
+    suits(settings, choices.transport)?;
     let mut unfinished = Unfinished::begin(settings)?;
     if settings.config.exists() {
         return Err(SetUpFailure::ConfigurationExists(settings.config.clone()));

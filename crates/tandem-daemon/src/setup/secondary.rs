@@ -7,7 +7,7 @@ use super::unfinished::{Unfinished, undo};
 use super::wire::{About, Message, Offer, VERSION};
 use super::{
     ATTEMPTS_MAX, CHECK_MAX, EXPORTER, Look, PROOF_MAX, SetUpFailure, Tell, WAIT_MAX, notice_death,
-    prepare, preset,
+    prepare, preset, suits,
 };
 use crate::config::{CONTROL_PORT, Configuration};
 use crate::daemon::Settings;
@@ -47,7 +47,7 @@ pub(super) async fn wait_at(
     look: &Look,
     tell: Tell<'_>,
 ) -> Result<(), SetUpFailure> {
-    browsers::check(settings, transport)?;
+    suits(settings, transport)?;
     Unfinished::begin(settings)?;
     let identity = Identity::draw_for(NodeId::Two, String::new(), [0; 32])?;
     let acceptor = tls::server(&identity, Expected::Any, tls::SETUP).map_err(PairingError::Tls)?;

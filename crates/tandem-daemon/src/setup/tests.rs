@@ -318,6 +318,27 @@ async fn what_people_have_put_there_for_the_console_stays_when_a_set_up_is_taken
 }
 
 #[tokio::test]
+async fn another_clusters_licence_ends_a_set_up_before_it_begins() {
+    let machine = Machine::new();
+    let settings = machine.settings();
+    std::fs::create_dir_all(&settings.state_dir).expect("room");
+    let license = license::path(&settings.state_dir);
+    std::fs::write(&license, "theirs").expect("room");
+    let typed = password("a good password");
+    let came = come(&machine, "a good password").await;
+    let look = || found(Vec::new());
+    let mut tell = |line: &str| panic!("it begins: {line}");
+    let waited = secondary(&settings, Transport::Https, &typed, &look, &mut tell).await;
+    for refused in [came.map(drop), waited] {
+        let error = refused.expect_err("refused");
+        assert!(matches!(&error, SetUpFailure::LicenseExists(path) if *path == license));
+    }
+    machine.assert_untouched();
+    let kept = std::fs::read_to_string(&license).expect("kept");
+    assert_eq!(kept, "theirs");
+}
+
+#[tokio::test]
 async fn a_token_without_its_identity_is_taken_back_too() {
     let machine = Machine::new();
     let settings = machine.settings();

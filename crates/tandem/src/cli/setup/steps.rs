@@ -86,6 +86,7 @@ fn exit_of(failure: &SetUpFailure) -> Exit {
         | SetUpFailure::Preset(_)
         | SetUpFailure::ConfigurationExists(_)
         | SetUpFailure::CertificateExists(_)
+        | SetUpFailure::LicenseExists(_)
         | SetUpFailure::Running
         | SetUpFailure::WrongPassword
         | SetUpFailure::TooManyAttempts
