@@ -12,6 +12,7 @@ pub mod full_disk;
 pub mod hosts;
 pub mod interrupted;
 pub mod license;
+pub mod listing;
 pub mod modules;
 pub mod network;
 pub mod operation;

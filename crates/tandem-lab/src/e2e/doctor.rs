@@ -116,11 +116,38 @@ fn doctor(stage: &mut Stage) -> Result<Told> {
 /// What `doctor --json` finds: the program, and words after the command.
 fn examine(node: &Node<'_>, program: &str, after: &str) -> Result<Vec<Value>> {
     let line = format!("{program} doctor --json {after} 2>/dev/null");
-    let text = node.host.sh(&line)?.said();
-    let diagnosis: Value =
-        serde_json::from_str(&text).with_context(|| format!("{line}: {text}"))?;
+    findings(&node.host.sh(&line)?.said()).context(line)
+}
+
+fn findings(text: &str) -> Result<Vec<Value>> {
+    let diagnosis: Value = serde_json::from_str(text).with_context(|| text.to_owned())?;
     let findings = diagnosis["findings"].as_array().cloned();
     findings.with_context(|| format!("no findings: {text}"))
+}
+
+/// After a set-up nobody has anything to do, but to add the licence that can be had only then: doctor
+/// succeeds, and every other check is good.
+pub(super) fn finds_nothing_to_do(node: &Node<'_>) -> Result<()> {
+    let to_do = |finding: &&Value| {
+        let verdict = finding["verdict"].as_str();
+        verdict != Some("ok") && (finding["check"] != "license" || verdict != Some("warning"))
+    };
+    let mut last = String::new();
+    let found = wait_for("doctor to find nothing", TAKEOVER_LIMIT, || {
+        let said = node.tandem("doctor --json")?;
+        let findings = findings(&said.stdout)?;
+        let others: Vec<_> = findings
+            .iter()
+            .filter(to_do)
+            .map(Value::to_string)
+            .collect();
+        last = format!("{:?} {}", said.code, others.join("; "));
+        Ok((said.code == Some(0) && others.is_empty()).then_some(findings))
+    });
+    let found = found.with_context(|| format!("h{}: {last}", node.number()))?;
+    let of = |n: u8| found.iter().any(|f| f["node"] == n);
+    ensure!(of(1) && of(2), "doctor has not looked at both: {found:?}");
+    Ok(())
 }
 
 /// Whether a check has this verdict for this node (0: between the nodes), with these words.

@@ -4,7 +4,7 @@
 use super::failures::bring_back;
 use super::stage::Stage;
 use super::trial::Trial;
-use super::{Case, Told};
+use super::{Case, Told, doctor};
 use crate::product::{self, CONFIGURATION, Node, RESYNCHRONISATION_LIMIT, TAKEOVER_LIMIT};
 use crate::shell::{outcome, run};
 use crate::wait::wait_for;
@@ -98,6 +98,9 @@ fn install_upgrade_remove(stage: &mut Stage) -> Result<Told> {
     let begin = Instant::now();
     set_up(&nodes)?;
     let seconds = begin.elapsed().as_secs();
+    for node in &nodes {
+        doctor::finds_nothing_to_do(node)?;
+    }
     postgres::query(&nodes[0].host, postgres::CREATE_TABLE)?;
     stage.made();
 
@@ -241,7 +244,7 @@ fn install(node: &Node<'_>, version: &str) -> Result<String> {
     node.host.must_within(&line, PACKAGE_LIMIT)
 }
 
-fn install_first(node: &Node<'_>) -> Result<String> {
+pub(super) fn install_first(node: &Node<'_>) -> Result<String> {
     let said = install(node, FIRST)?;
     // The hosts' dpkg leaves its files to the kernel, for speed; one of a server has them on disk.
     node.host.must("sync -f /usr/bin")?;
