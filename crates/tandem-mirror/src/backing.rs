@@ -19,7 +19,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, StatxFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, StatxFlags, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use tandem_wire::exclude::Exclude;
@@ -55,6 +55,8 @@ pub struct Volume {
     /// What of it is not mirrored; nothing, as it is opened.
     pub exclude: Exclude,
     hidden: OwnedFd,
+    /// Opening it made the mark.
+    marked_here: bool,
     /// Held for its lock.
     _lock: OwnedFd,
 }
@@ -141,7 +143,7 @@ pub fn open_volume(index: u16, name: &str, path: &Path) -> Result<Volume, Volume
     refuse_foreign_mount(path, &parent, last)?;
     refuse_without_handles(path, &directory)?;
     let stat = rustix::fs::fstat(&directory).map_err(io_error("look at", path))?;
-    let hidden = open_hidden(path, &directory)?;
+    let (hidden, marked_here) = open_hidden(path, &directory)?;
     let lock = take_lock(path, &hidden)?;
     Ok(Volume {
         index,
@@ -152,6 +154,7 @@ pub fn open_volume(index: u16, name: &str, path: &Path) -> Result<Volume, Volume
         inode: stat.st_ino,
         exclude: Exclude::default(),
         hidden,
+        marked_here,
         _lock: lock,
     })
 }
@@ -163,6 +166,18 @@ impl Volume {
     /// Also errors of writes that were answered long ago: they must not be taken for synced.
     pub fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(&self.directory)?)
+    }
+
+    /// Closes a volume that was only looked at: no mark stays that was not there before.
+    ///
+    /// It goes while the lock is held. Who opened it meanwhile has it without a name, cannot write a
+    /// position there, and so changes nothing.
+    pub fn leave(self) {
+        if self.marked_here {
+            let _ = unlinkat(&self.hidden, LOCK, AtFlags::empty());
+            // It stays where anything else lies in it.
+            let _ = unlinkat(&self.directory, HIDDEN, AtFlags::REMOVEDIR);
+        }
     }
 
     /// The position that was written last; `None` in a volume that never had one.
@@ -401,14 +416,17 @@ fn kind_of_file_system(path: &Path) -> String {
         .unwrap_or_else(|_| "a file system".to_owned())
 }
 
-fn open_hidden(path: &Path, directory: &OwnedFd) -> Result<OwnedFd, VolumeError> {
+/// Gives back also whether it was not there before.
+fn open_hidden(path: &Path, directory: &OwnedFd) -> Result<(OwnedFd, bool), VolumeError> {
     let hidden = path.join(HIDDEN);
-    match rustix::fs::mkdirat(directory, HIDDEN, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => {}
+    let new = match rustix::fs::mkdirat(directory, HIDDEN, Mode::RWXU) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
         Err(error) => return Err(io_error("create", &hidden)(error)),
-    }
+    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(directory, HIDDEN, flags, Mode::empty()).map_err(io_error("open", &hidden))
+    let opened = openat(directory, HIDDEN, flags, Mode::empty());
+    Ok((opened.map_err(io_error("open", &hidden))?, new))
 }
 
 /// An OFD lock: it belongs to the open file, so it ends exactly with the process (or with the

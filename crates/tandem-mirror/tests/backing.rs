@@ -45,6 +45,21 @@ fn names_in(volume: &Volume) -> Vec<String> {
 }
 
 #[test]
+fn a_volume_that_was_only_looked_at_has_no_mark_that_it_did_not_have() {
+    if !root_or_skip("a_volume_that_was_only_looked_at_has_no_mark_that_it_did_not_have") {
+        return;
+    }
+    let base = directory();
+    let path = base.path().join("data");
+    fs::create_dir(&path).expect("create");
+    open(&path).expect("open").leave();
+    assert!(!path.join(HIDDEN).exists(), "a mark is left");
+    drop(open(&path).expect("open"));
+    open(&path).expect("open again").leave();
+    assert!(path.join(HIDDEN).exists(), "the mark of before is gone");
+}
+
+#[test]
 fn the_plain_directory_is_seen_through_what_is_mounted_over_it() {
     if !root_or_skip("the_plain_directory_is_seen_through_what_is_mounted_over_it") {
         return;

@@ -29,7 +29,9 @@ fn check_volume(volume: &Volume) -> Vec<Finding> {
             }];
         }
     };
-    match holders::holders(&opened) {
+    let found = holders::holders(&opened);
+    opened.leave();
+    match found {
         Ok(found) => (found.iter())
             .map(|holder| Finding {
                 what: format!("volume {name}: {holder}"),
