@@ -71,11 +71,32 @@ pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// What the names of temporary files end in.
+const TEMPORARY: &str = ".new";
+
 /// The temporary name of a file, in the same directory.
 pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
+    name.push(TEMPORARY);
     path.with_file_name(name)
+}
+
+/// Removes the temporary files and directories that a crash left in one of the product's own
+/// directories: nobody reads them.
+pub(crate) fn sweep(directory: &Path) -> Result<(), FileError> {
+    // Where there is no directory, there is nothing in it.
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.as_encoded_bytes().ends_with(TEMPORARY.as_bytes()) {
+            let path = entry.path();
+            let removed = match path.is_dir() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            removed.map_err(failed("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a rename or a removal in a directory durable.

@@ -278,8 +278,21 @@ async fn a_set_up_that_lost_power_is_taken_back_by_the_next_one() {
     pairing::write_configuration(&settings.config, &text).expect("valid");
     let identity = Identity::draw().expect("random numbers");
     identity.write(&settings.state_dir, "token").expect("room");
+    // What was being written in that moment.
+    let state = &settings.state_dir;
+    std::fs::create_dir(state.join("identity.new")).expect("room");
+    for path in [
+        state.join("setup-unfinished.new"),
+        state.join("identity.new/key"),
+    ] {
+        std::fs::write(path, "half").expect("room");
+    }
+    std::fs::write(settings.config.with_extension("toml.new"), "half").expect("room");
     assert!(undo(&settings).await.expect("taken back"));
     machine.assert_untouched();
+    let left = |of: &Path| std::fs::read_dir(of).expect("there").count();
+    assert_eq!(left(state), 0);
+    assert_eq!(left(machine.directory.path()), 1, "the state directory");
 }
 
 #[tokio::test]

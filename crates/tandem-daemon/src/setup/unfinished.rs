@@ -152,6 +152,7 @@ pub async fn undo(settings: &Settings) -> Result<bool, SetUpFailure> {
             units::give_back(&configuration, settings).await?;
         }
         files::remove(&settings.config)?;
+        files::remove(&files::beside(&settings.config))?;
     }
     // Nothing of it was there when the set-up began.
     identity::leave(&settings.state_dir)?;
@@ -159,6 +160,7 @@ pub async fn undo(settings: &Settings) -> Result<bool, SetUpFailure> {
         files::remove(&browsers::accounts(settings))?;
     }
     if unfinished.made_certificate {
+        files::sweep(&settings.state_dir.join("https"))?;
         https::disable(&settings.state_dir)?;
     }
     if !unfinished.ran.is_empty() && systemd::is_present() {
@@ -167,6 +169,7 @@ pub async fn undo(settings: &Settings) -> Result<bool, SetUpFailure> {
             systemd.start(unit, UNIT_MAX).await?;
         }
     }
+    files::sweep(&settings.state_dir)?;
     files::remove(&path)?;
     Ok(true)
 }
