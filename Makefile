@@ -105,4 +105,4 @@ deny: build-tools
 
 clean-lab: build-tools
 	@if [ -x $(LAB) ]; then $(LAB) clean; fi
-	rm -rf --one-file-system target/lab target/lab-root target/lab-root.*
+	rm -rf --one-file-system target/lab target/lab-root target/lab-root.* target/lab-packages

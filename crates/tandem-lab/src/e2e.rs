@@ -32,6 +32,7 @@ pub mod verify;
 pub mod volumes;
 pub mod wizard;
 pub mod writer;
+pub mod zoneminder;
 
 use crate::lab::Lab;
 use crate::product::Setting;
@@ -102,6 +103,7 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     if long {
         other_pairs.extend(presets::CASES);
         other_pairs.extend(packages::LONG_CASES);
+        other_pairs.extend(zoneminder::LONG_CASES);
     }
     other_pairs.extend(sabotage::CASES);
     let pieces = cases.into_iter().map(Piece::Case);

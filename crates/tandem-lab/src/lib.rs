@@ -18,6 +18,7 @@ pub mod noise;
 pub mod postgres;
 pub mod probe;
 pub mod product;
+pub mod repository;
 pub mod shell;
 pub mod switch;
 pub mod wait;
