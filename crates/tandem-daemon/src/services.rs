@@ -145,7 +145,11 @@ impl Runner {
                 },
                 Some(()) = started.recv() => self.start_checkers().await,
                 Some(failure) = self.failures.recv() => {
-                    tracing::error!("service {} is down: {}", failure.name, failure.reason);
+                    // What was stopped on purpose is only started again.
+                    match failure.requested && !failure.hopeless {
+                        true => tracing::warn!("service {} is down: {}", failure.name, failure.reason),
+                        false => tracing::error!("service {} is down: {}", failure.name, failure.reason),
+                    }
                     self.hub.services("running", Some((&failure.name, &failure.reason)));
                     self.inputs.send(Event::ServiceDown(failure));
                 }

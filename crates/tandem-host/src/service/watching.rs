@@ -4,8 +4,8 @@
 //! looked at every second.
 //!
 //! A unit that somebody else stopped on purpose has not crashed: a job of systemd's ended it. Its
-//! next start is waited for, for as long as a package manager is at work, else for a moment. That
-//! it was masked, missing or broken by then is found at once.
+//! next start is waited for, for as long as a package is half-way, else for a moment. That it was
+//! masked, missing or broken by then is found at once.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,12 +27,15 @@ use crate::probe::sentence;
 /// that do.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
+/// The same while the next start of a unit is waited for that was stopped from outside. Between two
+/// steps of an upgrade there may be less than a second.
+const PAUSED_PERIOD: Duration = Duration::from_millis(200);
+
 /// How long the next start of a unit is waited for that was stopped from outside: between the two
 /// halves of somebody's stop and start, or stop and mask.
 const STOPPED_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The same while a package manager is at work. Longer than any upgrade that is not stuck at a
-/// question.
+/// The same while a package is half-way. Longer than any upgrade that is not stuck at a question.
 const PACKAGES_PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 type Changes = Pin<Box<dyn Stream<Item = Change> + Send + Sync>>;
@@ -63,11 +66,15 @@ impl Driver {
             let Some(watch) = &mut self.watch else {
                 return std::future::pending().await;
             };
+            let period = match watch.seen.iter().any(|seen| seen.stopped_since.is_some()) {
+                true => PAUSED_PERIOD,
+                false => LOOK_PERIOD,
+            };
             match &mut watch.changes {
-                None => sleep(LOOK_PERIOD).await,
+                None => sleep(period).await,
                 Some(changes) => tokio::select! {
                     change = changes.next() => self.changed(change),
-                    () = sleep(LOOK_PERIOD) => {}
+                    () = sleep(period) => {}
                 },
             }
             if self.frozen.load(Ordering::Relaxed) {
