@@ -28,6 +28,7 @@ pub mod sqlite;
 pub mod stage;
 pub mod strangers;
 pub mod trial;
+pub mod unattended;
 pub mod verify;
 pub mod volumes;
 pub mod wizard;
@@ -103,6 +104,7 @@ fn pieces(long: bool) -> Result<Vec<Piece>> {
     if long {
         other_pairs.extend(presets::CASES);
         other_pairs.extend(packages::LONG_CASES);
+        other_pairs.extend(unattended::LONG_CASES);
         other_pairs.extend(zoneminder::LONG_CASES);
     }
     other_pairs.extend(sabotage::CASES);
