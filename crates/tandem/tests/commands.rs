@@ -311,8 +311,8 @@ fn the_console_shows_the_certificate_that_it_was_given_and_then_a_new_one() {
         .arg(&state));
     let [theirs, key] = ["certificate.pem", "key.pem"].map(|name| state.join("https").join(name));
     let install = |key: &std::path::Path| {
-        let mut command = one.tandem(&["console", "https", "--certificate"]);
-        outcome(command.arg(&theirs).arg("--key").arg(key))
+        let [theirs, key] = [theirs.as_path(), key].map(|path| path.display().to_string());
+        outcome(&mut one.tandem(&["console", "https", "--certificate", &theirs, "--key", &key]))
     };
     let read = |path: &std::path::Path| std::fs::read(path).expect("it is there");
     let before = read(&place);
