@@ -98,6 +98,7 @@ const FILLED = {
   Monitoring: 'main canvas',
   Timeline: 'main .log li.state',
   Doctor: 'main .sheet-card p.soft',
+  Configuration: 'main textarea',
   Users: 'main tbody tr',
   'Module log': 'main .log li.state',
   'System log': '.journal time',
@@ -205,7 +206,7 @@ test('axe finds nothing, light and dark, on every screen', async ({ lab, visit }
   await page.getByRole('menuitem', { name: 'Stop', exact: true }).click();
   await faultless(page, 'question');
   await page.getByRole('button', { name: 'Cancel' }).click();
-  for (const section of ['Control', 'Monitoring', 'Timeline', 'Doctor', 'Users']) {
+  for (const section of ['Control', 'Monitoring', 'Timeline', 'Doctor', 'Configuration', 'Users']) {
     await open(page, section);
     await faultless(page, section);
   }
@@ -241,7 +242,7 @@ test('on a phone nothing is cut off', async ({ lab, visit }) => {
     await fits('sign-in');
     await signIn(page, lab.url(1), 'admin');
     await headline(page).waitFor(SOON);
-    for (const section of ['overview', 'control', 'monitoring', 'timeline', 'doctor', 'users']) {
+    for (const section of ['overview', 'control', 'monitoring', 'timeline', 'doctor', 'configuration', 'users']) {
       await page.goto(lab.url(1, `/#/${section}`));
       await page.locator('main h2, main table').first().waitFor(SOON);
       await fits(section);
@@ -810,6 +811,88 @@ test('a licence is added in the page, and one that does not count is refused wit
   await openTab(anna.page, 'Information');
   await anna.page.getByText('licensed to Example Ltd').first().waitFor(SOON);
   assert.equal(await anna.page.locator('input[type=file]').count(), 0);
+});
+
+test('the configuration is edited in the page, looked at by both nodes, and applied; what runs as root is not', async ({ lab, visit }) => {
+  const { page } = await visit(AXE);
+  await signIn(page, lab.url(1), 'admin');
+  await says(page, 'videeos is protected.');
+  await open(page, 'Configuration');
+  const text = page.locator('textarea');
+  const edit = async (from, to) => {
+    const loaded = page.waitForResponse((answer) => answer.url().endsWith('/api/v1/configuration'));
+    await page.getByRole('button', { name: 'Load again' }).click();
+    const { text: shown } = await (await loaded).json();
+    assert.ok(shown.includes(from), from);
+    await until('the file is shown', async () => (await text.inputValue()) === shown);
+    await text.fill(shown.replace(from, to));
+    await page.getByRole('button', { name: 'Show what changes' }).click();
+  };
+  const alert = (words) => page.getByRole('alert').filter({ hasText: words }).waitFor(SOON);
+  const apply = async (words, reason) => {
+    await page.getByRole('button', { name: 'Apply to both nodes' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText(words).waitFor(SOON);
+    await dialog.getByLabel('Reason').fill(reason);
+    await dialog.getByRole('button', { name: 'Confirm' }).click();
+  };
+  const file = () => Promise.all([1, 2].map((node) => lab.host(node, 'cat /etc/tandem/tandem.toml')));
+  const before = await file();
+  const checker = 'name = "sql"';
+  // A mistake, a command, and what the other machine does not have.
+  await edit(checker, `${checker}\nperiods = "2s"`);
+  await alert('periods');
+  await edit('tcp = "127.0.0.1:5432"\naction', 'script = "/bin/true"\naction');
+  await alert('checker.sql.script is changed by root on one of the nodes only');
+  await edit('"10.99.1.2"', '"10.99.1.77"');
+  const card = page.locator('section[aria-labelledby=plan]');
+  await card.getByText('node2: this machine is not as the new file says').waitFor(SOON);
+  assert.equal(await page.getByRole('button', { name: 'Apply to both nodes' }).count(), 0);
+  assert.deepEqual(await file(), before, 'nothing was changed');
+  // What needs no stop.
+  const asked = await lab.host(1, `systemctl show -p MainPID ${UNIT}`);
+  await edit(checker, `${checker}\nperiod = "2s"`);
+  await card.getByRole('row').filter({ hasText: 'module.videeos.checker.sql.period' }).filter({ hasText: '2s' }).waitFor(SOON);
+  await faultless(page, 'a plan');
+  await apply('Nothing is stopped', 'a slower checker');
+  // Sessions are in the memory of the node, which begins anew.
+  await page.getByText('Your session has ended.').waitFor(SOON);
+  await signIn(page, lab.url(1), 'admin');
+  await open(page, 'Configuration');
+  const last = page.locator('section[aria-labelledby=applied]');
+  await last.getByText('Done: both nodes have it.').waitFor(SOON);
+  await last.getByText('Both nodes have the new configuration.').waitFor(SOON);
+  await faultless(page, 'applied');
+  assert.equal(await lab.host(1, `systemctl show -p MainPID ${UNIT}`), asked, 'the application went on');
+  assert.deepEqual(await file(), before.map((one) => one.replace(checker, `${checker}\nperiod = "2s"`)));
+  await says(page, 'videeos is protected.');
+  // What needs one, which the question says.
+  await edit('name = "videeos"', 'name = "videeos"\ndurability = "memory"');
+  await card.getByRole('row').filter({ hasText: 'module.videeos.durability' }).filter({ hasText: 'memory' }).waitFor(SOON);
+  await apply('This stops module videeos on both nodes', 'faster');
+  await page.getByText('Your session has ended.').waitFor(SOON);
+  await signIn(page, lab.url(1), 'admin');
+  await open(page, 'Configuration');
+  await last.getByText('Done: both nodes have it.').waitFor(SOON);
+  await says(page, 'videeos is protected.');
+  await lab.home();
+  // Back to what the cases after this one expect.
+  await lab.host(1, `echo ${Buffer.from(before[0]).toString('base64')} | base64 -d >/root/before.toml && tandem config apply --yes /root/before.toml`);
+  await lab.home();
+  assert.deepEqual(await file(), before);
+  await page.getByText('Your session has ended.').waitFor(SOON);
+  await signIn(page, lab.url(1), 'admin');
+  await open(page, 'Control');
+  await openTab(page, 'Command log');
+  await page.getByRole('row').filter({ hasText: 'config apply' }).filter({ hasText: 'a slower checker' }).filter({ hasText: 'done: both nodes have it' }).waitFor(SOON);
+  await page.getByRole('row').filter({ hasText: 'config apply' }).filter({ hasText: 'faster' }).filter({ hasText: 'done: both nodes have it' }).waitFor(SOON);
+  // Nobody else has the page, nor what is behind it.
+  const otto = await visit();
+  await signIn(otto.page, lab.url(1), 'otto');
+  await says(otto.page, 'videeos is protected.');
+  assert.equal(await otto.page.getByRole('link', { name: 'Configuration', exact: true }).count(), 0);
+  await otto.page.goto(lab.url(1, '/#/configuration'));
+  await otto.page.getByRole('alert').filter({ hasText: 'this needs the role admin' }).waitFor(SOON);
 });
 
 test('the support bundle is handed to an admin, whole, and to nobody else', async ({ lab, visit }) => {

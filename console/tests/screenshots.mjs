@@ -115,6 +115,16 @@ try {
   await section('Overview');
   await section('Doctor');
   await filled('doctor', '.findings li');
+  await section('Configuration');
+  await each(async (page) => {
+    const text = page.locator('textarea');
+    await until('the file is shown', async () => (await text.inputValue()).includes('[[module]]'));
+    await text.fill((await text.inputValue()).replace('name = "sql"', 'name = "sql"\nperiod = "2s"'));
+    await page.getByRole('button', { name: 'Show what changes' }).click();
+    // One after the other: two at a time are not looked at.
+    await page.locator('section[aria-labelledby=plan]').waitFor();
+  });
+  await shoot('configuration');
   await section('Users');
   await filled('users', 'main tbody tr');
   await each((page) => page.getByRole('button', { name: 'Add user' }).click());

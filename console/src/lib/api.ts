@@ -292,6 +292,26 @@ export interface Examination {
   findings: Found[];
 }
 
+export interface ConfigurationFile {
+  node: number;
+  text: string;
+  version: string;
+}
+
+export interface ConfigurationPlan {
+  changes: { field: string; before: string | null; after: string | null; stops: string[] }[];
+  lines: string[];
+  refused: string | null;
+}
+
+export interface Application {
+  node: number;
+  at_ms: number;
+  who: string;
+  state: 'running' | 'done' | 'refused' | 'failed' | 'interrupted';
+  lines: string[];
+}
+
 export interface Request {
   command: CommandName;
   node?: number;

@@ -2,8 +2,8 @@
 import { ask, Refused, useCommandToken, type ApiEvent, type ClusterStatus, type Job, type ModuleStatus, type NodeStatus, type SignedIn } from './api';
 import { follow } from './events';
 
-export type Page = 'overview' | 'control' | 'monitoring' | 'timeline' | 'doctor' | 'users';
-const PAGES: Page[] = ['overview', 'control', 'monitoring', 'timeline', 'doctor', 'users'];
+export type Page = 'overview' | 'control' | 'monitoring' | 'timeline' | 'doctor' | 'configuration' | 'users';
+const PAGES: Page[] = ['overview', 'control', 'monitoring', 'timeline', 'doctor', 'configuration', 'users'];
 /** Commands that this tab shows. */
 const JOBS_MAX = 20;
 

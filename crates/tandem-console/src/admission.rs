@@ -144,6 +144,7 @@ pub fn need(method: &Method, path: &str) -> Need {
         "/api/v1/doctor" if !reads => Need::Role(Role::Control),
         "/api/v1/command" => Need::Role(Role::Control),
         "/api/v1/audit" | "/api/v1/support" | "/api/v1/support/other" => Need::Role(Role::Admin),
+        _ if path.starts_with("/api/v1/configuration") => Need::Role(Role::Admin),
         _ if path.starts_with("/api/v1/users") || path.starts_with("/api/v1/tokens") => {
             Need::Role(Role::Admin)
         }

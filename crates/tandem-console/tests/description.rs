@@ -186,6 +186,40 @@ fn what_is_served_has_the_described_shape() {
     check("PastEntry", history::Entry::default());
     check("Point", series::Point::default());
     check("OwnLicense", api::OwnLicense::default());
+    check("ConfigurationFile", api::ConfigurationFile::default());
+    let change = api::FieldChange {
+        before: Some(String::new()),
+        stops: vec![String::new()],
+        ..api::FieldChange::default()
+    };
+    for refused in [None, Some(String::new())] {
+        check(
+            "ConfigurationPlan",
+            api::ConfigurationPlan {
+                changes: vec![change.clone(), api::FieldChange::default()],
+                lines: vec![String::new()],
+                refused,
+            },
+        );
+    }
+    for state in [
+        api::ApplicationState::Running,
+        api::ApplicationState::Done,
+        api::ApplicationState::Refused,
+        api::ApplicationState::Failed,
+        api::ApplicationState::Interrupted,
+    ] {
+        check(
+            "Application",
+            api::Application {
+                node: 1,
+                at_ms: 1,
+                who: String::new(),
+                state,
+                lines: vec![String::new()],
+            },
+        );
+    }
     for verdict in [
         api::FoundVerdict::Ok,
         api::FoundVerdict::Unknown,

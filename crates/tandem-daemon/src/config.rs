@@ -5,6 +5,7 @@
 //! Whether the machine is as the file says is asked elsewhere ([`crate::check`]).
 
 mod canonical;
+mod covered;
 mod duration;
 mod plan;
 mod problem;
@@ -12,6 +13,7 @@ mod raw;
 mod validate;
 
 pub use canonical::{difference, digest, digest_words, fields, fields_of, fields_of_mirror, shown};
+pub use covered::{cover, other_command, uncover};
 pub use duration::parse_duration;
 pub use plan::{Change, Directory, Fate, changes, directories, kept, removed};
 pub use problem::{ConfigError, Problem};

@@ -6,6 +6,9 @@
 //!
 //! Nothing is put in place under a module that has to stand still for it, whoever asks.
 
+mod applying;
+pub(crate) mod console;
+
 use crate::check::{self, Asker};
 use crate::config::{self, Configuration, Fate, digest_words};
 use crate::daemon::Settings;

@@ -11,6 +11,7 @@ use crate::carrier::Links;
 use crate::commands::Commands;
 use crate::config::{self, ConfigError, Configuration, HTTP_PORT, Module, Place};
 use crate::configure::Configure;
+use crate::configure::console as configuring;
 use crate::doctor;
 use crate::gateway;
 use crate::halves::{HEARD_MAX, Halves, Heard};
@@ -492,6 +493,8 @@ impl Rest {
             console.clone(),
             halves,
         );
+        // One that a daemon before this one began.
+        tokio::spawn(configuring::note_end(machine.clone()));
         let api = Api::new(commands.clone(), console, past, machine);
         let everywhere = match self.configuration.node(self.identity.node).address {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),

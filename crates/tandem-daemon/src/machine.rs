@@ -3,6 +3,7 @@
 //! is made so, too.
 
 use crate::config::Configuration;
+use crate::configure::console::{self as configuring, Configuring};
 use crate::daemon::Settings;
 use crate::examination::{self, Examinations};
 use crate::halves::{HalfError, Halves};
@@ -12,11 +13,12 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::Deserialize;
+use std::ffi::OsStr;
 use std::io;
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_console::accounts::Role;
@@ -54,6 +56,7 @@ struct Inner {
     /// One bundle at a time.
     turn: Semaphore,
     examinations: Examinations,
+    configuring: Configuring,
 }
 
 impl Machine {
@@ -67,6 +70,7 @@ impl Machine {
     ) -> Self {
         let mut secrets = support::secrets(&configuration);
         secrets.push(Secret::new(token));
+        let configuring = Configuring::new(&settings.runtime_dir);
         Self(Arc::new(Inner {
             configuration,
             node,
@@ -77,6 +81,7 @@ impl Machine {
             halves,
             turn: Semaphore::new(1),
             examinations: Examinations::default(),
+            configuring,
         }))
     }
 
@@ -93,11 +98,21 @@ impl Machine {
                 "/api/v1/license",
                 get(license::console::show).post(license::console::add),
             )
+            .route("/api/v1/configuration", get(configuring::show))
+            .route("/api/v1/configuration/plan", post(configuring::plan))
+            .route(
+                "/api/v1/configuration/apply",
+                get(configuring::applied).post(configuring::apply),
+            )
             .with_state(self)
     }
 
     pub(crate) fn examinations(&self) -> &Examinations {
         &self.0.examinations
+    }
+
+    pub(crate) fn configuring(&self) -> &Configuring {
+        &self.0.configuring
     }
 
     pub(crate) fn console(&self) -> &Console {
@@ -262,7 +277,18 @@ pub(crate) async fn run_self(
     printed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
 }
 
-async fn print(settings: &Settings, words: &[&str]) -> io::Result<(Vec<u8>, ExitStatus)> {
+/// What this very program says on both of its streams for these words, and how it ended.
+pub(crate) async fn ask_self(
+    settings: &Settings,
+    words: &[&OsStr],
+    limit: Duration,
+) -> io::Result<Output> {
+    let mut command = of_self(settings, words)?;
+    let said = timeout(limit, command.output()).await;
+    said.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+}
+
+fn of_self(settings: &Settings, words: &[impl AsRef<OsStr>]) -> io::Result<Command> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", UNPROTECTED, "tandem", "nice", "-n", "19"]);
     command.arg(std::env::current_exe()?);
@@ -278,9 +304,13 @@ async fn print(settings: &Settings, words: &[&str]) -> io::Result<(Vec<u8>, Exit
         .env_remove("WATCHDOG_USEC")
         .env_remove("WATCHDOG_PID")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .kill_on_drop(true);
+    Ok(command)
+}
+
+async fn print(settings: &Settings, words: &[&str]) -> io::Result<(Vec<u8>, ExitStatus)> {
+    let mut command = of_self(settings, words)?;
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn()?;
     let stdout = child.stdout.take().expect("it is piped");
     let mut printed = Vec::new();

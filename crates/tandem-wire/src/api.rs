@@ -423,6 +423,72 @@ pub struct NewFile {
     pub put: bool,
 }
 
+/// The configuration file of a node as the console shows it: without its commands.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ConfigurationFile {
+    /// The node whose file it is.
+    pub node: u8,
+    /// All of it, with words in place of each command and of the address that is told.
+    pub text: String,
+    /// Names this very file; a new one says which it takes the place of.
+    pub version: String,
+}
+
+/// What another configuration would change.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ConfigurationPlan {
+    /// The fields that differ, in the order of the new file; what is gone comes last.
+    pub changes: Vec<FieldChange>,
+    /// What else `tandem config plan` says: what is stopped, and what becomes of directories.
+    pub lines: Vec<String>,
+    /// Why one of the nodes does not take it; none: both would.
+    pub refused: Option<String>,
+}
+
+/// A field of the configuration that changes.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// As an operator finds it in the file.
+    pub field: String,
+    /// Its value now, if it is there.
+    pub before: Option<String>,
+    /// Its value then, if it is there.
+    pub after: Option<String>,
+    /// The modules that have to be stopped for it on both nodes.
+    pub stops: Vec<String>,
+}
+
+/// The last configuration that was applied from the console of a node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Application {
+    /// The node that applied it to both.
+    pub node: u8,
+    /// Milliseconds since 1970, by that node's clock: when it began.
+    pub at_ms: u64,
+    /// Who asked for it.
+    pub who: String,
+    /// How it is getting on, or how it ended.
+    pub state: ApplicationState,
+    /// What `tandem config apply` said so far.
+    pub lines: Vec<String>,
+}
+
+/// How applying a configuration is getting on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApplicationState {
+    /// It is under way.
+    Running,
+    /// Both nodes have it.
+    Done,
+    /// Nothing was changed.
+    Refused,
+    /// It did not come to its end, or only one node has it; the last lines say so.
+    Failed,
+    /// Nobody knows: what did it was ended.
+    Interrupted,
+}
+
 /// The commands that this release knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

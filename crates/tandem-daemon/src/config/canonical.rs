@@ -135,7 +135,7 @@ pub fn difference(
 }
 
 /// What stands in place of a command.
-const KEPT: &str = "(a command)";
+pub(super) const KEPT: &str = "(a command)";
 
 /// Whether commands are among the fields.
 #[derive(Clone, Copy, PartialEq, Eq)]
