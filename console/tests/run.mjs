@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
+import tls from 'node:tls';
 import { launch } from './browser.mjs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -1153,6 +1154,88 @@ test('many connections, slow requests and huge bodies keep no heartbeat from any
   for (const socket of sockets) socket.destroy();
   huge.destroy();
   await until('node1 answers again', () => lab.answers(1));
+});
+
+test('the certificates of both nodes are shown in the page, made, and replaced by an own one', async ({ lab, visit }) => {
+  const { page } = await visit(AXE);
+  const card = (of) => of.locator('section[aria-labelledby=certificates]');
+  const information = async (of, url, who) => {
+    await signIn(of, url, who);
+    await open(of, 'Control');
+    await openTab(of, 'Information');
+  };
+  const confirmed = async (of, button) => {
+    await card(of).getByRole('button', { name: button }).click();
+    await of.getByRole('dialog').getByRole('button', { name: 'Confirm' }).click();
+  };
+  /** What the node shows to whoever connects. */
+  const presented = () => new Promise((resolve, reject) => {
+    const socket = tls.connect(9010, lab.addresses[1], { rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate().fingerprint256);
+      socket.destroy();
+    });
+    socket.on('error', reject);
+  });
+  await information(page, lab.url(1), 'admin');
+  await card(page).getByText('HTTP, without a certificate').first().waitFor(SOON);
+  await card(page).getByText('A key is not sent over HTTP.').waitFor(SOON);
+  assert.equal(await card(page).getByRole('button', { name: 'Use your own' }).count(), 0);
+  await faultless(page, 'no certificates');
+  await confirmed(page, `Make one on ${NAMES[1]}, and change to HTTPS`);
+  await card(page).getByText('In place. Its fingerprint:').waitFor(SOON);
+  const made = await presented();
+  assert.ok((await card(page).getByRole('status').textContent()).includes(made), made);
+  const base = await card(page).getByRole('link', { name: 'Go on over HTTPS' }).getAttribute('href');
+  assert.equal(base, `https://${lab.addresses[1]}:9010/`);
+  const { page: safe } = await visit(AXE);
+  await information(safe, base, 'admin');
+  await card(safe).getByText(made).waitFor(SOON);
+  await card(safe).getByText('made by Tandem').waitFor(SOON);
+  // A new one counts for who connects from then on, and whoever is there goes on.
+  await confirmed(safe, `Make a new one on ${NAMES[1]}`);
+  await card(safe).getByRole('status').filter({ hasText: 'Reload this page' }).waitFor(SOON);
+  const renewed = await presented();
+  assert.notEqual(renewed, made);
+  await card(safe).locator('dd').getByText(renewed).waitFor(SOON);
+  await safe.reload();
+  await openTab(safe, 'Information');
+  await card(safe).locator('dd').getByText(renewed).waitFor(SOON);
+  // An own one.
+  await lab.host(1, 'cd /root && openssl req -x509 -newkey rsa:2048 -nodes -days 20 -subj "/O=Example/CN=console.example" -keyout own.key -out own.pem 2>/dev/null');
+  const [own, ownKey, theirs] = await Promise.all(['own.pem', 'own.key', '../var/lib/tandem/https/key.pem'].map((name) => lab.host(1, `cat /root/${name}`)));
+  const give = async (certificate, key) => {
+    const dialog = safe.getByRole('dialog');
+    if (!(await dialog.isVisible())) await card(safe).getByRole('button', { name: `Use your own on ${NAMES[1]}` }).click();
+    const file = (name, text) => ({ name, mimeType: 'application/x-pem-file', buffer: Buffer.from(text) });
+    await dialog.getByLabel('Certificate').setInputFiles(file('own.pem', certificate));
+    await dialog.getByLabel('Private key').setInputFiles(file('own.key', key));
+    await dialog.getByRole('button', { name: 'Confirm' }).click();
+  };
+  const refused = (words) => safe.getByRole('dialog').getByRole('alert').filter({ hasText: words }).waitFor(SOON);
+  await give('nothing', ownKey);
+  await refused('this is no certificate as PEM');
+  await give(own, theirs);
+  await refused('use the certificate and the key of the console');
+  assert.equal(await presented(), renewed, 'nothing was changed');
+  await faultless(safe, 'an own certificate');
+  await give(own, ownKey);
+  await card(safe).getByText('console.example').waitFor(SOON);
+  await card(safe).getByText('your own').waitFor(SOON);
+  await card(safe).getByText(/^(19|20) days left$/).waitFor(SOON);
+  const now = await presented();
+  await card(safe).locator('dd').getByText(now).waitFor(SOON);
+  // The other node knows it, and shows it to those who may only look.
+  const anna = await visit();
+  await information(anna.page, lab.url(2), 'anna');
+  await card(anna.page).locator('dd').getByText(now).waitFor(SOON);
+  await card(anna.page).getByText('HTTP, without a certificate').waitFor(SOON);
+  assert.equal(await card(anna.page).getByRole('button').count(), 0);
+  await openTab(safe, 'Command log');
+  const row = (what, result) => safe.getByRole('row').filter({ hasText: what }).filter({ hasText: result }).first().waitFor(SOON);
+  await row('console https --renew', `done: Tandem on h1, ${renewed}`);
+  await row('console https --certificate', 'refused: use the certificate and the key of the console');
+  await row('console https --certificate', `done: console.example, ${now}`);
+  assert.ok(!(await safe.locator('main').textContent()).includes('PRIVATE'));
 });
 
 // From here on over HTTPS.

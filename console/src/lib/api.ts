@@ -21,7 +21,16 @@ export interface NodeStatus {
   version: string;
   answers: boolean;
   silent_ms: number | null;
+  certificate: Certificate | null;
   modules: ModuleStatus[];
+}
+
+export interface Certificate {
+  subject: string;
+  made_here: boolean;
+  fingerprint: string;
+  from_ms: number;
+  until_ms: number;
 }
 
 export interface ModuleStatus {

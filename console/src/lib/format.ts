@@ -43,6 +43,11 @@ export function clock(atMs: number): string {
   return new Date(atMs).toLocaleTimeString(locale(), { hour12: false });
 }
 
+/** A date alone. */
+export function day(atMs: number): string {
+  return new Date(atMs).toLocaleDateString(locale(), { year: 'numeric', month: '2-digit', day: '2-digit' });
+}
+
 export function moment(atMs: number): string {
   const date = new Date(atMs);
   const now = new Date();

@@ -105,10 +105,11 @@ fn what_is_served_has_the_described_shape() {
     };
     let node = api::NodeStatus {
         modules: vec![module, api::ModuleStatus::default()],
+        certificate: Some(api::CertificateStatus::default()),
         ..api::NodeStatus::default()
     };
     let status = api::ClusterStatus {
-        nodes: vec![node],
+        nodes: vec![node, api::NodeStatus::default()],
         ..api::ClusterStatus::default()
     };
     check("ClusterStatus", status);
@@ -185,6 +186,7 @@ fn what_is_served_has_the_described_shape() {
     check("AuditEntry", audit::Entry::default());
     check("PastEntry", history::Entry::default());
     check("Point", series::Point::default());
+    check("CertificateStatus", api::CertificateStatus::default());
     check("OwnLicense", api::OwnLicense::default());
     check("ConfigurationFile", api::ConfigurationFile::default());
     let change = api::FieldChange {

@@ -17,7 +17,7 @@ use crate::gateway;
 use crate::halves::{HEARD_MAX, Halves, Heard};
 use crate::herald::Herald;
 use crate::http::{self, Api};
-use crate::https;
+use crate::https::console::Https;
 use crate::hub::{Hub, ModuleHub};
 use crate::identity::{self, Identity, IdentityError};
 use crate::jobs::Jobs;
@@ -485,6 +485,9 @@ impl Rest {
         let state_dir = &self.settings.state_dir;
         let past = observer::open(state_dir);
         tasks.spawn(observer::run(commands.hub.clone(), past.clone()));
+        let own = self.configuration.node(self.identity.node);
+        let https = Https::open(state_dir, own, commands.hub.clone()).map_err(io::Error::other)?;
+        let tls = https.answering();
         let machine = Machine::new(
             self.configuration.clone(),
             self.identity.node,
@@ -492,18 +495,18 @@ impl Rest {
             &self.token,
             console.clone(),
             halves,
+            https,
         );
         // One that a daemon before this one began.
         tokio::spawn(configuring::note_end(machine.clone()));
         let api = Api::new(commands.clone(), console, past, machine);
-        let everywhere = match self.configuration.node(self.identity.node).address {
+        let everywhere = match own.address {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             // Takes IPv4 too.
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         let everywhere = SocketAddr::new(everywhere, HTTP_PORT);
-        let tls = https::acceptor(state_dir).map_err(io::Error::other)?;
-        if tls.is_none() {
+        if tls.borrow().is_none() {
             tracing::warn!(
                 "the console is served over HTTP: passwords can be read on the network \
                  (`tandem console https` changes that)"

@@ -135,8 +135,12 @@ impl Api {
         guarded(own, console)
     }
 
-    /// Serves on a TCP port, for ever; over HTTPS where there is a certificate.
-    pub(crate) async fn serve_tcp(self, address: SocketAddr, tls: Option<TlsAcceptor>) {
+    /// Serves on a TCP port, for ever; over HTTPS while there is a certificate.
+    pub(crate) async fn serve_tcp(
+        self,
+        address: SocketAddr,
+        tls: watch::Receiver<Option<TlsAcceptor>>,
+    ) {
         let connections = self.connections.clone();
         let router = self.routes();
         let listener = link::listen(address, "the HTTP API").await;
@@ -174,12 +178,12 @@ pub(crate) fn guarded(own: Router, console: Arc<Console>) -> Router {
         .layer(middleware::from_fn(bounded))
 }
 
-/// Serves whoever comes from the network, for ever.
+/// Serves whoever comes from the network, for ever; each as it is when he comes.
 pub(crate) async fn serve_network(
     listener: TcpListener,
     router: Router,
     connections: Arc<Connections>,
-    tls: Option<TlsAcceptor>,
+    tls: watch::Receiver<Option<TlsAcceptor>>,
 ) {
     loop {
         let Ok((socket, from)) = listener.accept().await else {
@@ -199,11 +203,11 @@ pub(crate) async fn serve_network(
         if limited.is_err() {
             continue;
         }
+        let (router, tls) = (router.clone(), tls.borrow().clone());
         let origin = Origin::Address {
             address: from.ip(),
             secure: tls.is_some(),
         };
-        let (router, tls) = (router.clone(), tls.clone());
         tokio::spawn(async move {
             match tls {
                 None => serve_connection(socket, router, origin).await,

@@ -1,6 +1,8 @@
 //! HTTPS for browsers: a certificate and a key below the state directory, or none, which means
 //! HTTP. It has nothing to do with the keys by which the nodes know each other.
 
+pub(crate) mod console;
+
 use crate::config::Node;
 use crate::files::{self, FileError, PUBLIC, SECRET};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
@@ -11,6 +13,8 @@ use rustls::{ServerConfig, SupportedCipherSuite};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tandem_doctor::look::certificate;
+use tandem_wire::api::CertificateStatus;
 use tokio_rustls::TlsAcceptor;
 
 /// Why HTTPS does not work.
@@ -28,6 +32,9 @@ pub enum HttpsError {
         #[source]
         source: rustls::pki_types::pem::Error,
     },
+    /// What somebody sent.
+    #[error("this is no {0} as PEM: a text that begins with -----BEGIN")]
+    Sent(&'static str),
     /// Certificate and key.
     #[error("use the certificate and the key of the console")]
     Unusable(#[source] rustls::Error),
@@ -35,6 +42,11 @@ pub enum HttpsError {
     #[error("make a certificate")]
     Make(#[source] rcgen::Error),
 }
+
+/// How much of a name is shown: the other node's daemon takes 64 KiB in all.
+const SUBJECT_MAX: usize = 100;
+/// What the name of a certificate begins with that Tandem makes.
+const MADE_HERE: &str = "Tandem on ";
 
 /// The certificate's place, and the key's. Another certificate is put there by copying.
 #[must_use]
@@ -63,10 +75,17 @@ fn server_config(certificate: &Path, key: &Path) -> Result<ServerConfig, HttpsEr
         let path = path.to_owned();
         move |source| HttpsError::Pem { path, source }
     };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+    let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)
         .map_err(pem(certificate))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(pem(key))?;
+    answering(chain, key)
+}
+
+fn answering(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, HttpsError> {
     let provider = Arc::new(ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -76,6 +95,27 @@ fn server_config(certificate: &Path, key: &Path) -> Result<ServerConfig, HttpsEr
         .map_err(HttpsError::Unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// What the certificate that browsers are answered with says of itself, if there is one.
+pub(crate) fn status(state_dir: &Path) -> Result<Option<CertificateStatus>, HttpsError> {
+    let [path, _] = places(state_dir);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let shown = fingerprint(&path)?;
+    let der =
+        CertificateDer::from_pem_file(&path).map_err(|source| HttpsError::Pem { path, source })?;
+    let read = certificate::read(&der);
+    Ok(Some(read.map_or_else(CertificateStatus::default, |read| {
+        CertificateStatus {
+            made_here: read.self_signed && read.subject.starts_with(MADE_HERE),
+            subject: read.subject.chars().take(SUBJECT_MAX).collect(),
+            fingerprint: shown,
+            from_ms: read.from.saturating_mul(1000),
+            until_ms: read.until.saturating_mul(1000),
+        }
+    })))
 }
 
 /// SHA-256 of a certificate, as browsers show it.
@@ -117,7 +157,7 @@ pub(crate) fn make(state_dir: &Path, of: &str, names: Vec<String>) -> Result<(),
     let mut parameters = CertificateParams::new(names).map_err(HttpsError::Make)?;
     // What browsers show as its name.
     parameters.distinguished_name = DistinguishedName::new();
-    let name = format!("Tandem on {of}");
+    let name = format!("{MADE_HERE}{of}");
     parameters.distinguished_name.push(DnType::CommonName, name);
     let key = KeyPair::generate().map_err(HttpsError::Make)?;
     let made = parameters.self_signed(&key).map_err(HttpsError::Make)?;
@@ -142,6 +182,19 @@ pub(crate) fn adopt(state_dir: &Path, from: &Path) -> Result<(), HttpsError> {
 pub fn install(state_dir: &Path, certificate: &Path, key: &Path) -> Result<(), HttpsError> {
     server_config(certificate, key)?;
     put(state_dir, &files::read(certificate)?, &files::read(key)?)
+}
+
+/// Puts a certificate and its key in place that somebody sent, if browsers can be answered with them.
+fn install_sent(state_dir: &Path, certificate: &str, key: &str) -> Result<(), HttpsError> {
+    let chain = CertificateDer::pem_slice_iter(certificate.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .ok()
+        .filter(|chain| !chain.is_empty());
+    let chain = chain.ok_or(HttpsError::Sent("certificate"))?;
+    let private = PrivateKeyDer::from_pem_slice(key.as_bytes());
+    let private = private.map_err(|_| HttpsError::Sent("key"))?;
+    answering(chain, private)?;
+    put(state_dir, certificate.as_bytes(), key.as_bytes())
 }
 
 /// The certificate last: it is what counts. After a crash between the two the daemon says that they
@@ -205,5 +258,45 @@ mod tests {
         renew(&state, &node()).expect("made");
         assert_ne!(read(&state), read(&other));
         assert!(acceptor(&state).expect("usable").is_some());
+    }
+
+    #[test]
+    fn what_is_sent_is_taken_whole_or_refused_with_the_reason_and_shown_as_it_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [state, other] = ["state", "other"].map(|name| directory.path().join(name));
+        assert_eq!(status(&state).expect("nothing there"), None);
+        enable(&state, &node()).expect("made");
+        let made = status(&state).expect("readable").expect("there");
+        assert_eq!((&*made.subject, made.made_here), ("Tandem on h1", true));
+        assert!(made.from_ms < made.until_ms);
+        let own = rcgen::generate_simple_self_signed(vec!["h1".to_owned()]).expect("made");
+        let (certificate, key) = (own.cert.pem(), own.signing_key.serialize_pem());
+        enable(&other, &node()).expect("made");
+        let read = |state: &Path| places(state).map(|path| files::read(&path).expect("there"));
+        let [_, their_key] = read(&other).map(|bytes| String::from_utf8(bytes).expect("PEM"));
+        let before = read(&state);
+        for (certificate, key, reason) in [
+            ("", &*key, "no certificate as PEM"),
+            (&*key, &*key, "no certificate as PEM"),
+            (&*certificate, &*certificate, "no key as PEM"),
+            (
+                &*certificate,
+                &*their_key,
+                "use the certificate and the key",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
+                &*key,
+                "use the",
+            ),
+        ] {
+            let refused = install_sent(&state, certificate, key).expect_err("refused");
+            assert!(refused.to_string().contains(reason), "{refused}");
+            assert_eq!(read(&state), before, "nothing was changed");
+        }
+        install_sent(&state, &certificate, &key).expect("they belong together");
+        let now = status(&state).expect("readable").expect("there");
+        assert!(!now.made_here);
+        assert_ne!(now.fingerprint, made.fingerprint);
     }
 }

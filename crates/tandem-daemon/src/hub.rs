@@ -16,10 +16,10 @@ use tandem_core::{
 };
 use tandem_host::clock;
 use tandem_wire::api::{
-    AddressStatus, ApiEvent, ChannelStatus, ClusterStatus, DivergenceStatus, EVENTS_KEPT_MAX,
-    HISTORY_SHOWN_MAX, HistoryEntry, LicenseStatus, MirrorSummary, ModuleStatus, NodeStatus,
-    RecordStatus, ResourceStatus, SideStatus, SwitchesStatus, VerificationStatus, VolumeStatus,
-    colour_word, data_words, tone_word,
+    AddressStatus, ApiEvent, CertificateStatus, ChannelStatus, ClusterStatus, DivergenceStatus,
+    EVENTS_KEPT_MAX, HISTORY_SHOWN_MAX, HistoryEntry, LicenseStatus, MirrorSummary, ModuleStatus,
+    NodeStatus, RecordStatus, ResourceStatus, SideStatus, SwitchesStatus, VerificationStatus,
+    VolumeStatus, colour_word, data_words, tone_word,
 };
 use tandem_wire::local::{Verification, VerificationEnd};
 use tokio::sync::watch;
@@ -62,6 +62,7 @@ struct Inner {
     speaking: bool,
     difference: Option<String>,
     refused: Option<String>,
+    certificate: Option<CertificateStatus>,
     events: VecDeque<(u64, ApiEvent)>,
     next_event: u64,
 }
@@ -189,6 +190,7 @@ impl Hub {
                 speaking: false,
                 difference: None,
                 refused: None,
+                certificate: None,
                 events: VecDeque::new(),
                 next_event: 1,
             })),
@@ -347,6 +349,11 @@ impl Hub {
         let inner = self.lock();
         let snapshot = inner.modules[place].snapshot.as_ref();
         snapshot.is_some_and(|snapshot| snapshot.state != State::Stop)
+    }
+
+    /// With which certificate the console answers.
+    pub(crate) fn certificate(&self, certificate: Option<CertificateStatus>) {
+        self.change(|inner| inner.certificate = certificate);
     }
 
     /// What the licence is like. Told only where it changes.
@@ -513,6 +520,7 @@ impl Inner {
         NodeStatus {
             version: crate::RELEASE.to_owned(),
             configuration: self.digest.clone(),
+            certificate: self.certificate.clone(),
             answers: true,
             modules: self
                 .configuration

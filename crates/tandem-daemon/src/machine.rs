@@ -7,6 +7,7 @@ use crate::configure::console::{self as configuring, Configuring};
 use crate::daemon::Settings;
 use crate::examination::{self, Examinations};
 use crate::halves::{HalfError, Halves};
+use crate::https::console::{self as certificate, Https};
 use crate::license;
 use crate::support;
 use axum::body::Body;
@@ -57,6 +58,7 @@ struct Inner {
     turn: Semaphore,
     examinations: Examinations,
     configuring: Configuring,
+    https: Https,
 }
 
 impl Machine {
@@ -67,6 +69,7 @@ impl Machine {
         token: &str,
         console: Arc<Console>,
         halves: Halves,
+        https: Https,
     ) -> Self {
         let mut secrets = support::secrets(&configuration);
         secrets.push(Secret::new(token));
@@ -82,6 +85,7 @@ impl Machine {
             turn: Semaphore::new(1),
             examinations: Examinations::default(),
             configuring,
+            https,
         }))
     }
 
@@ -98,6 +102,7 @@ impl Machine {
                 "/api/v1/license",
                 get(license::console::show).post(license::console::add),
             )
+            .route("/api/v1/certificate", post(certificate::change))
             .route("/api/v1/configuration", get(configuring::show))
             .route("/api/v1/configuration/plan", post(configuring::plan))
             .route(
@@ -113,6 +118,10 @@ impl Machine {
 
     pub(crate) fn configuring(&self) -> &Configuring {
         &self.0.configuring
+    }
+
+    pub(crate) fn https(&self) -> &Https {
+        &self.0.https
     }
 
     pub(crate) fn console(&self) -> &Console {

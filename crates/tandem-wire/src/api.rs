@@ -54,8 +54,26 @@ pub struct NodeStatus {
     pub silent_ms: Option<u64>,
     /// The digest of the configuration that its daemon runs with, in hexadecimal.
     pub configuration: String,
+    /// The certificate with which its console answers; none: it answers over HTTP.
+    pub certificate: Option<CertificateStatus>,
     /// Its modules, in the order of the configuration.
     pub modules: Vec<ModuleStatus>,
+}
+
+/// The certificate of a node's console.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CertificateStatus {
+    /// Whose it is, as browsers show it.
+    pub subject: String,
+    /// Whether Tandem made it; it is somebody's own otherwise.
+    pub made_here: bool,
+    /// SHA-256 of it, as browsers show it.
+    pub fingerprint: String,
+    /// From when it counts, in milliseconds since 1970.
+    pub from_ms: u64,
+    /// Until when it counts, in milliseconds since 1970.
+    pub until_ms: u64,
 }
 
 /// One module on one node.

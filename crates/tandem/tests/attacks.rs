@@ -87,6 +87,7 @@ over_both! {
     readers_that_never_read_keep_no_event_from_others
     what_is_no_request_is_refused_and_nothing_behind_it_is_answered
     every_route_is_closed_to_every_role_below_its_own
+    another_certificate_counts_at_once_and_no_key_comes_over_http
     sessions_and_tokens_end_on_both_nodes_and_in_streams_that_are_open
     what_is_secret_or_forged_is_in_no_log_and_in_no_bundle
     the_api_is_what_its_description_says
@@ -744,6 +745,58 @@ fn every_route_is_closed_to_every_role_below_its_own(speaks: Speaks) {
     });
 }
 
+fn another_certificate_counts_at_once_and_no_key_comes_over_http(speaks: Speaks) {
+    let stage = files("certs", speaks);
+    let (one, two, door) = pair(&stage, speaks);
+    let root = bearer(&one);
+    let head = format!("POST /api/v1/certificate HTTP/1.1\r\n{root}");
+    run(&mut two.tandem(&["console", "https"]));
+    let read = |machine: &Machine<'_>| {
+        let file = certificate(machine);
+        let key = file.with_file_name("key.pem");
+        [file, key].map(|path| fs::read_to_string(path).unwrap_or_default())
+    };
+    let shown = || {
+        let status = one.status()?;
+        Some(status.nodes.first()?.certificate.clone())
+    };
+    let (before, [theirs, their_key]) = (read(&one), read(&two));
+    let own = serde_json::json!({ "certificate": theirs, "key": their_key }).to_string();
+    let (mixed, half) = (
+        serde_json::json!({ "certificate": theirs, "key": before[1] }).to_string(),
+        serde_json::json!({ "certificate": theirs }).to_string(),
+    );
+    stage.in_network(2, || {
+        let refused = match speaks {
+            Speaks::Http => [(&own, "could be read"), (&half, "belong together")],
+            Speaks::Https => [(&mixed, "use the certificate"), (&half, "belong together")],
+        };
+        for (body, reason) in refused {
+            let (status, answer) = door.ask(&head, body);
+            assert_eq!(status, 409, "{answer}");
+            assert!(answer.contains(reason), "{answer}");
+        }
+        assert_eq!(read(&one), before, "nothing was changed");
+        let (status, answer) = door.ask(&head, "{}");
+        assert_eq!(status, 200, "{answer}");
+        assert_ne!(read(&one), before);
+        // Whoever comes now is answered with it.
+        let door = Door::of(&[&one]);
+        let (status, answer) = door.ask(&format!("GET /api/v1/status HTTP/1.1\r\n{root}"), "");
+        assert_eq!(status, 200, "{answer}");
+        assert!(answer.contains(r#""subject":"Tandem on one""#), "{answer}");
+        let plain = Door::Http.ask("GET / HTTP/1.1", "");
+        assert_eq!(plain.0, 307, "{}", plain.1);
+        let (status, answer) = door.ask(&head, &own);
+        assert_eq!(status, 200, "{answer}");
+    });
+    assert_eq!(read(&one), [theirs, their_key.clone()]);
+    let now = until("it is shown", || shown().flatten());
+    assert_eq!(now.subject, "Tandem on two");
+    let log = fs::read_to_string(one.log()).expect("a log");
+    assert!(!log.contains("PRIVATE KEY"), "{log}");
+}
+
 /// A browser's cookie at a node.
 fn sign_in(door: &Door, node: u8) -> String {
     let body = format!(r#"{{"name":"anna","password":"{PASSWORD}"}}"#);
@@ -930,9 +983,11 @@ fn the_api_is_what_its_description_says(speaks: Speaks) {
         eprintln!("skipped: {NAME} needs scripts/schemathesis");
         return;
     }
-    // One has no end, the others make a bundle or examine both nodes each time.
-    const NOT_ASKED: [&str; 4] = [
+    // One has no end, one makes a certificate that nobody trusts yet, the others make a bundle or
+    // examine both nodes each time.
+    const NOT_ASKED: [&str; 5] = [
         "/api/v1/events",
+        "/api/v1/certificate",
         "/api/v1/support",
         "/api/v1/support/other",
         "/api/v1/doctor",

@@ -303,7 +303,8 @@ impl Wizard {
             .with_state(page);
         let router = http::guarded(routes, console.clone());
         let connections = Arc::new(Connections::default());
-        let serving = http::serve_network(listener, router, connections, Some(tls));
+        let serving =
+            http::serve_network(listener, router, connections, watch::channel(Some(tls)).1);
         Ok(Self {
             console,
             orders: ordered,

@@ -1,4 +1,5 @@
-//! The end of a certificate. Of X.509 only what stands before that is walked over (RFC 5280, 4.1).
+//! What a certificate says of itself: whose it is, and from when until when. Of X.509 only that and
+//! what stands before it is walked over (RFC 5280, 4.1).
 
 use crate::facts::Looked;
 use rustls::pki_types::CertificateDer;
@@ -11,6 +12,10 @@ const INTEGER: u8 = 0x02;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
+const SET: u8 = 0x31;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+/// 2.5.4.3
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// The last second since 1970 of the certificate in a PEM file; none: there is no file.
 pub fn end(path: &Path) -> Looked<Option<u64>> {
@@ -20,13 +25,28 @@ pub fn end(path: &Path) -> Looked<Option<u64>> {
         Err(error) => return Looked::Unknown(format!("{}: {error}", path.display())),
     };
     let certificate = CertificateDer::from_pem_slice(&pem).ok();
-    match certificate.and_then(|certificate| not_after(&certificate)) {
-        Some(end) => Looked::Seen(Some(end)),
+    match certificate.and_then(|certificate| read(&certificate)) {
+        Some(certificate) => Looked::Seen(Some(certificate.until)),
         None => Looked::Unknown(format!("{} is no certificate", path.display())),
     }
 }
 
-fn not_after(der: &[u8]) -> Option<u64> {
+/// A certificate, as far as people look at one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Certificate {
+    /// Its common name, or else all of its name.
+    pub subject: String,
+    /// Whether its name is that of who signed it.
+    pub self_signed: bool,
+    /// Its first second since 1970.
+    pub from: u64,
+    /// Its last second since 1970.
+    pub until: u64,
+}
+
+/// Reads a certificate in DER; none: it is no certificate.
+#[must_use]
+pub fn read(der: &[u8]) -> Option<Certificate> {
     let (certificate, _) = expect(SEQUENCE, der)?;
     let (body, _) = expect(SEQUENCE, certificate)?;
     let rest = match expect(VERSION, body) {
@@ -35,10 +55,42 @@ fn not_after(der: &[u8]) -> Option<u64> {
     };
     let (_serial, rest) = expect(INTEGER, rest)?;
     let (_algorithm, rest) = expect(SEQUENCE, rest)?;
-    let (_issuer, rest) = expect(SEQUENCE, rest)?;
-    let (validity, _) = expect(SEQUENCE, rest)?;
-    let (_, _not_before, rest) = value(validity)?;
-    let (kind, text, _) = value(rest)?;
+    let (issuer, rest) = expect(SEQUENCE, rest)?;
+    let (validity, rest) = expect(SEQUENCE, rest)?;
+    let (kind, text, after) = value(validity)?;
+    // What began before that may as well have begun then.
+    let from = time(kind, text).unwrap_or(0);
+    let (kind, text, _) = value(after)?;
+    let until = time(kind, text)?;
+    let (subject, _) = expect(SEQUENCE, rest)?;
+    Some(Certificate {
+        subject: name(subject),
+        self_signed: subject == issuer,
+        from,
+        until,
+    })
+}
+
+/// The common name, or else all parts of a name.
+fn name(mut parts: &[u8]) -> String {
+    let mut all = Vec::new();
+    while let Some((part, rest)) = expect(SET, parts) {
+        parts = rest;
+        let pair = expect(SEQUENCE, part).and_then(|(pair, _)| {
+            let (kind, rest) = expect(OBJECT_IDENTIFIER, pair)?;
+            let (_, text, _) = value(rest)?;
+            Some((kind, String::from_utf8_lossy(text).into_owned()))
+        });
+        match pair {
+            Some((COMMON_NAME, text)) => return text,
+            Some((_, text)) => all.push(text),
+            None => {}
+        }
+    }
+    all.join(", ")
+}
+
+fn time(kind: u8, text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
     let (year, rest) = match kind {
         UTC_TIME => {
@@ -121,7 +173,32 @@ mod tests {
         assert_eq!(end(&path), Looked::Seen(None));
         std::fs::write(&path, "no certificate").expect("written");
         assert!(end(&path).seen().is_none());
-        assert_eq!(not_after(&[0x30, 0x82, 0xff]), None);
-        assert_eq!(not_after(&[]), None);
+        assert_eq!(read(&[0x30, 0x82, 0xff]), None);
+        assert_eq!(read(&[]), None);
+    }
+
+    #[test]
+    fn whose_it_is_is_its_common_name_or_all_of_its_name() {
+        use rcgen::DnType;
+        let made = |parts: &[(DnType, &str)]| {
+            let mut parameters =
+                rcgen::CertificateParams::new(vec!["h1".to_owned()]).expect("a name");
+            parameters.distinguished_name = rcgen::DistinguishedName::new();
+            for (kind, text) in parts {
+                (parameters.distinguished_name).push(kind.clone(), (*text).to_owned());
+            }
+            parameters.not_before = rcgen::date_time_ymd(2027, 3, 5);
+            let key = rcgen::KeyPair::generate().expect("a key");
+            let made = parameters.self_signed(&key).expect("a certificate");
+            read(made.der()).expect("a certificate")
+        };
+        let organisation = (DnType::OrganizationName, "Example");
+        let named = made(&[organisation.clone(), (DnType::CommonName, "Tandem on h1")]);
+        assert_eq!(named.subject, "Tandem on h1");
+        assert_eq!((named.self_signed, named.from), (true, 1_804_204_800));
+        assert!(named.until > named.from);
+        let unnamed = made(&[organisation, (DnType::LocalityName, "Zürich")]);
+        assert_eq!(unnamed.subject, "Example, Zürich");
+        assert_eq!(made(&[]).subject, "");
     }
 }

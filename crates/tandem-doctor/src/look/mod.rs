@@ -2,7 +2,7 @@
 //! time limit, and one that fails is a fact of its own.
 
 mod accounts;
-mod certificate;
+pub mod certificate;
 mod command;
 mod database;
 mod kernel;
