@@ -756,6 +756,7 @@ fn another_certificate_counts_at_once_and_no_key_comes_over_http(speaks: Speaks)
         let key = file.with_file_name("key.pem");
         [file, key].map(|path| fs::read_to_string(path).unwrap_or_default())
     };
+    let ask = |door: &Door, head: &str, body: &str| stage.in_network(2, || door.ask(head, body));
     let shown = || {
         let status = one.status()?;
         Some(status.nodes.first()?.certificate.clone())
@@ -766,30 +767,28 @@ fn another_certificate_counts_at_once_and_no_key_comes_over_http(speaks: Speaks)
         serde_json::json!({ "certificate": theirs, "key": before[1] }).to_string(),
         serde_json::json!({ "certificate": theirs }).to_string(),
     );
-    stage.in_network(2, || {
-        let refused = match speaks {
-            Speaks::Http => [(&own, "could be read"), (&half, "belong together")],
-            Speaks::Https => [(&mixed, "use the certificate"), (&half, "belong together")],
-        };
-        for (body, reason) in refused {
-            let (status, answer) = door.ask(&head, body);
-            assert_eq!(status, 409, "{answer}");
-            assert!(answer.contains(reason), "{answer}");
-        }
-        assert_eq!(read(&one), before, "nothing was changed");
-        let (status, answer) = door.ask(&head, "{}");
-        assert_eq!(status, 200, "{answer}");
-        assert_ne!(read(&one), before);
-        // Whoever comes now is answered with it.
-        let door = Door::of(&[&one]);
-        let (status, answer) = door.ask(&format!("GET /api/v1/status HTTP/1.1\r\n{root}"), "");
-        assert_eq!(status, 200, "{answer}");
-        assert!(answer.contains(r#""subject":"Tandem on one""#), "{answer}");
-        let plain = Door::Http.ask("GET / HTTP/1.1", "");
-        assert_eq!(plain.0, 307, "{}", plain.1);
-        let (status, answer) = door.ask(&head, &own);
-        assert_eq!(status, 200, "{answer}");
-    });
+    let refused = match speaks {
+        Speaks::Http => [(&own, "could be read"), (&half, "belong together")],
+        Speaks::Https => [(&mixed, "use the certificate"), (&half, "belong together")],
+    };
+    for (body, reason) in refused {
+        let (status, answer) = ask(&door, &head, body);
+        assert_eq!(status, 409, "{answer}");
+        assert!(answer.contains(reason), "{answer}");
+    }
+    assert_eq!(read(&one), before, "nothing was changed");
+    let (status, answer) = ask(&door, &head, "{}");
+    assert_eq!(status, 200, "{answer}");
+    assert_ne!(read(&one), before);
+    // Whoever comes now is answered with it.
+    let door = Door::of(&[&one]);
+    let (status, answer) = ask(&door, &format!("GET /api/v1/status HTTP/1.1\r\n{root}"), "");
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.contains(r#""subject":"Tandem on one""#), "{answer}");
+    let plain = ask(&Door::Http, "GET / HTTP/1.1", "");
+    assert_eq!(plain.0, 307, "{}", plain.1);
+    let (status, answer) = ask(&door, &head, &own);
+    assert_eq!(status, 200, "{answer}");
     assert_eq!(read(&one), [theirs, their_key.clone()]);
     let now = until("it is shown", || shown().flatten());
     assert_eq!(now.subject, "Tandem on two");

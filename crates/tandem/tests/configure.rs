@@ -409,12 +409,13 @@ fn a_change_that_is_interrupted_is_brought_to_its_end_by_the_same_command() {
 }
 
 /// A question to node1's console, from the other machine.
-struct Console {
+struct Console<'a> {
+    stage: &'a Stage,
     door: Door,
     bearer: String,
 }
 
-impl Console {
+impl Console<'_> {
     fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let head = format!("{method} /api/v1/{path} HTTP/1.1\r\n{}", self.bearer);
         let body = if method == "GET" {
@@ -422,7 +423,8 @@ impl Console {
         } else {
             body.to_string()
         };
-        let (status, answer) = self.door.ask(&head, &body);
+        let answered = (self.stage).in_network(2, || self.door.ask(&head, &body));
+        let (status, answer) = answered;
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         (status, serde_json::from_str(body).unwrap_or_default())
     }
@@ -459,64 +461,83 @@ fn the_console_changes_both_nodes_but_no_command() {
     let stage = stage("page");
     let pair = pair(&stage);
     let console = Console {
+        stage: &stage,
         door: Door::of(&[&pair.one]),
         bearer: bearer(&pair.one),
     };
     let before = pair.files();
     let runs = counters(&pair.one);
-    stage.in_network(2, || {
-        let (_, file) = console.get("configuration");
-        let shown = file["text"].as_str().expect("a text");
-        assert!(shown.contains("start = \"(a command)\""), "{shown}");
-        assert!(!shown.contains("shared/counter"), "{shown}");
-        assert_eq!(console.get("configuration/apply").0, 404);
+    let (_, file) = console.get("configuration");
+    let shown = file["text"].as_str().expect("a text");
+    assert!(shown.contains("start = \"(a command)\""), "{shown}");
+    assert!(!shown.contains("shared/counter"), "{shown}");
+    assert_eq!(console.get("configuration/apply").0, 404);
 
-        for (from, to, reason) in [
-            ("stop = \"(a command)\"", "stop = \"reboot\"", "service.counter.stop is changed by root"),
-            (
-                "[[module.service]]",
-                "[[module.checker]]\nname = \"k\"\nscript = \"/bin/true\"\n[[module.service]]",
-                "checker.k.script is changed by root",
-            ),
-            ("restart-budget = 3", "restart-budgets = 3", "restart-budgets"),
-        ] {
-            let edited = console.edited(from, to);
-            for path in ["configuration/plan", "configuration/apply"] {
-                let (status, said) = console.ask("POST", path, &edited);
-                assert_eq!(status, 409, "{said}");
-                let said = said["error"].as_str().expect("a reason");
-                assert!(said.contains(reason), "{said}");
-            }
+    for (from, to, reason) in [
+        (
+            "stop = \"(a command)\"",
+            "stop = \"reboot\"",
+            "service.counter.stop is changed by root",
+        ),
+        (
+            "[[module.service]]",
+            "[[module.checker]]\nname = \"k\"\nscript = \"/bin/true\"\n[[module.service]]",
+            "checker.k.script is changed by root",
+        ),
+        (
+            "restart-budget = 3",
+            "restart-budgets = 3",
+            "restart-budgets",
+        ),
+    ] {
+        let edited = console.edited(from, to);
+        for path in ["configuration/plan", "configuration/apply"] {
+            let (status, said) = console.ask("POST", path, &edited);
+            assert_eq!(status, 409, "{said}");
+            let said = said["error"].as_str().expect("a reason");
+            assert!(said.contains(reason), "{said}");
         }
-        // As the command itself: for root on the node.
-        let order = json!({ "command": "configure", "file": { "text": before[0], "instead_of": "", "put": true } });
-        assert_eq!(console.ask("POST", "command", &order).0, 403);
+    }
+    // As the command itself: for root on the node.
+    let order = json!({ "command": "configure", "file": { "text": before[0], "instead_of": "", "put": true } });
+    assert_eq!(console.ask("POST", "command", &order).0, 403);
 
-        let edited = console.edited("restart-budget = 3", "restart-budget = 5");
-        let (status, plan) = console.ask("POST", "configuration/plan", &edited);
-        assert_eq!(status, 200, "{plan}");
-        let field = "module.counter.restart-budget";
-        let changes = json!([{ "field": field, "before": "3", "after": "5", "stops": [] }]);
-        assert_eq!(plan["changes"], changes);
-        assert_eq!(plan["refused"], Value::Null, "{plan}");
-        assert!(plan["lines"].to_string().contains("Nothing is stopped"), "{plan}");
-        assert_eq!(pair.files(), before, "a plan changes nothing");
+    let edited = console.edited("restart-budget = 3", "restart-budget = 5");
+    let (status, plan) = console.ask("POST", "configuration/plan", &edited);
+    assert_eq!(status, 200, "{plan}");
+    let field = "module.counter.restart-budget";
+    let changes = json!([{ "field": field, "before": "3", "after": "5", "stops": [] }]);
+    assert_eq!(plan["changes"], changes);
+    assert_eq!(plan["refused"], Value::Null, "{plan}");
+    assert!(
+        plan["lines"].to_string().contains("Nothing is stopped"),
+        "{plan}"
+    );
+    assert_eq!(pair.files(), before, "a plan changes nothing");
 
-        let elsewhere = console.edited("10.99.0.2", "10.99.0.7");
-        let (_, plan) = console.ask("POST", "configuration/plan", &elsewhere);
-        let refused = plan["refused"].as_str().expect("a reason");
-        assert!(refused.contains("node2: this machine is not as the new file says"), "{plan}");
-        assert_eq!(plan["changes"][0]["stops"], json!(["counter"]));
-        let seen = console.apply(&elsewhere);
-        assert_eq!(seen["state"], "refused", "{seen}");
-        assert_eq!(pair.files(), before);
+    let elsewhere = console.edited("10.99.0.2", "10.99.0.7");
+    let (_, plan) = console.ask("POST", "configuration/plan", &elsewhere);
+    let refused = plan["refused"].as_str().expect("a reason");
+    assert!(
+        refused.contains("node2: this machine is not as the new file says"),
+        "{plan}"
+    );
+    assert_eq!(plan["changes"][0]["stops"], json!(["counter"]));
+    let seen = console.apply(&elsewhere);
+    assert_eq!(seen["state"], "refused", "{seen}");
+    assert_eq!(pair.files(), before);
 
-        let seen = console.apply(&edited);
-        assert_eq!(seen["state"], "done", "{seen}");
-        // Somebody else has still the file of before in his page.
-        let (status, said) = console.ask("POST", "configuration/plan", &edited);
-        assert_eq!((status, said["error"].as_str().map(|s| s.contains("load it again"))), (409, Some(true)));
-    });
+    let seen = console.apply(&edited);
+    assert_eq!(seen["state"], "done", "{seen}");
+    // Somebody else has still the file of before in his page.
+    let (status, said) = console.ask("POST", "configuration/plan", &edited);
+    assert_eq!(
+        (
+            status,
+            said["error"].as_str().map(|s| s.contains("load it again"))
+        ),
+        (409, Some(true))
+    );
     pair.is_ready();
     pair.goes_on();
     assert_eq!(counters(&pair.one), runs, "the application was not touched");
@@ -530,41 +551,39 @@ fn the_console_changes_both_nodes_but_no_command() {
     assert!(!kept.exists(), "commands do not stay there");
 
     // What is stopped for it is started again, and the command log has who wanted it.
-    stage.in_network(2, || {
-        let edited = console.edited(
-            "restart-budget = 5",
-            "restart-budget = 5\ndurability = \"memory\"",
-        );
-        let seen = console.apply(&edited);
-        assert_eq!(seen["state"], "done", "{seen}");
-        let log = until("both ends are written down", || {
-            let (_, log) = console.get("audit");
-            let log = log.as_array().cloned().unwrap_or_default();
-            let ours = log
-                .into_iter()
-                .filter(|entry| entry["what"] == "config apply");
-            let ours: Vec<Value> = ours.collect();
-            let done = ours
-                .iter()
-                .filter(|entry| entry["result"] == "done: both nodes have it");
-            (done.count() == 2).then_some(ours)
-        });
-        let says = |start: &str| {
-            let with = |entry: &&Value| {
-                entry["result"]
-                    .as_str()
-                    .is_some_and(|r| r.starts_with(start))
-            };
-            log.iter().filter(with).count()
-        };
-        assert_eq!(says("under way"), 3, "{log:#?}");
-        assert_eq!(says("refused: "), 4, "{log:#?}");
-        assert!(
-            log.iter()
-                .all(|entry| entry["who"] == "token cluster" && entry["why"] == "because"),
-            "{log:#?}"
-        );
+    let edited = console.edited(
+        "restart-budget = 5",
+        "restart-budget = 5\ndurability = \"memory\"",
+    );
+    let seen = console.apply(&edited);
+    assert_eq!(seen["state"], "done", "{seen}");
+    let log = until("both ends are written down", || {
+        let (_, log) = console.get("audit");
+        let log = log.as_array().cloned().unwrap_or_default();
+        let ours = log
+            .into_iter()
+            .filter(|entry| entry["what"] == "config apply");
+        let ours: Vec<Value> = ours.collect();
+        let done = ours
+            .iter()
+            .filter(|entry| entry["result"] == "done: both nodes have it");
+        (done.count() == 2).then_some(ours)
     });
+    let says = |start: &str| {
+        let with = |entry: &&Value| {
+            entry["result"]
+                .as_str()
+                .is_some_and(|r| r.starts_with(start))
+        };
+        log.iter().filter(with).count()
+    };
+    assert_eq!(says("under way"), 3, "{log:#?}");
+    assert_eq!(says("refused: "), 4, "{log:#?}");
+    assert!(
+        log.iter()
+            .all(|entry| entry["who"] == "token cluster" && entry["why"] == "because"),
+        "{log:#?}"
+    );
     pair.is_ready();
     pair.goes_on();
 }
