@@ -80,14 +80,19 @@ impl Applying {
     }
 
     /// Begins to apply a text; `words` are the program and its words before the new file, and those
-    /// after it.
+    /// after it. Gives back the end of the one before, if nobody has written it down yet.
     pub(crate) fn begin(
         &self,
         text: &str,
         asked: Entry,
         words: (&[OsString], &[OsString]),
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Option<Entry>, ApplyError> {
         let _turn = self.turn();
+        let before = match self.take_end()? {
+            End::None => None,
+            End::Ahead => return Err(ApplyError::UnderWay),
+            End::Of(entry) => Some(entry),
+        };
         files::create_directory(&self.directory)?;
         let said = self.place("said");
         let log = OpenOptions::new()
@@ -133,7 +138,7 @@ impl Applying {
             .stderr(log)
             .status();
         match begun {
-            Ok(status) if status.success() => Ok(()),
+            Ok(status) if status.success() => Ok(before),
             Ok(status) => Err(ApplyError::Run(io::Error::other(status.to_string()))),
             Err(error) => Err(ApplyError::Run(error)),
         }
@@ -147,6 +152,10 @@ impl Applying {
     /// The last one, if one was begun since the boot.
     pub(crate) fn seen(&self) -> Result<Option<Seen>, FileError> {
         let _turn = self.turn();
+        self.look()
+    }
+
+    fn look(&self) -> Result<Option<Seen>, FileError> {
         let asked = self.place("asked.json");
         if !asked.exists() {
             return Ok(None);
@@ -180,24 +189,46 @@ impl Applying {
     /// `None`: there is no such one.
     pub(crate) async fn end(&self) -> Result<Option<Entry>, FileError> {
         loop {
-            let Some(seen) = self.seen()? else {
-                return Ok(None);
+            let end = {
+                let _turn = self.turn();
+                self.take_end()?
             };
-            if seen.asked.result != UNDER_WAY {
-                return Ok(None);
+            match end {
+                End::None => return Ok(None),
+                End::Ahead => sleep(LOOK).await,
+                End::Of(entry) => return Ok(Some(entry)),
             }
-            if seen.state == ApplicationState::Running {
-                sleep(LOOK).await;
-                continue;
-            }
-            let entry = Entry {
-                result: result(&seen),
-                ..seen.asked
-            };
-            self.write_down(&entry)?;
-            return Ok(Some(entry));
         }
     }
+
+    /// Its end, for whoever asks first after it.
+    fn take_end(&self) -> Result<End, FileError> {
+        let Some(seen) = self.look()? else {
+            return Ok(End::None);
+        };
+        if seen.state == ApplicationState::Running {
+            return Ok(End::Ahead);
+        }
+        if seen.asked.result != UNDER_WAY {
+            return Ok(End::None);
+        }
+        let entry = Entry {
+            result: result(&seen),
+            ..seen.asked
+        };
+        self.write_down(&entry)?;
+        Ok(End::Of(entry))
+    }
+}
+
+/// What is to be written into the command log.
+enum End {
+    /// Nothing: there was none, or it is there already.
+    None,
+    /// It is under way.
+    Ahead,
+    /// This.
+    Of(Entry),
 }
 
 /// For the command log.
@@ -228,7 +259,7 @@ mod tests {
     }
 
     /// A shell's line stands in for `tandem config apply`.
-    fn begin(applying: &Applying, line: &str) -> Result<(), ApplyError> {
+    fn begin(applying: &Applying, line: &str) -> Result<Option<Entry>, ApplyError> {
         let before = ["/bin/sh", "-c", line, "tandem"].map(OsString::from);
         applying.begin("text\n", asked(), (&before, &["--yes".into()]))
     }
@@ -300,6 +331,11 @@ mod tests {
             let seen = ended(&applying);
             assert_eq!((seen.state, &*result(&seen)), (state, said), "{line}");
         }
+        // The next one came before anybody has written that end down.
+        let before = begin(&applying, "true").expect("begun").expect("an end");
+        assert_eq!(before.result, "failed: b");
+        ended(&applying);
+
         std::fs::write(applying.place("said"), "node1: stopping\n").expect("a file");
         let seen = ended(&applying);
         assert_eq!(seen.state, ApplicationState::Interrupted);

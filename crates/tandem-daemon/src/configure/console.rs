@@ -291,13 +291,18 @@ async fn begin(machine: &Machine, new: New, asked: Entry) -> Result<(), (StatusC
         ];
         applying.begin(&new.text, asked, (&before, &after))
     });
-    begun.await.expect("it does not panic").map_err(|failed| {
+    let begun = begun.await.expect("it does not panic");
+    let before = begun.map_err(|failed| {
         let status = match failed {
             ApplyError::UnderWay => StatusCode::SERVICE_UNAVAILABLE,
             ApplyError::File(_) | ApplyError::Run(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, crate::report(&failed))
-    })
+    })?;
+    if let Some(before) = before {
+        machine.console().audit.record(before);
+    }
+    Ok(())
 }
 
 /// The last one that was begun here.
