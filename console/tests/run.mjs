@@ -1220,7 +1220,7 @@ test('the certificates of both nodes are shown in the page, made, and replaced b
   await faultless(safe, 'an own certificate');
   await give(own, ownKey);
   await card(safe).getByText('console.example').waitFor(SOON);
-  await card(safe).getByText('your own').waitFor(SOON);
+  await card(safe).locator('dd').getByText('your own').waitFor(SOON);
   await card(safe).getByText(/^(19|20) days left$/).waitFor(SOON);
   const now = await presented();
   await card(safe).locator('dd').getByText(now).waitFor(SOON);
