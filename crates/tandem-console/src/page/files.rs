@@ -19,13 +19,13 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("../../assets/assets/icon-CrtL7_zf.svg"),
     },
     File {
-        path: "/assets/index-B8bLgoQI.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-B8bLgoQI.css"),
+        path: "/assets/index-CfBDivZo.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-CfBDivZo.js"),
     },
     File {
-        path: "/assets/index-tQG6kM4q.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../assets/assets/index-tQG6kM4q.js"),
+        path: "/assets/index-PB8dZKW9.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../assets/assets/index-PB8dZKW9.css"),
     },
 ];
