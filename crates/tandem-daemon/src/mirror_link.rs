@@ -29,7 +29,8 @@ use tandem_core::{
     Sequence,
 };
 use tandem_wire::local::{
-    Command, Flow, MESSAGE_MAX, Resync, ToDaemon, ToMirror, VERSION, Verification, VerificationEnd,
+    Command, Flow, MESSAGE_MAX, Resync, ToDaemon, ToMirror, Verification, VerificationEnd,
+    version_with,
 };
 
 /// How soon a connection is tried again: short against every `takeover-after`.
@@ -383,12 +384,6 @@ impl MirrorLink {
             outgoing: VecDeque::new(),
             greeted: false,
         });
-        let hello = ToMirror::Hello {
-            version: VERSION,
-            module: self.module.clone(),
-        };
-        self.push(&hello);
-        self.flush(now);
     }
 
     /// The process is gone: what it was told is void.
@@ -495,7 +490,7 @@ impl MirrorLink {
                 incarnation,
                 configuration,
             } => {
-                if version != VERSION || module != self.module {
+                let Some(spoken) = version_with(version).filter(|_| module == self.module) else {
                     let trouble = format!(
                         "the mirror at {} speaks version {version} for module {module}",
                         self.path.display()
@@ -503,7 +498,7 @@ impl MirrorLink {
                     hear(Heard::Trouble(trouble));
                     self.stream = None;
                     return;
-                }
+                };
                 if self.incarnation.is_some_and(|known| known != incarnation) {
                     self.lost(hear);
                 }
@@ -515,7 +510,7 @@ impl MirrorLink {
                          replaced when it neither serves nor follows";
                     hear(Heard::Trouble(trouble.to_owned()));
                 }
-                self.greet(now);
+                self.greet(now, spoken);
             }
             ToDaemon::Status(mut status) => {
                 self.resync = status.resync;
@@ -559,11 +554,15 @@ impl MirrorLink {
     }
 
     /// The permit and everything that has no answer yet, in order.
-    fn greet(&mut self, now: Instant) {
+    fn greet(&mut self, now: Instant, version: u16) {
         let Some(stream) = &mut self.stream else {
             return;
         };
         stream.greeted = true;
+        self.push(&ToMirror::Hello {
+            version,
+            module: self.module.clone(),
+        });
         if let Some((epoch, until)) = self.permit {
             self.push(&ToMirror::Permit { epoch, until });
         }
@@ -640,7 +639,7 @@ fn wait_readable(fd: BorrowedFd<'_>, limit: Duration) {
 mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
-    use tandem_wire::local::Status;
+    use tandem_wire::local::{Status, VERSION, VERSION_MIN};
 
     const CONFIGURATION: u64 = 99;
 
@@ -650,14 +649,20 @@ mod tests {
 
     impl Mirror {
         fn accept(listener: &UnixListener, incarnation: u64) -> Self {
+            let (mirror, spoken) = Self::greet(listener, incarnation, VERSION);
+            assert_eq!(spoken, VERSION);
+            mirror
+        }
+
+        /// Greets as one of another release, and gives back the version that the daemon chose.
+        fn greet(listener: &UnixListener, incarnation: u64, version: u16) -> (Self, u16) {
             let (socket, _) = listener.accept().expect("a daemon connects");
             socket
                 .set_read_timeout(Some(Duration::from_secs(10)))
                 .expect("a socket");
             let mut mirror = Self { socket };
-            assert!(matches!(mirror.hear(), ToMirror::Hello { .. }));
             mirror.say(&ToDaemon::Hello {
-                version: VERSION,
+                version,
                 module: "m".into(),
                 incarnation,
                 configuration: CONFIGURATION,
@@ -666,7 +671,10 @@ mod tests {
                 incarnation,
                 ..Status::default()
             }));
-            mirror
+            match mirror.hear() {
+                ToMirror::Hello { version, .. } => (mirror, version),
+                other => panic!("{other:?}"),
+            }
         }
 
         fn say(&mut self, message: &ToDaemon) {
@@ -726,6 +734,33 @@ mod tests {
         drop(mirror.join().expect("no panic"));
         let mut absent = MirrorLink::new(directory.path().join("none"), "m", CONFIGURATION, 0);
         assert_eq!(absent.adopt(Duration::from_secs(10)), None);
+    }
+
+    #[test]
+    fn a_mirror_of_a_later_release_is_spoken_to_as_this_one_speaks() {
+        let (_directory, listener, mut link) = link();
+        let mirror = std::thread::spawn(move || Mirror::greet(&listener, 7, VERSION + 1).1);
+        link.adopt(Duration::from_secs(10)).expect("it answers");
+        assert_eq!(mirror.join().expect("no panic"), VERSION);
+    }
+
+    #[test]
+    fn a_mirror_that_only_speaks_what_nobody_knows_any_more_is_named() {
+        let (_directory, listener, mut link) = link();
+        let mirror = std::thread::spawn(move || {
+            let (socket, _) = listener.accept().expect("a daemon connects");
+            let mut mirror = Mirror { socket };
+            mirror.say(&ToDaemon::Hello {
+                version: VERSION_MIN - 1,
+                module: "m".into(),
+                incarnation: 7,
+                configuration: CONFIGURATION,
+            });
+            mirror
+        });
+        let named = |heard: &Heard| matches!(heard, Heard::Trouble(t) if t.contains("version 0"));
+        until(&mut link, |heard| heard.iter().any(named));
+        drop(mirror.join().expect("no panic"));
     }
 
     #[test]

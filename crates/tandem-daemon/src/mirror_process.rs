@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tandem_host::systemd::{self, Systemd};
-use tandem_wire::local::{ToMirror, VERSION};
+use tandem_wire::local::{ToMirror, VERSION_MIN};
 
 /// The pause after an attempt, doubled up to [`PAUSE_MAX`]; begins anew when a mirror was there.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -84,7 +84,8 @@ pub fn dismiss(socket: &Path, module: &str) -> bool {
         return true;
     };
     let hello = ToMirror::Hello {
-        version: VERSION,
+        // Whatever it speaks, it knows this word in its oldest version.
+        version: VERSION_MIN,
         module: module.to_owned(),
     };
     let words = [hello, ToMirror::Quit].map(|word| {

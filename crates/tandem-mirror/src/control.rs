@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tandem_core::Instant;
-use tandem_wire::local::{Command, MESSAGE_MAX, ToDaemon, ToMirror, VERSION};
+use tandem_wire::local::{Command, MESSAGE_MAX, ToDaemon, ToMirror, VERSION, VERSION_MIN};
 
 /// How often the status is sent although nothing changed.
 const STATUS_PERIOD: Duration = Duration::from_millis(100);
@@ -198,9 +198,10 @@ impl Control {
         send(stream, &hello)?;
         match receive(stream)? {
             ToMirror::Hello { version, module } => {
-                if version != VERSION {
+                if !(VERSION_MIN..=VERSION).contains(&version) {
                     return Err(invalid(format!(
-                        "version {version} of the local protocol, this mirror speaks {VERSION}"
+                        "version {version} of the local protocol, this mirror speaks {VERSION_MIN} \
+                         to {VERSION}"
                     )));
                 }
                 if module != self.module {

@@ -9,15 +9,28 @@ use tandem_core::{
     Sequence,
 };
 
-/// The version of this protocol. The mirror keeps its binary over an upgrade of the daemon.
+/// The newest version of this protocol that this release speaks. The mirror keeps its binary over an
+/// upgrade of the daemon, so it greets first, with its newest, and the daemon answers with the one
+/// that both speak.
 pub const VERSION: u16 = 1;
+/// The oldest one that it still speaks; [`ToMirror::Hello`] and [`ToMirror::Quit`] are the same in
+/// all of them.
+pub const VERSION_MIN: u16 = 1;
+
+/// The version that a daemon of this release speaks with a mirror, by the mirror's newest one.
+#[must_use]
+pub fn version_with(mirror: u16) -> Option<u16> {
+    let common = VERSION.min(mirror);
+    (common >= VERSION_MIN).then_some(common)
+}
+
 /// The largest message in bytes.
 pub const MESSAGE_MAX: usize = 64 << 10;
 
 /// What the daemon says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ToMirror {
-    /// First.
+    /// First, once the mirror has greeted: the version that is spoken from now on.
     Hello { version: u16, module: String },
     /// Carry out; answered by [`ToDaemon::Done`] or [`ToDaemon::Refused`] with the same id.
     Command { id: u64, command: Command },
@@ -61,7 +74,7 @@ pub enum Command {
 /// What the mirror says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ToDaemon {
-    /// First.
+    /// First: the newest version that the mirror speaks.
     Hello {
         version: u16,
         module: String,
