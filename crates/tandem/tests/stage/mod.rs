@@ -22,9 +22,11 @@ use tandem_wire::api::{ClusterStatus, ModuleStatus};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Enough for a small tree, and quick to make.
 const DISK_BYTES: u64 = 64 << 20;
-/// Where the machines' disks lie: in memory, so that what a neighbour writes to the disk below does
-/// not make a machine's sync last longer than the pair's limits, which are short here.
-const DISKS: &str = "/dev/shm";
+/// Where the machines' disks lie, if there is room: in memory, so that what a neighbour writes to the
+/// disk below does not make a machine's sync last longer than the pair's limits, which are short here.
+const MEMORY: &str = "/dev/shm";
+/// Enough for the stages that a test program has at a time.
+const ROOM_BYTES: u64 = 1 << 30;
 
 /// Whether a test that needs root can run here. With `CI=true` it must.
 pub fn is_root(test: &str) -> bool {
@@ -71,6 +73,16 @@ pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
+/// Where a stage is built.
+fn room() -> PathBuf {
+    let found = nix::sys::statvfs::statvfs(MEMORY);
+    let free = found.map_or(0, |room| room.blocks_available() * room.fragment_size());
+    match free >= ROOM_BYTES {
+        true => MEMORY.into(),
+        false => std::env::temp_dir(),
+    }
+}
+
 /// The cable, the configuration, and the room for two machines.
 pub struct Stage {
     directory: tempfile::TempDir,
@@ -81,7 +93,7 @@ impl Stage {
     /// Builds the network and writes the configuration, whose `{data}` and `{shared}` become
     /// places of this stage. `name`: at most six letters, of this test only.
     pub fn build(name: &str, configuration: &str) -> Self {
-        let directory = tempfile::tempdir_in(DISKS).expect("a temporary directory");
+        let directory = tempfile::tempdir_in(room()).expect("a temporary directory");
         let stage = Self {
             directory,
             name: format!("t{}{name}", std::process::id()),
