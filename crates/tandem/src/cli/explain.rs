@@ -385,7 +385,7 @@ fn ip_line(address: &Address) -> String {
         false => format!("{one} (on node1; {two} on node2)"),
     };
     format!(
-        "ip address add {}/{} dev {interface}",
+        "ip address replace {}/{} dev {interface}",
         address.address, address.prefix
     )
 }
